@@ -1,0 +1,69 @@
+//! `scsi_dh_alua`: when the kernel has the array's answer to REPORT TARGET PORT GROUPS.
+//!
+//! `alua_rtpg` is inlined up to 6.1, so its caller `alua_rtpg_work`, a work function in every
+//! kernel, is the hook.
+
+use alua_trace_ebpf::{Control, RtpgRecord, record_kind};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::{kprobe, kretprobe, map},
+    maps::HashMap,
+    programs::{ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    kernel::{increment, read},
+    maps::{CONTROL, EVENTS, RTPGS, count_globally},
+};
+
+/// Port group and entry time of the RTPG work that a worker thread runs. A hash map because its
+/// key is a thread id; used a few times a second at most.
+#[map]
+static RTPG_WORKERS: HashMap<u64, (u64, u64)> = HashMap::with_max_entries(1024, 0);
+
+/// `static void alua_rtpg_work(struct work_struct *work)`
+#[kprobe]
+pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
+    if let (Some(work), Some(control)) = (ctx.arg::<u64>(0), CONTROL.get(0)) {
+        let port_group = work.wrapping_sub(u64::from(control.alua.pg_rtpg_work));
+        // SAFETY: takes no arguments and cannot fail.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if RTPG_WORKERS.insert(&bpf_get_current_pid_tgid(), &(port_group, now), 0).is_err() {
+            count_globally(|counts| counts.lost_records += 1);
+        }
+    }
+    0
+}
+
+#[kretprobe]
+pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
+    let worker = bpf_get_current_pid_tgid();
+    // SAFETY: only this thread inserts and removes its own entry.
+    let begun = unsafe { RTPG_WORKERS.get(&worker) }.copied();
+    if let (Some((port_group, entry_ns)), Some(control)) = (begun, CONTROL.get(0)) {
+        let _ = RTPG_WORKERS.remove(&worker);
+        returned(control, port_group, entry_ns);
+    }
+    0
+}
+
+fn returned(control: &Control, port_group: u64, entry_ns: u64) {
+    if let Some(rtpgs) = RTPGS.get_ptr_mut(0) {
+        increment(rtpgs);
+    }
+    let alua = &control.alua;
+    let record = RtpgRecord {
+        kind: record_kind::RTPG,
+        state: read::<u32>(port_group, alua.pg_state).unwrap_or(0) as u8,
+        preferred: read::<u32>(port_group, alua.pg_pref).unwrap_or(0) as u8,
+        supported: read::<u32>(port_group, alua.pg_valid_states).unwrap_or(0) as u8,
+        group: read::<u32>(port_group, alua.pg_group_id).unwrap_or(0),
+        port_group,
+        entry_ns,
+        // SAFETY: takes no arguments and cannot fail.
+        return_ns: unsafe { bpf_ktime_get_ns() },
+    };
+    if EVENTS.output::<RtpgRecord>(record, 0).is_err() {
+        count_globally(|counts| counts.lost_records += 1);
+    }
+}

@@ -1,0 +1,491 @@
+//! The wire: every byte that crosses between the probes and the collector.
+//!
+//! Owns record layouts, ids, limits and map names, and nothing that runs. `no_std` and without
+//! dependencies, so that the probes and the collector compile the same file. Times are kernel
+//! monotonic nanoseconds (`bpf_ktime_get_ns`, the clock of `CLOCK_MONOTONIC`).
+#![cfg_attr(not(test), no_std)]
+
+use core::mem::{align_of, offset_of, size_of};
+
+/// Names of the maps both sides open.
+pub mod map_name {
+    /// Ring buffer of records.
+    pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU array of [`super::PathCounts`], indexed by path id.
+    pub const PATH_COUNTS: &str = "PATH_COUNTS";
+    /// Array of [`super::PathSlot`], indexed by path id.
+    pub const PATHS: &str = "PATHS";
+    /// Array of [`super::RouteSlot`], indexed by route id.
+    pub const ROUTES: &str = "ROUTES";
+    /// Array of [`super::CommandSlot`]: commands in flight.
+    pub const IN_FLIGHT: &str = "IN_FLIGHT";
+    /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
+    pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
+    /// One [`super::Control`], written by the collector only.
+    pub const CONTROL: &str = "CONTROL";
+    /// Per-CPU array with one [`super::GlobalCounts`].
+    pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
+    /// Array with one `u64`: RTPGs that ended, written by the probes only.
+    pub const RTPGS: &str = "RTPGS";
+}
+
+/// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
+/// of the wire, raised whenever a layout below changes: probes of another version have no global
+/// of this name and are refused.
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_1";
+
+/// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
+/// of the page size. Holds 70 ms of commands at a million IOPS.
+pub const RING_BYTES: u32 = 4 << 20;
+/// Slots for commands in flight; a power of two.
+pub const IN_FLIGHT_SLOTS: u32 = 1 << 14;
+/// Commands that may be in flight beside the slots.
+pub const IN_FLIGHT_OVERFLOW_ENTRIES: u32 = 1 << 13;
+/// Paths that can be told apart in one trace; a power of two.
+pub const MAX_PATHS: u32 = 1 << 12;
+/// Routes (a path as a member of a path group of a map) in one trace; a power of two.
+pub const MAX_ROUTES: u32 = 1 << 12;
+/// How many neighbours of its home slot a path or route may take.
+pub const PROBE_LENGTH: u32 = 8;
+
+/// No path: the path table was full.
+pub const NO_PATH: u16 = u16::MAX;
+/// No route: the command did not come through a dm-multipath map, or the table was full.
+pub const NO_ROUTE: u16 = u16::MAX;
+
+/// First byte of every record.
+pub mod record_kind {
+    /// [`super::CommandRecord`].
+    pub const COMMAND: u8 = 1;
+    /// [`super::RtpgRecord`].
+    pub const RTPG: u8 = 2;
+}
+
+/// Longest window of a request and its `scsi_cmnd` that the probes read at dispatch, in bytes.
+pub const MAX_WINDOW: u32 = 320;
+
+/// Low nibble of a state byte: SPC-4 6.37 asymmetric access states.
+pub mod access_state {
+    /// Active/optimized.
+    pub const OPTIMIZED: u8 = 0x0;
+    /// Active/non-optimized.
+    pub const NON_OPTIMIZED: u8 = 0x1;
+    /// Standby.
+    pub const STANDBY: u8 = 0x2;
+    /// Unavailable.
+    pub const UNAVAILABLE: u8 = 0x3;
+    /// Logical block dependent.
+    pub const LBA_DEPENDENT: u8 = 0x4;
+    /// Offline.
+    pub const OFFLINE: u8 = 0xe;
+    /// Transitioning.
+    pub const TRANSITIONING: u8 = 0xf;
+    /// Mask of the state in `scsi_device.access_state` and in an RTPG descriptor's first byte.
+    pub const MASK: u8 = 0x0f;
+    /// Preferred bit of the same bytes (`SCSI_ACCESS_STATE_PREFERRED`).
+    pub const PREFERRED: u8 = 0x80;
+    /// Our own value for a state that nobody has told the kernel yet.
+    pub const UNKNOWN: u8 = 0x10;
+}
+
+/// Where the state of a command at its dispatch came from.
+pub mod state_source {
+    /// Nowhere: the state is unknown.
+    pub const NONE: u8 = 0;
+    /// `alua_port_group.state`, first known after an RTPG that ended during the trace.
+    pub const RTPG_SEEN: u8 = 1;
+    /// `alua_port_group.state`, when the path was first met: the port group's own data proves that
+    /// an RTPG had been answered (`alua_rtpg` sets `transition_tmo`, and only it sets a state
+    /// other than 0).
+    pub const HANDLER_DATA: u8 = 2;
+}
+
+/// Device handler of a path (`scsi_device.handler`).
+pub mod handler {
+    /// None attached.
+    pub const NONE: u8 = 0;
+    /// `scsi_dh_alua`.
+    pub const ALUA: u8 = 1;
+    /// `scsi_dh_rdac`.
+    pub const RDAC: u8 = 2;
+    /// Another one.
+    pub const OTHER: u8 = 3;
+}
+
+/// Bits of [`CommandRecord::flags`].
+pub mod command_flag {
+    /// `sense_key`, `asc` and `ascq` hold the command's sense data.
+    pub const SENSE: u8 = 0x01;
+    /// The block layer's timeout fired for it, and it completed after all.
+    pub const LATE: u8 = 0x02;
+    /// Sent through SG_IO or by the kernel itself, not as block I/O (`REQ_OP_DRV_IN`, `_OUT`).
+    pub const PASSTHROUGH: u8 = 0x04;
+    /// The dm map is bio-based: the request may carry merged bios, the route is the first one's.
+    pub const BIO_BASED: u8 = 0x08;
+}
+
+/// One SCSI command that completed (`scsi_dispatch_cmd_done`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandRecord {
+    /// [`record_kind::COMMAND`].
+    pub kind: u8,
+    /// First CDB byte.
+    pub opcode: u8,
+    /// [`access_state`] at dispatch; bit 7 is the preferred bit; [`access_state::UNKNOWN`].
+    pub state: u8,
+    /// [`state_source`] of `state`.
+    pub state_source: u8,
+    /// [`command_flag`] bits.
+    pub flags: u8,
+    /// Sense key, when [`command_flag::SENSE`] is set.
+    pub sense_key: u8,
+    /// Additional sense code.
+    pub asc: u8,
+    /// Additional sense code qualifier.
+    pub ascq: u8,
+    /// Path id: index into [`map_name::PATHS`].
+    pub path: u16,
+    /// Route id: index into [`map_name::ROUTES`], or [`NO_ROUTE`].
+    pub route: u16,
+    /// Data length in bytes (`scsi_cmnd.sdb.length`).
+    pub bytes: u32,
+    /// When it was handed to the low-level driver, in monotonic ns.
+    pub dispatch_ns: u64,
+    /// When the low-level driver said it was done, in monotonic ns.
+    pub completion_ns: u64,
+    /// Logical block address of a read, write, verify or similar command, else 0.
+    pub lba: u64,
+    /// `scsi_cmnd.result`: host byte << 16 | status byte.
+    pub result: u32,
+    /// `scsi_cmnd.retries` at dispatch, capped at 255.
+    pub retries: u8,
+    /// Second CDB byte: the service action of MAINTENANCE IN and OUT is its low five bits.
+    pub cdb1: u8,
+    /// CDB byte 2: the page of INQUIRY and of MODE SENSE.
+    pub cdb2: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// `alua_rtpg_work` returned: the kernel has an answer to REPORT TARGET PORT GROUPS.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RtpgRecord {
+    /// [`record_kind::RTPG`].
+    pub kind: u8,
+    /// `alua_port_group.state`, an [`access_state`].
+    pub state: u8,
+    /// `alua_port_group.pref`.
+    pub preferred: u8,
+    /// `alua_port_group.valid_states`: supported states of RTPG descriptor byte 1.
+    pub supported: u8,
+    /// `alua_port_group.group_id`.
+    pub group: u32,
+    /// `alua_port_group` address: tells groups of equal id apart, nothing else.
+    pub port_group: u64,
+    /// When `alua_rtpg_work` was entered, in monotonic ns.
+    pub entry_ns: u64,
+    /// When it returned, in monotonic ns.
+    pub return_ns: u64,
+}
+
+/// Counts kept per path beside the stream; exact whatever the stream loses.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathCounts {
+    /// Commands handed to the low-level driver.
+    pub dispatched: u64,
+    /// Of those, completed.
+    pub completed: u64,
+    /// Of those, refused by the low-level driver (`scsi_dispatch_cmd_error`).
+    pub failed: u64,
+    /// Of those, timed out and not completed since. Goes down when a late completion arrives.
+    pub timed_out: u64,
+    /// Of those, never seen to end before their command block was dispatched again.
+    pub superseded: u64,
+    /// Of those, untracked: no slot and no room in the overflow map. Their end is not seen.
+    pub untracked: u64,
+    /// Completed commands that reached the ring buffer.
+    pub recorded: u64,
+    /// Completed commands that found the ring buffer full.
+    pub ring_full: u64,
+    /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
+    pub dispatched_by_state: [u64; 8],
+}
+
+/// Index into [`PathCounts::dispatched_by_state`] for a state byte.
+#[inline(always)]
+pub const fn state_index(state: u8) -> usize {
+    if state & access_state::UNKNOWN != 0 {
+        return 7;
+    }
+    match state & access_state::MASK {
+        access_state::OFFLINE => 5,
+        access_state::TRANSITIONING => 6,
+        low if low <= access_state::LBA_DEPENDENT => low as usize,
+        _ => 7,
+    }
+}
+
+/// Counts that belong to no path.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GlobalCounts {
+    /// Ends of commands dispatched before the trace began, or untracked.
+    pub unmatched_ends: u64,
+    /// Dispatches on a device that found no room in the path table.
+    pub path_table_full: u64,
+    /// Commands whose route found no room in the route table.
+    pub route_table_full: u64,
+    /// RTPG records that found the ring buffer full.
+    pub lost_records: u64,
+    /// Reads of kernel memory that failed.
+    pub failed_reads: u64,
+    /// Commands that took the overflow map because their slot was taken.
+    pub overflowed: u64,
+    /// Block I/O dispatched in a known state other than active/optimized: tells the collector at
+    /// little cost that the paths' own counts are worth a look.
+    pub not_optimized: u64,
+}
+
+/// A command in flight.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommandSlot {
+    /// Address of the `scsi_cmnd`, or 0 for a free slot.
+    pub cmd: u64,
+    /// As [`CommandRecord::dispatch_ns`].
+    pub dispatch_ns: u64,
+    /// As [`CommandRecord::lba`].
+    pub lba: u64,
+    /// As [`CommandRecord::bytes`].
+    pub bytes: u32,
+    /// As [`CommandRecord::path`].
+    pub path: u16,
+    /// As [`CommandRecord::route`].
+    pub route: u16,
+    /// As [`CommandRecord::opcode`].
+    pub opcode: u8,
+    /// As [`CommandRecord::state`].
+    pub state: u8,
+    /// As [`CommandRecord::state_source`].
+    pub state_source: u8,
+    /// As [`CommandRecord::flags`].
+    pub flags: u8,
+    /// As [`CommandRecord::retries`].
+    pub retries: u8,
+    /// As [`CommandRecord::cdb1`].
+    pub cdb1: u8,
+    /// As [`CommandRecord::cdb2`].
+    pub cdb2: u8,
+    /// 1 once `scsi_dispatch_cmd_timeout` fired: counted as timed out unless it completes late.
+    pub timed_out: u8,
+}
+
+/// What the probes know of a path. A path id is never given to another device: the collector
+/// looks here when it meets an id it does not know.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathSlot {
+    /// Address of the `scsi_device`, 0 for a free slot, 1 for one that is not used again.
+    pub sdev: u64,
+    /// Address of its `alua_port_group`, or 0.
+    pub port_group: u64,
+    /// `scsi_device.lun`.
+    pub lun: u64,
+    /// `Scsi_Host.host_no`.
+    pub host: u32,
+    /// `scsi_device.channel`.
+    pub channel: u32,
+    /// `scsi_device.id`.
+    pub target: u32,
+    /// Generation at which the rest was read from the kernel: see [`Control::generation`].
+    pub generation: u32,
+    /// [`handler`].
+    pub handler: u8,
+    /// [`state_source`] once the state of `port_group` is known; it stays known.
+    pub state_source: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+/// What the probes know of a route: a path as a member of a path group of a map.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteSlot {
+    /// Address of the `pgpath`, or 0 for a free slot, 1 for one that is not used again.
+    pub pgpath: u64,
+    /// Address of the `priority_group`: with `generation` tells a reused `pgpath` from the first.
+    pub pg: u64,
+    /// Generation at which it was read: see [`Control::generation`].
+    pub generation: u32,
+    /// `priority_group.pg_num`.
+    pub path_group: u32,
+    /// dm device.
+    pub major: u32,
+    /// dm device.
+    pub minor: u32,
+}
+
+/// Member offsets of the SCSI and block structures on the hot path, in bytes, from the running
+/// kernel's BTF. Frozen at load, so that the verifier knows them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScsiLayout {
+    /// `sizeof(struct request)`: a request's `scsi_cmnd` follows it (`blk_mq_rq_to_pdu`).
+    pub request_size: u32,
+    /// `request.cmd_flags`.
+    pub request_cmd_flags: u32,
+    /// `request.end_io`.
+    pub request_end_io: u32,
+    /// `request.end_io_data`.
+    pub request_end_io_data: u32,
+    /// `request.bio`.
+    pub request_bio: u32,
+    /// `scsi_cmnd.device`.
+    pub cmnd_device: u32,
+    /// `scsi_cmnd.cmnd`.
+    pub cmnd_cdb: u32,
+    /// 1 when `scsi_cmnd.cmnd` is a pointer (before 5.18), 0 when it is an array.
+    pub cmnd_cdb_is_pointer: u32,
+    /// `scsi_cmnd.retries`.
+    pub cmnd_retries: u32,
+    /// `scsi_cmnd.sdb.length`.
+    pub cmnd_sdb_length: u32,
+    /// `scsi_cmnd.result`.
+    pub cmnd_result: u32,
+    /// `scsi_cmnd.sense_buffer`.
+    pub cmnd_sense_buffer: u32,
+    /// `scsi_device.host`.
+    pub sdev_host: u32,
+    /// `scsi_device.id`.
+    pub sdev_id: u32,
+    /// `scsi_device.channel`.
+    pub sdev_channel: u32,
+    /// `scsi_device.lun`.
+    pub sdev_lun: u32,
+    /// `scsi_device.handler`.
+    pub sdev_handler: u32,
+    /// `scsi_device.handler_data`.
+    pub sdev_handler_data: u32,
+    /// `scsi_device_handler.name`.
+    pub handler_name: u32,
+    /// `Scsi_Host.host_no`.
+    pub host_no: u32,
+}
+
+/// What the collector tells the probes while they run: everything that belongs to modules that
+/// may load later. An absent offset is [`ABSENT`] and disables what needs it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Control {
+    /// Raised whenever devices, handlers or tables may have changed. Its sum with
+    /// [`map_name::RTPGS`] is the generation of what a slot caches: when it has moved on, the
+    /// slot's next user reads the kernel again.
+    pub generation: u32,
+    /// 1 while a bio-based multipath map exists.
+    pub bio_based: u32,
+    /// Address of `end_clone_request` (dm_mod), or 0: marks a request as dm's clone.
+    pub end_clone_request: u64,
+    /// Address of `clone_endio` (dm_mod), or 0: marks a bio as dm's clone.
+    pub clone_endio: u64,
+    /// dm layout.
+    pub dm: DmLayout,
+    /// `scsi_dh_alua` layout.
+    pub alua: AluaLayout,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// An offset this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Member offsets in dm_mod and dm_multipath, in bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DmLayout {
+    /// `sizeof(struct dm_rq_target_io)`: the `dm_mpath_io` follows it (`dm_mq_init_request`).
+    pub tio_size: u32,
+    /// `dm_mpath_io.pgpath`.
+    pub mpath_io_pgpath: u32,
+    /// `pgpath.pg`.
+    pub pgpath_pg: u32,
+    /// `priority_group.m`.
+    pub pg_m: u32,
+    /// `priority_group.pg_num`.
+    pub pg_num: u32,
+    /// `multipath.ti`.
+    pub m_ti: u32,
+    /// `dm_target.table`.
+    pub ti_table: u32,
+    /// `dm_table.md`.
+    pub table_md: u32,
+    /// `mapped_device.disk`.
+    pub md_disk: u32,
+    /// `gendisk.major`.
+    pub disk_major: u32,
+    /// `gendisk.first_minor`.
+    pub disk_first_minor: u32,
+    /// `bio.bi_end_io`.
+    pub bio_end_io: u32,
+    /// From a clone bio back to its `dm_mpath_io` (`dm_per_bio_data`): offsets of
+    /// `dm_io.tio.clone` + `sizeof(dm_mpath_io)` + `sizeof(dm_bio_details)`.
+    pub bio_to_mpath_io: u32,
+}
+
+/// Member offsets in scsi_dh_alua, in bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AluaLayout {
+    /// `alua_dh_data.pg`.
+    pub dh_pg: u32,
+    /// `alua_port_group.group_id`.
+    pub pg_group_id: u32,
+    /// `alua_port_group.state`.
+    pub pg_state: u32,
+    /// `alua_port_group.pref`.
+    pub pg_pref: u32,
+    /// `alua_port_group.valid_states`.
+    pub pg_valid_states: u32,
+    /// `alua_port_group.transition_tmo`: 0 until `alua_rtpg` has had an answer.
+    pub pg_transition_tmo: u32,
+    /// `alua_port_group.rtpg_work`.
+    pub pg_rtpg_work: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+// A layout that drifts must not compile: both sides and every recording rely on it.
+const _: () = {
+    assert!(size_of::<CommandRecord>() == 48 && align_of::<CommandRecord>() == 8);
+    assert!(offset_of!(CommandRecord, path) == 8 && offset_of!(CommandRecord, bytes) == 12);
+    assert!(offset_of!(CommandRecord, dispatch_ns) == 16);
+    assert!(offset_of!(CommandRecord, completion_ns) == 24);
+    assert!(offset_of!(CommandRecord, lba) == 32 && offset_of!(CommandRecord, result) == 40);
+    assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
+    assert!(size_of::<PathCounts>() == 128);
+    assert!(size_of::<GlobalCounts>() == 56);
+    assert!(size_of::<CommandSlot>() == 40);
+    assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 36);
+    assert!(size_of::<RouteSlot>() == 32);
+    assert!(size_of::<ScsiLayout>() == 80);
+    assert!(size_of::<DmLayout>() == 52 && size_of::<AluaLayout>() == 32);
+    assert!(size_of::<Control>() == 24 + 52 + 32 + 4);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_index_and_reserved_ones_are_unknown() {
+        let index = [0u8, 1, 2, 3, 4, 0xe, 0xf].map(state_index);
+        assert_eq!(index, [0, 1, 2, 3, 4, 5, 6]);
+        for reserved in 5..=0xd {
+            assert_eq!(state_index(reserved), 7);
+        }
+        assert_eq!(state_index(access_state::UNKNOWN), 7);
+        assert_eq!(state_index(access_state::PREFERRED | access_state::NON_OPTIMIZED), 1);
+    }
+}
