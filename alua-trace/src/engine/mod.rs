@@ -1,0 +1,432 @@
+//! The engine: which path, which state, which flag. Pure: driven by records, counts, topology and
+//! ticks; no clock, no I/O, no aya. A replayed recording drives it the same way.
+
+use alua_trace_ebpf::{
+    CommandRecord, GlobalCounts, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PathCounts, PathSlot, RouteSlot,
+    access_state, command_flag, state_source,
+};
+
+use crate::{
+    report::model::{
+        Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent,
+        PathSummary, Row, StateSource,
+    },
+    scsi::opcode,
+    stats::{self, Sample},
+    topology::{DevNo, Hctl, Topology},
+};
+use flags::{BlockIo, Flags};
+use paths::{Entry, Paths};
+
+mod flags;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+/// What the probes know of the ids in their records.
+pub trait Tables {
+    /// A path.
+    fn path(&self, id: u16) -> Option<PathSlot>;
+    /// A route.
+    fn route(&self, id: u16) -> Option<RouteSlot>;
+}
+
+/// Something to say now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A path changed.
+    Path(PathEvent),
+    /// A flag changed.
+    Flag(FlagEvent),
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    dm: DevNo,
+    path_group: u32,
+}
+
+/// A kernel id that has not been looked up.
+const UNRESOLVED: u16 = u16::MAX;
+
+/// The state of a trace.
+pub struct Engine {
+    paths: Paths,
+    flags: Flags,
+    /// Index into `paths` by the probes' path id.
+    by_kernel_id: Box<[u16]>,
+    kernel_ids: Vec<u16>,
+    routes: Box<[Option<Route>]>,
+    /// Maps to report on; all when empty.
+    maps: Vec<String>,
+    global: GlobalCounts,
+    undecodable: u64,
+    unresolved: u64,
+    events: Vec<Event>,
+    interval_began_ns: u64,
+    counts_read_ns: u64,
+}
+
+impl Engine {
+    /// A trace of `maps` (all when empty) that begins at `now_ns`.
+    #[must_use]
+    pub fn new(maps: Vec<String>, now_ns: u64) -> Self {
+        Self {
+            paths: Paths::default(),
+            flags: Flags::default(),
+            by_kernel_id: vec![UNRESOLVED; MAX_PATHS as usize].into(),
+            kernel_ids: Vec::new(),
+            routes: vec![None; MAX_ROUTES as usize].into(),
+            maps,
+            global: GlobalCounts::default(),
+            undecodable: 0,
+            unresolved: 0,
+            events: Vec::new(),
+            interval_began_ns: now_ns,
+            counts_read_ns: now_ns,
+        }
+    }
+
+    /// Takes one command that completed.
+    #[inline]
+    pub fn command(&mut self, record: &CommandRecord, tables: &dyn Tables) {
+        let Some(index) = self.path_index(record.path, tables) else {
+            self.unresolved += 1;
+            return;
+        };
+        if record.route != NO_ROUTE {
+            self.resolve_route(record.route, tables);
+        }
+        let Some(entry) = self.paths.get_mut(index) else { return };
+        let Some(latency_ns) = record.completion_ns.checked_sub(record.dispatch_ns) else {
+            entry.implausible += 1;
+            return;
+        };
+        let class = class(record.opcode);
+        let passthrough = record.flags & command_flag::PASSTHROUGH != 0;
+        entry.stats.record(&Sample {
+            class,
+            state: record.state,
+            latency_ns,
+            bytes: record.bytes,
+            passthrough,
+            mapped: record.route != NO_ROUTE,
+            error: record.result != 0,
+        });
+        let state = stats::access_state(record.state);
+        if !passthrough {
+            let io = BlockIo { state, dispatch_ns: record.dispatch_ns, latency_ns };
+            self.flags.command(entry, &io);
+        }
+        let source = state_source_of(record.state_source);
+        let preferred = record.state & access_state::PREFERRED != 0;
+        let event = self.paths.saw_state(index, state, source, preferred, record.dispatch_ns);
+        if let Some(event) = event {
+            self.say_path(event);
+        }
+    }
+
+    /// Counts bytes that were no record.
+    pub fn undecodable(&mut self) {
+        self.undecodable += 1;
+    }
+
+    /// New labels, from a scan made at `now_ns`.
+    pub fn topology(&mut self, topology: &Topology, now_ns: u64) {
+        for event in self.paths.relabel(topology, now_ns) {
+            self.say_path(event);
+        }
+    }
+
+    /// New counts of the probes, read at `now_ns`: `per_path` for the ids in
+    /// [`Self::kernel_ids`].
+    pub fn counts(&mut self, global: GlobalCounts, per_path: &[(u16, PathCounts)], now_ns: u64) {
+        self.global = global;
+        for (id, new) in per_path {
+            let index = usize::from(self.by_kernel_id[usize::from(*id) % MAX_PATHS as usize]);
+            let Some(entry) = self.paths.get(index) else { continue };
+            let old = entry.counts();
+            self.paths.set_counts(index, *id, new);
+            if let Some(entry) = self.paths.get(index) {
+                let new = entry.counts();
+                self.flags.counts(entry, &old, &new, self.counts_read_ns, now_ns);
+            }
+        }
+        self.counts_read_ns = now_ns;
+    }
+
+    /// Block I/O on paths that are not active/optimized, when last counted.
+    #[must_use]
+    pub fn not_optimized(&self) -> u64 {
+        self.global.not_optimized
+    }
+
+    /// The probes' ids that have been met.
+    #[must_use]
+    pub fn kernel_ids(&self) -> &[u16] {
+        &self.kernel_ids
+    }
+
+    /// Looks up an id of the probes before its first record: at the end, and for counts.
+    pub fn resolve(&mut self, id: u16, tables: &dyn Tables) {
+        let _ = self.path_index(id, tables);
+    }
+
+    /// Whether a flag waits to be raised: a fresh scan should come before the next tick.
+    #[must_use]
+    pub fn wants_topology(&self) -> bool {
+        self.flags.pending()
+    }
+
+    /// Raises and ends flags.
+    pub fn tick(&mut self, now_ns: u64) {
+        let mut events = Vec::new();
+        self.flags.tick(&self.paths, now_ns, &mut |event| events.push(event));
+        self.say_flags(events);
+    }
+
+    /// A module that probes were on is gone.
+    pub fn module_unloaded(&mut self, module: &str, now_ns: u64) {
+        let event = self.flags.module_unloaded(module, now_ns);
+        self.events.push(Event::Flag(event));
+    }
+
+    /// What is to be said since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The interval that ends at `now_ns`; begins the next.
+    pub fn interval(&mut self, started_at_ns: u64, now_ns: u64) -> Interval {
+        let mut events = Vec::new();
+        self.flags.update(&mut |event| events.push(event));
+        self.say_flags(events);
+        let interval_ns = now_ns.saturating_sub(self.interval_began_ns).max(1);
+        let mut rows: Vec<Row> = self.shown().map(|entry| row(entry, interval_ns)).collect();
+        share_intervals(&mut rows);
+        for entry in self.paths.entries_mut() {
+            entry.stats.end_interval();
+        }
+        self.interval_began_ns = now_ns;
+        Interval {
+            ended_at_ns: now_ns,
+            elapsed_ns: now_ns.saturating_sub(started_at_ns),
+            interval_ns,
+            rows,
+            losses: self.losses(),
+        }
+    }
+
+    /// The paths to report on.
+    #[must_use]
+    pub fn shown_paths(&self) -> Vec<Path> {
+        self.shown().map(|entry| entry.label.clone()).collect()
+    }
+
+    /// Every path at the end, with the number of commands in flight by the probes' path id, and
+    /// all flags.
+    pub fn finish(&mut self, in_flight: &dyn Fn(u16) -> u64) -> (Vec<PathSummary>, Vec<Flag>) {
+        let mut flags = self.flags.all();
+        flags.retain(|flag| self.wants_flag(flag));
+        let in_flight = |entry: &Entry| {
+            self.kernel_ids
+                .iter()
+                .filter(|id| entry.has_kernel_id(**id))
+                .map(|id| in_flight(*id))
+                .sum()
+        };
+        let mut paths: Vec<PathSummary> = self
+            .shown()
+            .map(|entry| PathSummary {
+                path: entry.label.clone(),
+                present: entry.present,
+                counts: entry.account(in_flight(entry)),
+                share: 0.0,
+                latency: entry.stats.latencies(),
+            })
+            .collect();
+        share_summary(&mut paths);
+        (paths, flags)
+    }
+
+    /// Losses since the start.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        let mut losses = Losses {
+            undecodable: self.undecodable,
+            lost_records: self.global.lost_records,
+            path_table_full: self.global.path_table_full,
+            route_table_full: self.global.route_table_full,
+            failed_reads: self.global.failed_reads,
+            unmatched_ends: self.global.unmatched_ends,
+            ..Losses::default()
+        };
+        for entry in self.shown() {
+            let counts: Counts = entry.account(0);
+            losses.ring_full += counts.ring_full;
+            losses.untracked += counts.untracked;
+            losses.superseded += counts.superseded;
+            losses.implausible += counts.implausible;
+        }
+        losses
+    }
+
+    /// One command for output that wants each; `None` for paths not reported on.
+    #[must_use]
+    pub fn describe(&self, record: &CommandRecord) -> Option<Command> {
+        let index = self.by_kernel_id[usize::from(record.path) % MAX_PATHS as usize];
+        let entry = self.paths.get(usize::from(index)).filter(|entry| self.wants(entry))?;
+        let route = self.routes.get(usize::from(record.route)).copied().flatten();
+        let has_sense = record.flags & command_flag::SENSE != 0;
+        Some(Command {
+            path: entry.label.id,
+            hctl: entry.label.hctl.clone(),
+            dm_devno: route.map(|route| route.dm.to_string()),
+            path_group: route.map(|route| route.path_group),
+            opcode: record.opcode,
+            cdb1: record.cdb1,
+            cdb2: record.cdb2,
+            bytes: record.bytes,
+            lba: (class(record.opcode) != Class::Other).then_some(record.lba),
+            dispatched_at_ns: record.dispatch_ns,
+            latency_ns: record.completion_ns.saturating_sub(record.dispatch_ns),
+            state: stats::access_state(record.state),
+            state_source: state_source_of(record.state_source),
+            result: record.result,
+            sense: has_sense.then_some([record.sense_key, record.asc, record.ascq]),
+            retries: record.retries,
+            passthrough: record.flags & command_flag::PASSTHROUGH != 0,
+        })
+    }
+
+    #[inline]
+    fn path_index(&mut self, id: u16, tables: &dyn Tables) -> Option<usize> {
+        let known = *self.by_kernel_id.get(usize::from(id))?;
+        if known != UNRESOLVED {
+            return Some(usize::from(known));
+        }
+        let slot = tables.path(id)?;
+        let hctl = Hctl {
+            host: slot.host,
+            channel: slot.channel,
+            target: slot.target,
+            lun: slot.lun,
+        };
+        let index = self.paths.resolve(id, hctl);
+        self.by_kernel_id[usize::from(id)] = u16::try_from(index).ok()?;
+        self.kernel_ids.push(id);
+        Some(index)
+    }
+
+    #[inline]
+    fn resolve_route(&mut self, id: u16, tables: &dyn Tables) {
+        if let Some(known @ None) = self.routes.get_mut(usize::from(id))
+            && let Some(slot) = tables.route(id)
+        {
+            let dm = DevNo { major: slot.major, minor: slot.minor };
+            *known = Some(Route { dm, path_group: slot.path_group });
+        }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        if self.maps.is_empty() {
+            return entry.is_disk || entry.stats.recorded() > 0;
+        }
+        entry.label.map.as_ref().is_some_and(|map| self.maps.contains(map))
+    }
+
+    fn wants_flag(&self, flag: &Flag) -> bool {
+        self.maps.is_empty()
+            || flag.wwid.is_none()
+            || self.shown().any(|entry| entry.label.wwid == flag.wwid)
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Entry> {
+        let mut entries: Vec<&Entry> =
+            self.paths.entries().iter().filter(|entry| self.wants(entry)).collect();
+        entries.sort_by(|a, b| {
+            // Paths without a map come last.
+            let key = |entry: &Entry| (entry.label.map.is_none(), entry.label.path_group, entry.hctl);
+            (a.label.map.is_none(), &a.label.map).cmp(&(b.label.map.is_none(), &b.label.map))
+                .then_with(|| key(a).cmp(&key(b)))
+        });
+        entries.into_iter()
+    }
+
+    fn say_path(&mut self, event: PathEvent) {
+        let wanted = self.maps.is_empty()
+            || event.path.map.as_ref().is_some_and(|map| self.maps.contains(map));
+        if wanted {
+            self.events.push(Event::Path(event));
+        }
+    }
+
+    fn say_flags(&mut self, events: Vec<FlagEvent>) {
+        for event in events {
+            if self.wants_flag(&event.flag) {
+                self.events.push(Event::Flag(event));
+            }
+        }
+    }
+}
+
+fn class(operation: u8) -> Class {
+    match opcode::class(operation) {
+        opcode::Class::Read => Class::Read,
+        opcode::Class::Write => Class::Write,
+        opcode::Class::Other => Class::Other,
+    }
+}
+
+fn state_source_of(source: u8) -> StateSource {
+    match source {
+        state_source::RTPG_SEEN => StateSource::RtpgSeen,
+        state_source::HANDLER_DATA => StateSource::HandlerData,
+        _ => StateSource::None,
+    }
+}
+
+fn row(entry: &Entry, interval_ns: u64) -> Row {
+    let (latency, bytes) = entry.stats.interval();
+    let per_second = 1e9 / interval_ns as f64;
+    Row {
+        path: entry.label.clone(),
+        iops: latency.len() as f64 * per_second,
+        bytes_per_s: bytes as f64 * per_second,
+        in_flight: entry.in_flight(),
+        p50_ns: latency.quantile_ns(0.50),
+        p99_ns: latency.quantile_ns(0.99),
+        p999_ns: latency.quantile_ns(0.999),
+        max_ns: latency.max_ns(),
+        share: 0.0,
+    }
+}
+
+/// Shares among the rows of one map, or among those without one.
+fn share_intervals(rows: &mut [Row]) {
+    let totals: Vec<f64> = rows
+        .iter()
+        .map(|row| rows.iter().filter(|o| o.path.map == row.path.map).map(|o| o.iops).sum())
+        .collect();
+    for (row, total) in rows.iter_mut().zip(totals) {
+        row.share = if total > 0.0 { row.iops / total } else { 0.0 };
+    }
+}
+
+fn share_summary(paths: &mut [PathSummary]) {
+    let totals: Vec<u64> = paths
+        .iter()
+        .map(|path| {
+            paths
+                .iter()
+                .filter(|other| other.path.map == path.path.map)
+                .map(|other| other.counts.completed)
+                .sum()
+        })
+        .collect();
+    for (path, total) in paths.iter_mut().zip(totals) {
+        path.share = if total > 0 { path.counts.completed as f64 / total as f64 } else { 0.0 };
+    }
+}
+

@@ -1,0 +1,349 @@
+//! The paths of a trace: labels from topology, counts and histograms from the probes.
+
+use std::collections::HashMap;
+
+use alua_trace_ebpf::PathCounts;
+
+use crate::{
+    report::model::{
+        self, AccessState, Counts, PathChange, PathEvent, StateSource,
+    },
+    scsi,
+    stats::PathStats,
+    topology::{Device, Hctl, Topology},
+};
+
+/// One path.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As it is shown.
+    pub label: model::Path,
+    pub hctl: Hctl,
+    /// Index of its logical unit.
+    pub lun: usize,
+    /// It is there.
+    pub present: bool,
+    /// It is a disk: shown even without I/O.
+    pub is_disk: bool,
+    /// Neither the device nor dm has failed it.
+    pub usable: bool,
+    pub stats: PathStats,
+    /// Records whose completion came before their dispatch.
+    pub implausible: u64,
+    /// Of the ids the probes gave it: more than one when the device came and went.
+    kernel: Vec<(u16, PathCounts)>,
+    /// When its state was last seen, on the monotonic clock.
+    state_at_ns: u64,
+}
+
+impl Entry {
+    /// Sum over the probes' ids.
+    pub fn counts(&self) -> PathCounts {
+        self.kernel.iter().fold(PathCounts::default(), |sum, (_, counts)| add(&sum, counts))
+    }
+
+    /// Dispatched and not ended, by subtraction: for the live view.
+    pub fn in_flight(&self) -> u64 {
+        let counts = self.counts();
+        let ended = counts.completed
+            + counts.failed
+            + counts.timed_out
+            + counts.superseded
+            + counts.untracked;
+        // The counts of different CPUs are not read at one moment.
+        counts.dispatched.saturating_sub(ended)
+    }
+
+    /// Exact counts, with what was found in the probes' slots at the end.
+    pub fn account(&self, in_flight: u64) -> Counts {
+        let counts = self.counts();
+        Counts {
+            dispatched: counts.dispatched,
+            completed: counts.completed,
+            failed: counts.failed,
+            timed_out: counts.timed_out,
+            superseded: counts.superseded,
+            untracked: counts.untracked,
+            in_flight,
+            recorded: self.stats.recorded(),
+            ring_full: counts.ring_full,
+            implausible: self.implausible,
+        }
+    }
+
+    /// Whether the probes gave it this id.
+    pub fn has_kernel_id(&self, id: u16) -> bool {
+        self.kernel.iter().any(|(known, _)| *known == id)
+    }
+}
+
+/// All paths of a trace; none is ever removed.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    entries: Vec<Entry>,
+    /// The present entry at an address.
+    by_hctl: HashMap<Hctl, usize>,
+    luns: HashMap<String, usize>,
+    /// By logical unit: who told the state of one of its paths. An RTPG lists every group, and
+    /// the handler files every group's answer (`alua_rtpg`).
+    known: Vec<StateSource>,
+    last_scan_ns: u64,
+}
+
+impl Paths {
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(index)
+    }
+
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
+    /// Paths of a logical unit.
+    pub fn of_lun(&self, lun: usize) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.lun == lun)
+    }
+
+    /// The path behind an id of the probes, made when topology does not know it (yet).
+    pub fn resolve(&mut self, id: u16, hctl: Hctl) -> usize {
+        let index = match self.by_hctl.get(&hctl) {
+            Some(index) => *index,
+            None => self.add(hctl, hctl.to_string(), true),
+        };
+        let entry = &mut self.entries[index];
+        if !entry.has_kernel_id(id) {
+            entry.kernel.push((id, PathCounts::default()));
+        }
+        index
+    }
+
+    /// New counts for one of the probes' ids.
+    pub fn set_counts(&mut self, index: usize, id: u16, counts: &PathCounts) {
+        if let Some(entry) = self.entries.get_mut(index)
+            && let Some(known) = entry.kernel.iter_mut().find(|(known, _)| *known == id)
+        {
+            known.1 = *counts;
+        }
+    }
+
+    fn add(&mut self, hctl: Hctl, lun: String, usable: bool) -> usize {
+        let index = self.entries.len();
+        let lun = self.lun(lun);
+        self.entries.push(Entry {
+            label: unlabelled(index, hctl),
+            hctl,
+            lun,
+            present: true,
+            is_disk: false,
+            usable,
+            stats: PathStats::default(),
+            implausible: 0,
+            kernel: Vec::new(),
+            state_at_ns: 0,
+        });
+        self.by_hctl.insert(hctl, index);
+        index
+    }
+
+    fn lun(&mut self, key: String) -> usize {
+        let next = self.known.len();
+        let lun = *self.luns.entry(key).or_insert(next);
+        if lun == next {
+            self.known.push(StateSource::None);
+        }
+        lun
+    }
+
+    /// The state a command saw at its dispatch. Older news than what is known are no news.
+    pub fn saw_state(
+        &mut self,
+        index: usize,
+        state: AccessState,
+        source: StateSource,
+        preferred: bool,
+        at_ns: u64,
+    ) -> Option<PathEvent> {
+        let entry = self.entries.get_mut(index)?;
+        if source == StateSource::None || at_ns < entry.state_at_ns {
+            return None;
+        }
+        entry.state_at_ns = at_ns;
+        if self.known[entry.lun] == StateSource::None {
+            self.known[entry.lun] = source;
+        }
+        set_state(entry, state, source, Some(preferred), at_ns)
+    }
+
+    /// Labels everything anew from a scan made at `now_ns`.
+    pub fn relabel(&mut self, topology: &Topology, now_ns: u64) -> Vec<PathEvent> {
+        let mut events = Vec::new();
+        let mut seen = vec![false; self.entries.len()];
+        for device in topology.devices() {
+            let index = self.entry_of(device);
+            seen.resize(self.entries.len(), false);
+            seen[index] = true;
+            self.relabel_one(index, device, topology, now_ns, &mut events);
+        }
+        for (entry, seen) in self.entries.iter_mut().zip(seen) {
+            if entry.present && !seen {
+                entry.present = false;
+                entry.usable = false;
+                self.by_hctl.remove(&entry.hctl);
+                events.push(event(entry, PathChange::Vanished, now_ns));
+            }
+        }
+        self.last_scan_ns = now_ns;
+        events
+    }
+
+    /// The entry of a device: another logical unit at the same address is another path.
+    fn entry_of(&mut self, device: &Device) -> usize {
+        let lun = device.wwid.clone().unwrap_or_else(|| device.hctl.to_string());
+        let lun = self.lun(lun);
+        if let Some(index) = self.by_hctl.get(&device.hctl).copied() {
+            let entry = &mut self.entries[index];
+            let unlabelled = entry.label.wwid.is_none();
+            if entry.lun == lun || unlabelled {
+                entry.lun = lun;
+                return index;
+            }
+            entry.present = false;
+        }
+        let returned = self
+            .entries
+            .iter()
+            .position(|entry| !entry.present && entry.hctl == device.hctl && entry.lun == lun);
+        let index = match returned {
+            Some(index) => index,
+            None => {
+                let key = device.wwid.clone().unwrap_or_else(|| device.hctl.to_string());
+                self.add(device.hctl, key, false)
+            }
+        };
+        self.by_hctl.insert(device.hctl, index);
+        index
+    }
+
+    fn relabel_one(
+        &mut self,
+        index: usize,
+        device: &Device,
+        topology: &Topology,
+        now_ns: u64,
+        events: &mut Vec<PathEvent>,
+    ) {
+        let entry = &mut self.entries[index];
+        let appeared = !entry.present || entry.label.vendor.is_none() && entry.label.device.is_none();
+        let label = label(entry, device, topology);
+        let relabelled = label != entry.label;
+        let member = device.devno.and_then(|devno| topology.membership(devno));
+        entry.label = label;
+        entry.present = true;
+        entry.is_disk = device.is_disk();
+        entry.usable = device.running && member.is_none_or(|(_, _, path)| path.active);
+        if appeared || relabelled {
+            let change = if appeared { PathChange::Appeared } else { PathChange::Relabelled };
+            events.push(event(entry, change, now_ns));
+        }
+        let source = self.known[entry.lun];
+        // What commands saw since the last scan is fresher, and read from the handler itself.
+        let idle = entry.state_at_ns <= self.last_scan_ns;
+        if source == StateSource::None || !idle || device.handler.as_deref() != Some("alua") {
+            return;
+        }
+        if let Some(state) = device.access_state.as_ref().and_then(|text| text.state()) {
+            let own = entry.label.state_source;
+            let source = if own == StateSource::None { source } else { own };
+            events.extend(set_state(entry, model_state(state), source, device.preferred, now_ns));
+        }
+    }
+}
+
+fn set_state(
+    entry: &mut Entry,
+    state: AccessState,
+    source: StateSource,
+    preferred: Option<bool>,
+    at_ns: u64,
+) -> Option<PathEvent> {
+    let changed = entry.label.state != state;
+    entry.label.state = state;
+    entry.label.state_source = source;
+    entry.label.preferred = preferred;
+    changed.then(|| event(entry, PathChange::State, at_ns))
+}
+
+fn event(entry: &Entry, change: PathChange, seen_at_ns: u64) -> PathEvent {
+    PathEvent { seen_at_ns, change, path: entry.label.clone() }
+}
+
+fn unlabelled(index: usize, hctl: Hctl) -> model::Path {
+    model::Path {
+        // The probes' path table has fewer entries; a host with more devices shows the last id.
+        id: u16::try_from(index).unwrap_or(u16::MAX),
+        hctl: hctl.to_string(),
+        device: None,
+        devno: None,
+        wwid: None,
+        map: None,
+        dm: None,
+        path_group: None,
+        port_group: None,
+        relative_port: None,
+        vendor: None,
+        product: None,
+        handler: None,
+        state: AccessState::Unknown,
+        state_source: StateSource::None,
+        preferred: None,
+    }
+}
+
+/// The label a device deserves; state and id stay.
+fn label(entry: &Entry, device: &Device, topology: &Topology) -> model::Path {
+    let member = device.devno.and_then(|devno| topology.membership(devno));
+    model::Path {
+        device: device.name.clone(),
+        devno: device.devno.map(|devno| devno.to_string()),
+        wwid: device.wwid.clone(),
+        map: member.map(|(map, ..)| map.name.clone()),
+        dm: member.map(|(map, ..)| map.dm.clone()),
+        path_group: member.map(|(_, group, _)| group.number),
+        port_group: device.port_group,
+        relative_port: device.relative_port,
+        vendor: device.vendor.clone(),
+        product: device.product.clone(),
+        handler: device.handler.clone(),
+        ..entry.label.clone()
+    }
+}
+
+fn model_state(state: scsi::AccessState) -> AccessState {
+    crate::stats::access_state(state.code())
+}
+
+fn add(a: &PathCounts, b: &PathCounts) -> PathCounts {
+    let mut by_state = a.dispatched_by_state;
+    for (sum, more) in by_state.iter_mut().zip(b.dispatched_by_state) {
+        *sum = sum.wrapping_add(more);
+    }
+    PathCounts {
+        dispatched: a.dispatched.wrapping_add(b.dispatched),
+        completed: a.completed.wrapping_add(b.completed),
+        failed: a.failed.wrapping_add(b.failed),
+        timed_out: a.timed_out.wrapping_add(b.timed_out),
+        superseded: a.superseded.wrapping_add(b.superseded),
+        untracked: a.untracked.wrapping_add(b.untracked),
+        recorded: a.recorded.wrapping_add(b.recorded),
+        ring_full: a.ring_full.wrapping_add(b.ring_full),
+        dispatched_by_state: by_state,
+    }
+}

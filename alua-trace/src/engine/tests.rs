@@ -1,0 +1,1 @@
+//! Tests of the engine, driven as the probes drive it.

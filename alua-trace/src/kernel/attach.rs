@@ -1,0 +1,262 @@
+//! Loading the probes, attaching each alone, and reading their maps. With `ingest::ring` the only
+//! place that knows aya.
+
+use alua_trace_ebpf::{
+    CommandSlot, Control, GlobalCounts, MAX_PATHS, PathCounts, PathSlot, RouteSlot,
+    SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
+};
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{KProbe, Program, ProgramError, RawTracePoint},
+};
+
+use super::probes::{Hook, Planned};
+use crate::report::model::ProbeStatus;
+
+/// The probes' object file, built by `build.rs`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
+
+/// A wire record as a map value.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Wire<T>(T);
+
+// SAFETY: the wire's records are `repr(C)` integers without padding, which their own assertions
+// hold; any bytes are valid for them.
+unsafe impl<T: Copy + 'static> Pod for Wire<T> {}
+
+/// The loaded probes. Dropping it detaches them.
+pub struct Probes {
+    ebpf: Ebpf,
+    control: Array<MapData, Wire<Control>>,
+    paths: Array<MapData, Wire<PathSlot>>,
+    routes: Array<MapData, Wire<RouteSlot>>,
+    counts: PerCpuArray<MapData, Wire<PathCounts>>,
+    global: PerCpuArray<MapData, Wire<GlobalCounts>>,
+    in_flight: Array<MapData, Wire<CommandSlot>>,
+    overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
+}
+
+impl Probes {
+    /// Loads the object with the kernel's layout and gives the ring buffer beside it. Nothing is
+    /// attached yet.
+    ///
+    /// # Errors
+    /// The kernel refuses maps or programs: not permitted, or too old.
+    pub fn load(
+        layout: &ScsiLayout,
+        control: &Control,
+        ring_bytes: u32,
+    ) -> Result<(Self, RingBuf<MapData>)> {
+        let layout = Wire(*layout);
+        let mut ebpf = EbpfLoader::new()
+            // Our programs need no relocation against the kernel's types: offsets are data.
+            .btf(None)
+            .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
+            .map_max_entries(map_name::EVENTS, ring_bytes)
+            .load(OBJECT)
+            .context("the kernel does not take the probes' maps")?;
+        let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
+            .context("failed to map the ring buffer")?;
+        let mut probes = Self {
+            control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
+            paths: Array::try_from(take(&mut ebpf, map_name::PATHS)?)?,
+            routes: Array::try_from(take(&mut ebpf, map_name::ROUTES)?)?,
+            counts: PerCpuArray::try_from(take(&mut ebpf, map_name::PATH_COUNTS)?)?,
+            global: PerCpuArray::try_from(take(&mut ebpf, map_name::GLOBAL_COUNTS)?)?,
+            in_flight: Array::try_from(take(&mut ebpf, map_name::IN_FLIGHT)?)?,
+            overflow: HashMap::try_from(take(&mut ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
+            ebpf,
+        };
+        probes.set_control(control)?;
+        Ok((probes, ring))
+    }
+
+    /// The probes' own complaints, for `aya_log`.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Tells the probes what is new.
+    ///
+    /// # Errors
+    /// The map cannot be written: does not happen on a running trace.
+    pub fn set_control(&mut self, control: &Control) -> Result<()> {
+        self.control.set(0, Wire(*control), 0).context("failed to write the control map")
+    }
+
+    /// Attaches one planned probe, and says in it what became of it.
+    pub fn attach(&mut self, planned: &mut Planned) {
+        if planned.status != ProbeStatus::Ok || matches!(planned.spec.hook, Hook::Address(_)) {
+            return;
+        }
+        if let Err(error) = self.try_attach(planned) {
+            planned.set(
+                ProbeStatus::Broken,
+                format!("{error:#}"),
+                "see the reason; `alua-trace doctor` looks at every probe",
+            );
+        }
+    }
+
+    fn try_attach(&mut self, planned: &Planned) -> Result<()> {
+        let name = planned.spec.name;
+        let program =
+            self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name} in the object"))?;
+        match (program, planned.spec.hook) {
+            (Program::RawTracePoint(program), Hook::RawTracepoint(tracepoint)) => {
+                load_raw_tracepoint(program)?;
+                program.attach(tracepoint).context("the tracepoint cannot be attached to")?;
+            }
+            (Program::KProbe(program), Hook::KProbe(function) | Hook::KRetProbe(function)) => {
+                attach_kprobe(program, function, planned.spec.module)?;
+            }
+            _ => return Err(anyhow!("program {name} is not of the kind the table says")),
+        }
+        Ok(())
+    }
+
+    /// Detaches one probe by unloading its program; it can be attached again.
+    pub fn detach(&mut self, name: &str) {
+        // An error means it was not loaded, which is what is wanted.
+        let _ = match self.ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
+
+    /// What the probes know of a path; `None` for an id they do not use.
+    ///
+    /// # Errors
+    /// The map cannot be read: does not happen on a running trace.
+    pub fn path(&self, id: u16) -> Result<Option<PathSlot>> {
+        let slot = self.paths.get(&u32::from(id), 0).context("failed to read the path table")?.0;
+        Ok((slot.sdev != 0).then_some(slot))
+    }
+
+    /// What the probes know of a route; `None` for an id they do not use.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn route(&self, id: u16) -> Result<Option<RouteSlot>> {
+        let slot = self.routes.get(&u32::from(id), 0).context("failed to read the route table")?.0;
+        Ok((slot.pgpath != 0).then_some(slot))
+    }
+
+    /// Ids of every path the probes have met. Reads the whole table: for the end of a trace.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn path_ids(&self) -> Result<Vec<u16>> {
+        let mut ids = Vec::new();
+        for id in 0..MAX_PATHS as u16 {
+            if self.path(id)?.is_some() {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Counts of a path, over all CPUs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn counts(&self, id: u16) -> Result<PathCounts> {
+        let per_cpu = self.counts.get(&u32::from(id), 0).context("failed to read path counts")?;
+        Ok(per_cpu.iter().fold(PathCounts::default(), |sum, cpu| add_counts(&sum, &cpu.0)))
+    }
+
+    /// Counts that belong to no path, over all CPUs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn global_counts(&self) -> Result<GlobalCounts> {
+        let per_cpu = self.global.get(&0, 0).context("failed to read the global counts")?;
+        Ok(per_cpu.iter().fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
+    }
+
+    /// Every command in flight, those marked as timed out among them. Reads the whole table: for
+    /// the end of a trace.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
+        let mut commands = Vec::new();
+        for slot in self.in_flight.iter() {
+            commands.push(slot.context("failed to read the commands in flight")?.0);
+        }
+        for slot in self.overflow.iter() {
+            commands.push(slot.context("failed to read the overflow map")?.1.0);
+        }
+        commands.retain(|command| command.cmd != 0);
+        Ok(commands)
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+    ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name} in the object"))
+}
+
+fn load_raw_tracepoint(program: &mut RawTracePoint) -> Result<()> {
+    loaded(program.load())
+}
+
+/// Attaches by the bare name, which works on kernels whose release aya cannot parse, then with
+/// the module's, which tells functions of equal name apart.
+fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<()> {
+    loaded(program.load())?;
+    let Err(bare) = program.attach(function, 0) else { return Ok(()) };
+    program
+        .attach(format!("{module}:{function}"), 0)
+        .map(drop)
+        .map_err(|_| bare)
+        .context("the function cannot be probed")
+}
+
+fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
+    match result {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        // The verifier's log is long; its end says why.
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            let log = verifier_log.to_string();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+            let end = lines[lines.len().saturating_sub(3)..].join("; ");
+            Err(anyhow!("the kernel refuses the program: {io_error}; {end}"))
+        }
+        Err(error) => Err(error).context("the kernel refuses the program"),
+    }
+}
+
+fn add_counts(a: &PathCounts, b: &PathCounts) -> PathCounts {
+    // `timed_out` may be negative on one CPU and is right only in the sum.
+    let mut by_state = a.dispatched_by_state;
+    for (sum, more) in by_state.iter_mut().zip(b.dispatched_by_state) {
+        *sum = sum.wrapping_add(more);
+    }
+    PathCounts {
+        dispatched: a.dispatched.wrapping_add(b.dispatched),
+        completed: a.completed.wrapping_add(b.completed),
+        failed: a.failed.wrapping_add(b.failed),
+        timed_out: a.timed_out.wrapping_add(b.timed_out),
+        superseded: a.superseded.wrapping_add(b.superseded),
+        untracked: a.untracked.wrapping_add(b.untracked),
+        recorded: a.recorded.wrapping_add(b.recorded),
+        ring_full: a.ring_full.wrapping_add(b.ring_full),
+        dispatched_by_state: by_state,
+    }
+}
+
+fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
+    GlobalCounts {
+        unmatched_ends: a.unmatched_ends + b.unmatched_ends,
+        path_table_full: a.path_table_full + b.path_table_full,
+        route_table_full: a.route_table_full + b.route_table_full,
+        lost_records: a.lost_records + b.lost_records,
+        failed_reads: a.failed_reads + b.failed_reads,
+        overflowed: a.overflowed + b.overflowed,
+        not_optimized: a.not_optimized + b.not_optimized,
+    }
+}

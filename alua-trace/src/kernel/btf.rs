@@ -1,0 +1,448 @@
+//! A reader of the kernel's type information (BTF): sizes of structures and offsets of members.
+//!
+//! Reads vmlinux and modules' split BTF, which refers to vmlinux by type and string numbers that
+//! go on where vmlinux' end. Format: `include/uapi/linux/btf.h`, Documentation/bpf/btf.rst. A
+//! reader of our own because those on crates.io either know no split BTF or read every type of
+//! vmlinux into objects, which takes longer and more memory than the whole trace may.
+
+use std::{collections::HashMap, ops::Range};
+
+use thiserror::Error;
+
+/// Why a BTF blob or a question to it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BtfError {
+    /// The bytes are no BTF this reader understands.
+    #[error("damaged or unknown BTF: {0}")]
+    Malformed(&'static str),
+    /// No structure of that name.
+    #[error("no struct {0}")]
+    NoStruct(String),
+    /// The structure has no such member.
+    #[error("no member {structure}.{member}")]
+    NoMember {
+        /// Name of the structure.
+        structure: String,
+        /// Dotted path that was asked for.
+        member: String,
+    },
+    /// The member is a bit field.
+    #[error("member {0} is a bit field")]
+    BitField(String),
+}
+
+const MAGIC: u16 = 0xeb9f;
+const HEADER_LEN: usize = 24;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+/// Limits how deep types are followed: the kernel's own limit is 32 (`MAX_RESOLVE_DEPTH`).
+const MAX_DEPTH: u32 = 32;
+
+/// One BTF blob, with the base it goes on from.
+#[derive(Debug)]
+pub struct Btf<'base> {
+    base: Option<&'base Btf<'base>>,
+    data: Vec<u8>,
+    strings: Range<usize>,
+    /// Offset in `data` of each type; the first has number `first_type`.
+    types: Vec<u32>,
+    first_type: u32,
+    first_string: u32,
+    /// Offsets in `data` of structures and unions with a name.
+    structures: HashMap<u64, u32>,
+}
+
+/// A member: where it is and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// From the start of the structure, in bytes.
+    pub offset: u32,
+    /// Bytes; 0 where unknown (functions, void).
+    pub size: u32,
+    /// It is a pointer.
+    pub is_pointer: bool,
+}
+
+/// What a type's header says.
+#[derive(Debug, Clone, Copy)]
+struct Type {
+    name: u32,
+    kind: u32,
+    members: u32,
+    kind_flag: bool,
+    size_or_type: u32,
+    /// Offset in `data` of what follows the header.
+    body: usize,
+}
+
+impl<'base> Btf<'base> {
+    /// Parses a blob. With a `base`, a blob whose strings go on from the base's is read as split
+    /// BTF, a complete one as what it is.
+    ///
+    /// # Errors
+    /// [`BtfError::Malformed`] when the blob is damaged, truncated or of an unknown version.
+    pub fn parse(data: Vec<u8>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
+        let header = Header::parse(&data)?;
+        // Only complete BTF starts its strings with the empty one (`btf_parse_str_sec`).
+        let base = base.filter(|_| data.get(header.strings.start).is_some_and(|byte| *byte != 0));
+        let mut btf = Self {
+            first_type: base.map_or(1, |base| base.first_type + base.types.len() as u32),
+            first_string: base
+                .map_or(0, |base| base.first_string + base.strings.len() as u32),
+            base,
+            strings: header.strings,
+            types: Vec::new(),
+            structures: HashMap::new(),
+            data,
+        };
+        btf.index(header.types)?;
+        Ok(btf)
+    }
+
+    fn index(&mut self, section: Range<usize>) -> Result<(), BtfError> {
+        let mut at = section.start;
+        while at < section.end {
+            let ty = self.header_at(at).ok_or(BtfError::Malformed("truncated type"))?;
+            let body = body_len(&ty).ok_or(BtfError::Malformed("unknown kind of type"))?;
+            if ty.body + body > section.end {
+                return Err(BtfError::Malformed("type reaches past its section"));
+            }
+            if matches!(ty.kind, STRUCT | UNION) && ty.name != 0 {
+                let name = self.string(ty.name).ok_or(BtfError::Malformed("bad name"))?;
+                let hash = hash(name);
+                // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
+                self.structures.entry(hash).or_insert(at as u32);
+            }
+            self.types.push(at as u32);
+            at = ty.body + body;
+        }
+        Ok(())
+    }
+
+    /// Size of a structure or union in bytes.
+    ///
+    /// # Errors
+    /// [`BtfError::NoStruct`].
+    pub fn size_of(&self, structure: &str) -> Result<u32, BtfError> {
+        Ok(self.structure(structure)?.1.size_or_type)
+    }
+
+    /// A member by its dotted path; members of anonymous structures and unions are found as in C.
+    ///
+    /// # Errors
+    /// [`BtfError::NoStruct`], [`BtfError::NoMember`], [`BtfError::BitField`].
+    pub fn member(&self, structure: &str, path: &str) -> Result<Member, BtfError> {
+        let missing = || BtfError::NoMember { structure: structure.into(), member: path.into() };
+        let (owner, mut ty) = self.structure(structure)?;
+        let mut btf = owner;
+        let mut bits = 0u32;
+        let mut found = None;
+        for name in path.split('.') {
+            let (offset, id) = btf.find(&ty, name, 0).ok_or_else(missing)?;
+            bits = bits.checked_add(offset).ok_or_else(missing)?;
+            (btf, ty) = btf.resolve(id).ok_or_else(missing)?;
+            found = Some(ty);
+        }
+        let ty = found.ok_or_else(missing)?;
+        if bits % 8 != 0 {
+            return Err(BtfError::BitField(format!("{structure}.{path}")));
+        }
+        let is_pointer = ty.kind == 2;
+        let size = if is_pointer { 8 } else { btf.size(&ty, 0).unwrap_or(0) };
+        Ok(Member { offset: bits / 8, size, is_pointer })
+    }
+
+    /// Names, bit offsets and number of the members of a structure: its layout, to be compared.
+    ///
+    /// # Errors
+    /// [`BtfError::NoStruct`].
+    pub fn layout(&self, structure: &str) -> Result<(u32, Vec<(String, u32)>), BtfError> {
+        let (btf, ty) = self.structure(structure)?;
+        let members = (0..ty.members)
+            .filter_map(|index| btf.member_at(&ty, index))
+            .map(|(name, offset, _)| {
+                (String::from_utf8_lossy(btf.string(name).unwrap_or_default()).into(), offset)
+            })
+            .collect();
+        Ok((ty.size_or_type, members))
+    }
+
+    fn structure(&self, name: &str) -> Result<(&Btf<'base>, Type), BtfError> {
+        let mut btf = self;
+        loop {
+            if let Some(at) = btf.structures.get(&hash(name.as_bytes()))
+                && let Some(ty) = btf.header_at(*at as usize)
+                && btf.string(ty.name) == Some(name.as_bytes())
+            {
+                return Ok((btf, ty));
+            }
+            btf = btf.base.ok_or_else(|| BtfError::NoStruct(name.into()))?;
+        }
+    }
+
+    /// Bit offset and type of the member `name`, looking into anonymous members.
+    fn find(&self, ty: &Type, name: &str, depth: u32) -> Option<(u32, u32)> {
+        if depth > MAX_DEPTH || !matches!(ty.kind, STRUCT | UNION) {
+            return None;
+        }
+        for index in 0..ty.members {
+            let (member, offset, id) = self.member_at(ty, index)?;
+            if member == 0 {
+                let (btf, inner) = self.resolve(id)?;
+                if let Some((inner_offset, id)) = btf.find(&inner, name, depth + 1) {
+                    return Some((offset.checked_add(inner_offset)?, id));
+                }
+            } else if self.string(member) == Some(name.as_bytes()) {
+                return Some((offset, id));
+            }
+        }
+        None
+    }
+
+    /// Name, bit offset and type of a member.
+    fn member_at(&self, ty: &Type, index: u32) -> Option<(u32, u32, u32)> {
+        let at = ty.body + index as usize * 12;
+        let offset = self.word(at + 8)?;
+        // With the kind flag, the upper byte is the width of a bit field.
+        let offset = if ty.kind_flag { offset & 0xff_ffff } else { offset };
+        Some((self.word(at)?, offset, self.word(at + 4)?))
+    }
+
+    /// The type of that number behind typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<(&Btf<'base>, Type)> {
+        for _ in 0..MAX_DEPTH {
+            let (btf, ty) = self.type_of(id)?;
+            match ty.kind {
+                // typedef, volatile, const, restrict, type tag
+                8..=11 | 18 => id = ty.size_or_type,
+                _ => return Some((btf, ty)),
+            }
+        }
+        None
+    }
+
+    fn type_of(&self, id: u32) -> Option<(&Btf<'base>, Type)> {
+        let mut btf = self;
+        while id < btf.first_type {
+            btf = btf.base?;
+        }
+        let at = *btf.types.get((id - btf.first_type) as usize)?;
+        Some((btf, btf.header_at(at as usize)?))
+    }
+
+    fn size(&self, ty: &Type, depth: u32) -> Option<u32> {
+        match ty.kind {
+            // int, struct, union, enum, float, enum64
+            1 | 4 | 5 | 6 | 16 | 19 => Some(ty.size_or_type),
+            2 => Some(8),
+            3 if depth < MAX_DEPTH => {
+                let (btf, element) = self.resolve(self.word(ty.body)?)?;
+                btf.size(&element, depth + 1)?.checked_mul(self.word(ty.body + 8)?)
+            }
+            _ => None,
+        }
+    }
+
+    fn header_at(&self, at: usize) -> Option<Type> {
+        let info = self.word(at + 4)?;
+        Some(Type {
+            name: self.word(at)?,
+            kind: (info >> 24) & 0x1f,
+            members: info & 0xffff,
+            kind_flag: info >> 31 != 0,
+            size_or_type: self.word(at + 8)?,
+            body: at + 12,
+        })
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        word(&self.data, at)
+    }
+
+    fn string(&self, offset: u32) -> Option<&[u8]> {
+        let mut btf = self;
+        while offset < btf.first_string {
+            btf = btf.base?;
+        }
+        let section = btf.data.get(btf.strings.clone())?;
+        let rest = section.get((offset - btf.first_string) as usize..)?;
+        rest.split(|byte| *byte == 0).next()
+    }
+}
+
+struct Header {
+    types: Range<usize>,
+    strings: Range<usize>,
+}
+
+impl Header {
+    fn parse(data: &[u8]) -> Result<Self, BtfError> {
+        let short = BtfError::Malformed("shorter than its header");
+        let (Some(first), Some(length)) = (word(data, 0), word(data, 4)) else {
+            return Err(short);
+        };
+        if first as u16 != MAGIC {
+            return Err(BtfError::Malformed("no BTF magic in this machine's byte order"));
+        }
+        if (first >> 16) & 0xff != 1 {
+            return Err(BtfError::Malformed("unknown version"));
+        }
+        let section = |at: usize| -> Option<Range<usize>> {
+            let start = (length as usize).checked_add(word(data, at)? as usize)?;
+            let end = start.checked_add(word(data, at + 4)? as usize)?;
+            (end <= data.len() && length as usize >= HEADER_LEN).then_some(start..end)
+        };
+        match (section(8), section(16)) {
+            (Some(types), Some(strings)) => Ok(Self { types, strings }),
+            _ => Err(BtfError::Malformed("a section reaches past the end")),
+        }
+    }
+}
+
+fn word(data: &[u8], at: usize) -> Option<u32> {
+    let bytes = data.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Bytes that follow a type's header.
+fn body_len(ty: &Type) -> Option<usize> {
+    let n = ty.members as usize;
+    Some(match ty.kind {
+        // pointer, forward, typedef, volatile, const, restrict, function, float, type tag
+        2 | 7..=12 | 16 | 18 => 0,
+        // int, variable, declaration tag
+        1 | 14 | 17 => 4,
+        3 => 12,
+        // struct, union, data section, enum64
+        4 | 5 | 15 | 19 => n * 12,
+        // enum, function prototype
+        6 | 13 => n * 8,
+        _ => return None,
+    })
+}
+
+/// FNV-1a: the map is keyed by hashes so that names stay where they are.
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes BTF as the kernel would, so that tests need no kernel.
+    #[derive(Default)]
+    struct Writer {
+        types: Vec<u8>,
+        strings: Vec<u8>,
+        first_string: u32,
+    }
+
+    impl Writer {
+        fn complete() -> Self {
+            Self { strings: vec![0], ..Self::default() }
+        }
+
+        fn split(first_string: u32) -> Self {
+            Self { first_string, ..Self::default() }
+        }
+
+        fn name(&mut self, name: &str) -> u32 {
+            let at = self.first_string + self.strings.len() as u32;
+            self.strings.extend_from_slice(name.as_bytes());
+            self.strings.push(0);
+            at
+        }
+
+        fn words(&mut self, words: &[u32]) {
+            self.types.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        }
+
+        fn int(&mut self, name: &str, size: u32) {
+            let name = self.name(name);
+            self.words(&[name, 1 << 24, size, size * 8]);
+        }
+
+        fn structure(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) {
+            let id = if name.is_empty() { 0 } else { self.name(name) };
+            let names: Vec<u32> = members
+                .iter()
+                .map(|(name, ..)| if name.is_empty() { 0 } else { self.name(name) })
+                .collect();
+            self.words(&[id, (STRUCT << 24) | members.len() as u32, size]);
+            for ((_, ty, bits), name) in members.iter().zip(names) {
+                self.words(&[name, *ty, *bits]);
+            }
+        }
+
+        fn finish(self) -> Vec<u8> {
+            let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+            let header = [0x0001_eb9f, 24, 0, types, types, strings];
+            let mut data: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+            data.extend(self.types);
+            data.extend(self.strings);
+            data
+        }
+    }
+
+    fn vmlinux() -> Vec<u8> {
+        let mut writer = Writer::complete();
+        writer.int("unsigned int", 4); // 1
+        writer.structure("", 8, &[("a", 1, 0), ("b", 1, 32)]); // 2
+        writer.structure("request", 16, &[("q", 1, 0), ("", 2, 64)]); // 3
+        writer.finish()
+    }
+
+    #[test]
+    fn members_of_anonymous_structures_are_found() {
+        let btf = Btf::parse(vmlinux(), None).unwrap();
+        assert_eq!(btf.size_of("request"), Ok(16));
+        assert_eq!(btf.member("request", "b").unwrap().offset, 12);
+        assert_eq!(btf.member("request", "b").unwrap().size, 4);
+        assert!(matches!(btf.member("request", "c"), Err(BtfError::NoMember { .. })));
+        assert!(matches!(btf.member("bio", "b"), Err(BtfError::NoStruct(_))));
+    }
+
+    #[test]
+    fn split_btf_goes_on_from_its_base() {
+        let base = Btf::parse(vmlinux(), None).unwrap();
+        let mut writer = Writer::split(base.strings.len() as u32);
+        writer.structure("scsi_cmnd", 24, &[("rq", 3, 0), ("result", 1, 128)]); // 4
+        let module = Btf::parse(writer.finish(), Some(&base)).unwrap();
+        assert_eq!(module.member("scsi_cmnd", "result").unwrap().offset, 16);
+        assert_eq!(module.member("scsi_cmnd", "rq.b").unwrap().offset, 12);
+        assert_eq!(module.size_of("request"), Ok(16), "found in the base");
+    }
+
+    #[test]
+    fn complete_btf_is_not_taken_for_split() {
+        let base = Btf::parse(vmlinux(), None).unwrap();
+        let mut writer = Writer::complete();
+        writer.int("int", 8); // 1, not the base's 1
+        writer.structure("own", 8, &[("member", 1, 0)]);
+        let module = Btf::parse(writer.finish(), Some(&base)).unwrap();
+        assert_eq!(module.member("own", "member").unwrap().size, 8);
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let good = vmlinux();
+        for length in 0..good.len() {
+            let _ = Btf::parse(good[..length].to_vec(), None);
+        }
+        for at in 0..good.len() {
+            for value in [0x00, 0x7f, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = value;
+                if let Ok(btf) = Btf::parse(bad, None) {
+                    let _ = btf.member("request", "b");
+                    let _ = btf.layout("request");
+                }
+            }
+        }
+        assert!(matches!(Btf::parse(Vec::new(), None), Err(BtfError::Malformed(_))));
+        assert!(matches!(Btf::parse(vec![0; 64], None), Err(BtfError::Malformed(_))));
+    }
+}

@@ -1,0 +1,157 @@
+//! What the running kernel offers, gathered once and again when a module loads: layouts and
+//! function addresses.
+
+use std::{collections::BTreeMap, path::Path};
+
+use alua_trace_ebpf::{ABSENT, AluaLayout, Control, DmLayout, ScsiLayout};
+
+use super::{
+    layout::{self, LayoutError},
+    probes::{Facts, Hook, ModuleFacts, TABLE},
+    types::{RawTypes, Types, TypesError},
+};
+use crate::sysroot::{self, Sysroot, SymbolsError};
+
+/// What one look at the kernel found.
+#[derive(Debug)]
+pub struct KernelFacts {
+    root: Sysroot,
+    loaded: BTreeMap<&'static str, bool>,
+    scsi: Result<ScsiLayout, LayoutError>,
+    dm: Result<DmLayout, LayoutError>,
+    alua: Result<AluaLayout, LayoutError>,
+    /// Addresses by function name; `None` when they are hidden.
+    addresses: Option<BTreeMap<&'static str, u64>>,
+    /// Where types came from, by module.
+    pub sources: Vec<(String, String)>,
+}
+
+impl KernelFacts {
+    /// Looks at the kernel.
+    ///
+    /// # Errors
+    /// [`TypesError`]: no type information, or one that must not be used.
+    pub fn gather(root: &Sysroot, directory: Option<&Path>) -> Result<Self, TypesError> {
+        let loaded: BTreeMap<_, _> =
+            TABLE.iter().map(|spec| (spec.module, root.is_loaded(spec.module))).collect();
+        let mut raw = RawTypes::read(root, directory)?;
+        let sources = raw
+            .sources()
+            .into_iter()
+            .map(|(module, path)| (module, path.display().to_string()))
+            .collect();
+        let vmlinux = raw.parse_vmlinux()?;
+        let types = raw.parse_modules(&vmlinux)?;
+        Ok(Self {
+            root: root.clone(),
+            scsi: layout::scsi(&types),
+            dm: layout::dm(&types),
+            alua: layout::alua(&types),
+            addresses: addresses(root, &loaded),
+            sources: with_missing(sources, &types, &loaded),
+            loaded,
+        })
+    }
+
+    /// Offsets of the SCSI probes.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn scsi(&self) -> Result<ScsiLayout, LayoutError> {
+        self.scsi.clone()
+    }
+
+    /// What the probes are told of modules that may come and go.
+    #[must_use]
+    pub fn control(&self, generation: u32, bio_based: bool) -> Control {
+        let address = |name| {
+            // Without the layout the address must not make the probes read.
+            self.addresses
+                .as_ref()
+                .filter(|_| self.dm.is_ok())
+                .and_then(|addresses| addresses.get(name).copied())
+                .unwrap_or(0)
+        };
+        Control {
+            generation,
+            bio_based: u32::from(bio_based),
+            end_clone_request: address("end_clone_request"),
+            clone_endio: address("clone_endio"),
+            dm: self.dm.clone().unwrap_or(DmLayout {
+                bio_to_mpath_io: ABSENT,
+                ..DmLayout::default()
+            }),
+            alua: self.alua.clone().unwrap_or(layout::no_alua()),
+            reserved: 0,
+        }
+    }
+}
+
+impl Facts for KernelFacts {
+    fn module(&self, name: &str) -> ModuleFacts {
+        let layout_error = match name {
+            "scsi_mod" => self.scsi.as_ref().err(),
+            "dm_mod" | "dm_multipath" => self.dm.as_ref().err(),
+            _ => self.alua.as_ref().err(),
+        };
+        ModuleFacts {
+            loaded: self.loaded.get(name).copied().unwrap_or(false),
+            layout_error: layout_error.map(|error| format!("the kernel's types lack it: {error}")),
+        }
+    }
+
+    fn has_function(&self, _module: &str, name: &str) -> Option<bool> {
+        Some(self.addresses.as_ref()?.contains_key(name))
+    }
+
+    fn has_tracepoint(&self, group: &str, name: &str) -> Option<bool> {
+        self.root.has_tracepoint(group, name)
+    }
+}
+
+/// Addresses of the functions in the table whose modules are loaded; one pass over the symbols.
+fn addresses(
+    root: &Sysroot,
+    loaded: &BTreeMap<&'static str, bool>,
+) -> Option<BTreeMap<&'static str, u64>> {
+    let mut wanted = Vec::new();
+    for spec in TABLE {
+        if let Hook::KProbe(name) | Hook::Address(name) = spec.hook
+            && loaded.get(spec.module) == Some(&true)
+        {
+            wanted.push((spec.module, name));
+        }
+    }
+    match sysroot::addresses(root, &wanted) {
+        Ok(found) => Some(
+            wanted
+                .into_iter()
+                .zip(found)
+                .filter_map(|((_, name), address)| Some((name, address?)))
+                .collect(),
+        ),
+        Err(SymbolsError::Restricted | SymbolsError::Io(_)) => None,
+        #[expect(unreachable_patterns, reason = "the error may grow")]
+        Err(_) => None,
+    }
+}
+
+/// Adds the loaded modules that have no types of their own.
+fn with_missing(
+    mut sources: Vec<(String, String)>,
+    types: &Types<'_>,
+    loaded: &BTreeMap<&'static str, bool>,
+) -> Vec<(String, String)> {
+    for module in super::types::MODULES {
+        if sources.iter().any(|(name, _)| name == module) {
+            continue;
+        }
+        let why = match (loaded.get(module), types.has(module)) {
+            (Some(false), _) => "not loaded",
+            (_, true) => "in vmlinux: built in",
+            _ => "none: this kernel has no BTF for it (--btf DIR)",
+        };
+        sources.push((module.into(), why.into()));
+    }
+    sources
+}

@@ -1,0 +1,20 @@
+//! alua-trace: which path did every SCSI command take, in which access state, how long did it
+//! take.
+//!
+//! Data flows one way: `kernel` (hooks) → `ingest` (bytes to records) → [`engine`] (pure) →
+//! [`stats`] → sinks (`live`, `report`). [`topology`] labels everything. See
+//! `docs/architecture.md`.
+
+pub mod cli;
+pub mod clock;
+pub mod doctor;
+pub mod engine;
+pub mod ingest;
+pub mod kernel;
+pub mod live;
+pub mod report;
+pub mod scsi;
+pub mod stats;
+pub mod sysroot;
+pub mod topology;
+pub mod trace;
