@@ -1,0 +1,58 @@
+//! The texts of `--help` that are longer than a line.
+
+pub(super) const ABOUT: &str =
+    "Which path did every SCSI command take, in which ALUA state, and how long did it take";
+
+pub(super) const LONG_ABOUT: &str = "\
+Traces every SCSI command on the paths of dm-multipath maps: which path it took, which access
+state (active/optimized, active/non-optimized, …) that path had at dispatch, and how long the
+command took from dispatch to completion. Flags I/O over paths that are not optimized.
+
+It only watches: it sends no SCSI command and changes nothing. It needs root.";
+
+pub(super) const EXIT: &str = "\
+Exit status:
+  0        fine
+  2        bad input; or the host cannot be traced; or the trace is incomplete because a kernel
+           module was unloaded
+  status   of COMMAND, when `run` was given one; 128+N when signal N killed it";
+
+pub(super) const RUN: &str = "Trace until Ctrl-C, for a time, or while a command runs";
+
+pub(super) const RUN_LONG: &str = "\
+Trace until Ctrl-C, for a time, or while a command runs.
+
+On a terminal a live view shows every path; otherwise plain lines do. A summary follows at the
+end: latencies per path and access state, flags, and the account of every command.";
+
+pub(super) const RUN_AFTER: &str = "\
+Examples:
+  Watch until Ctrl-C:
+      alua-trace run
+
+  Ten seconds of one map, as JSON too:
+      alua-trace run --duration 10s --map mpatha --json trace.json
+
+  While a load test runs:
+      alua-trace run -- fio job.fio
+
+  Every command over a path that is not optimized:
+      alua-trace run --duration 5s --json - --commands |
+          jq -c 'select(.type == \"command\" and .state != \"AO\")'
+
+Exit status:
+  0        fine; also when the reader of the output goes away, or Ctrl-C ends the trace
+  2        bad input; or the host cannot be traced; or the trace is incomplete because a kernel
+           module was unloaded
+  status   of COMMAND, when there is one; 128+N when signal N killed it
+
+The JSON is described in docs/json.md.";
+
+pub(super) const DOCTOR: &str = "Say what a trace on this host can tell, and what is missing";
+
+pub(super) const DOCTOR_AFTER: &str = "\
+Nothing is attached and nothing is changed.
+
+Exit status:
+  0        a trace on this host is complete
+  2        it cannot be traced, or not completely";

@@ -1,0 +1,184 @@
+//! What can be typed, what it means, and what the help says.
+
+use super::*;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+fn parse(line: &str) -> Result<Action, clap::Error> {
+    Cli::try_parse_from(line.split(' ')).map(Cli::into_action)
+}
+
+fn run(line: &str) -> RunConfig {
+    match parse(
+        &format!("alua-trace run {line}")
+            .trim_end()
+            .replace("  ", " "),
+    )
+    .unwrap()
+    {
+        Action::Run(config) => config,
+        Action::Doctor(_) => panic!("not run"),
+    }
+}
+
+fn refused(line: &str) -> ErrorKind {
+    let error = parse(&format!("alua-trace run {line}")).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{line}");
+    error.kind()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn defaults() {
+    let expected = RunConfig {
+        duration: None,
+        interval: Duration::from_secs(1),
+        maps: Vec::new(),
+        json: None,
+        commands: false,
+        ring_bytes: alua_trace_ebpf::RING_BYTES,
+        btf: None,
+        live: true,
+        command: Vec::new(),
+    };
+    assert_eq!(run(""), expected);
+}
+
+#[test]
+fn everything_at_once() {
+    let config = run(
+        "--duration 2m --interval 500ms --map mpatha --map mpathb --json t.json \
+                      --commands --ring-bytes 512K --btf /btf --no-live -- fio --name x",
+    );
+    assert_eq!(config.duration, Some(Duration::from_secs(120)));
+    assert_eq!(config.interval, Duration::from_millis(500));
+    assert_eq!(config.maps, ["mpatha", "mpathb"]);
+    assert_eq!(config.json, Some(JsonTarget::File("t.json".into())));
+    assert!(config.commands && !config.live);
+    assert_eq!(config.ring_bytes, 512 << 10);
+    assert_eq!(config.btf, Some("/btf".into()));
+    assert_eq!(config.command, ["fio", "--name", "x"]);
+}
+
+#[test]
+fn json_on_standard_output_leaves_no_place_for_the_live_view() {
+    let config = run("--json -");
+    assert_eq!(config.json, Some(JsonTarget::Stdout));
+    assert!(!config.live);
+}
+
+#[test]
+fn times_need_a_unit_and_have_limits() {
+    assert_eq!(
+        run("--duration 1.5s").duration,
+        Some(Duration::from_millis(1500))
+    );
+    assert_eq!(run("--interval 1h").interval, Duration::from_secs(3600));
+    assert_eq!(run("--interval 100ms").interval, Duration::from_millis(100));
+    for bad in [
+        "10",
+        "0s",
+        "-1s",
+        "1d",
+        "s",
+        ".",
+        "1.2.3s",
+        "999999999h",
+        "1e9s",
+        "ns",
+        "µs",
+        "",
+    ] {
+        assert_eq!(
+            refused(&format!("--duration={bad}")),
+            ErrorKind::ValueValidation,
+            "{bad}"
+        );
+    }
+    for bad in ["99ms", "61m", "2h", "0s"] {
+        assert_eq!(
+            refused(&format!("--interval {bad}")),
+            ErrorKind::ValueValidation,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn ring_sizes_are_powers_of_two() {
+    assert_eq!(run("--ring-bytes 4096").ring_bytes, 4096);
+    assert_eq!(run("--ring-bytes 16M").ring_bytes, 16 << 20);
+    for bad in [
+        "0",
+        "2048",
+        "5000",
+        "3M",
+        "4096M",
+        "K",
+        "-4K",
+        "4G",
+        "99999999999",
+    ] {
+        assert_eq!(
+            refused(&format!("--ring-bytes={bad}")),
+            ErrorKind::ValueValidation,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn bad_combinations_are_refused() {
+    assert_eq!(refused("--commands"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("fio"), ErrorKind::UnknownArgument);
+    assert_eq!(refused("--map="), ErrorKind::ValueValidation);
+    assert_eq!(refused("--json="), ErrorKind::ValueValidation);
+    assert_eq!(parse("alua-trace").unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn doctor() {
+    let config = DoctorConfig {
+        json: true,
+        btf: Some("/btf".into()),
+    };
+    assert_eq!(
+        parse("alua-trace doctor --json --btf /btf").unwrap(),
+        Action::Doctor(config)
+    );
+}
+
+#[test]
+fn help_documents_examples_and_exit_statuses() {
+    let mut command = Cli::command();
+    let run = command
+        .find_subcommand_mut("run")
+        .unwrap()
+        .render_long_help()
+        .to_string();
+    for line in [
+        "Usage: run [OPTIONS] [-- <COMMAND>...]",
+        "--interval <TIME>",
+        "[default: 1s]",
+        "[default: 4M]",
+        "alua-trace run -- fio job.fio",
+        "Exit status:",
+    ] {
+        assert!(run.contains(line), "{line} in\n{run}");
+    }
+    let doctor = command
+        .find_subcommand_mut("doctor")
+        .unwrap()
+        .render_long_help()
+        .to_string();
+    assert!(doctor.contains("Exit status:"), "{doctor}");
+    let top = command.render_long_help().to_string();
+    assert!(top.contains("128+N"), "{top}");
+    for line in top.lines().chain(run.lines()).chain(doctor.lines()) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Reads the values of arguments: times, sizes, names and targets.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use super::JsonTarget;
+
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+/// A year: keeps every sum of times within 64 bits of nanoseconds.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The smallest page size, and so the smallest ring buffer.
+const RING_BYTES_MIN: u32 = 4096;
+
+/// A time such as `10s`, `1.5s`, `500ms`, `2m`, `1h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = time(text)?;
+    if duration.is_zero() || duration > DURATION_MAX {
+        return Err("must be more than zero and at most a year".to_owned());
+    }
+    Ok(duration)
+}
+
+/// A time between two reports.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = time(text)?;
+    if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        return Err("must be between 100ms and 1h".to_owned());
+    }
+    Ok(interval)
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds_per_unit = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "" => return Err("needs a unit: ms, s, m or h".to_owned()),
+        _ => return Err("unknown unit: use ms, s, m or h".to_owned()),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "not a number with a unit".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|_| "too long".to_owned())
+}
+
+/// Size of the ring buffer; shown as it would be typed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RingBytes(pub(super) u32);
+
+impl Default for RingBytes {
+    fn default() -> Self {
+        Self(alua_trace_ebpf::RING_BYTES)
+    }
+}
+
+impl fmt::Display for RingBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_multiple_of(1 << 20) {
+            write!(f, "{}M", self.0 >> 20)
+        } else {
+            write!(f, "{}K", self.0 >> 10)
+        }
+    }
+}
+
+/// A ring buffer size such as `4194304`, `512K`, `4M`.
+pub(super) fn ring_bytes(text: &str) -> Result<RingBytes, String> {
+    let (number, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 1_u32 << 10),
+        None => match text.strip_suffix(['M', 'm']) {
+            Some(number) => (number, 1 << 20),
+            None => (text, 1),
+        },
+    };
+    let number: u32 = number
+        .parse()
+        .map_err(|_| "not a number of bytes, K or M".to_owned())?;
+    match number.checked_mul(unit) {
+        Some(bytes) if bytes.is_power_of_two() && bytes >= RING_BYTES_MIN => Ok(RingBytes(bytes)),
+        _ => Err("must be a power of two, from 4K to 2048M".to_owned()),
+    }
+}
+
+/// A name that is not empty.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// `-`, or a file name, which need not be UTF-8.
+pub(super) fn json_target() -> impl TypedValueParser<Value = JsonTarget> {
+    OsStringValueParser::new().try_map(|value: OsString| match value.as_os_str() {
+        dash if dash == OsStr::new("-") => Ok(JsonTarget::Stdout),
+        empty if empty.is_empty() => Err("must not be empty"),
+        file => Ok(JsonTarget::File(file.into())),
+    })
+}

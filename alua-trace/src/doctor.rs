@@ -1,0 +1,75 @@
+//! `alua-trace doctor`: loads and attaches every probe of the plan, detaches them again, and says
+//! what became of each. Status 0 only when a trace would be complete.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::{
+    cli::DoctorConfig,
+    kernel::{attach::Probes, facts::KernelFacts, probes},
+    live,
+    report::{
+        doctor::{DoctorReport, doctor},
+        json,
+        model::ProbeStatus,
+    },
+    sysroot::Sysroot,
+    topology::{self, DmControl},
+    trace::privileges,
+};
+
+/// Smallest ring buffer there is: the probes run for a moment only.
+const RING_BYTES: u32 = 4096;
+const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+
+/// Examines this host; gives the exit status.
+///
+/// # Errors
+/// No type information, or one that must not be used; no privileges.
+pub fn run(config: &DoctorConfig) -> Result<u8> {
+    let root = Sysroot::default();
+    privileges::check()?;
+    let facts = KernelFacts::gather(&root, config.btf.as_deref())?;
+    let mut plan = probes::plan(&facts);
+    if let Ok(layout) = facts.scsi() {
+        match Probes::load(&layout, &facts.control(1, false), RING_BYTES.max(page_size())) {
+            Ok((mut probes, _ring)) => plan.iter_mut().for_each(|planned| probes.attach(planned)),
+            Err(error) => plan.iter_mut().for_each(|planned| {
+                let remedy = "run as root on a kernel with BPF (Linux 5.12 or newer)";
+                planned.set(ProbeStatus::Broken, format!("{error:#}"), remedy);
+            }),
+        }
+    }
+    let topology = topology::scan(&root, &DmControl::new(&root));
+    let report = DoctorReport {
+        kernel: root.kernel_release().unwrap_or_default(),
+        btf: facts.sources.clone(),
+        complete: plan.iter().all(|planned| match planned.status {
+            ProbeStatus::Ok => true,
+            ProbeStatus::NotApplicable => !planned.spec.required,
+            ProbeStatus::Unsupported | ProbeStatus::Broken => false,
+        }),
+        probes: plan.iter().map(probes::Planned::report).collect(),
+        paths: topology.devices().iter().filter(|device| device.is_disk()).count(),
+        maps: topology.maps().len(),
+    };
+    print(config, &report)?;
+    Ok(if report.complete { 0 } else { 2 })
+}
+
+fn page_size() -> u32 {
+    u32::try_from(rustix::param::page_size()).unwrap_or(RING_BYTES)
+}
+
+fn print(config: &DoctorConfig, report: &DoctorReport) -> Result<()> {
+    let text = if config.json {
+        json::to_line(report)?
+    } else {
+        doctor(report, live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL))
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}

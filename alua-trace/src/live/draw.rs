@@ -1,0 +1,323 @@
+//! Draws the live view. A pure function of [`Screen`]: no clock, no terminal, no keys.
+
+use std::fmt::Write;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+
+use super::cells::Canvas;
+use super::columns::{Column, Place, places};
+use super::screen::Screen;
+use crate::report::histogram::push_bar;
+use crate::report::model::{AccessState, Flag, Row, Severity};
+use crate::report::{flags, format, safe, words};
+
+const PLAIN: Style = Style::new();
+const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+const WARNING: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
+
+/// Shows `screen` on the whole of `frame`.
+pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut canvas = Canvas::new(frame.buffer_mut(), area);
+    let Rect { width, height, .. } = canvas.area;
+    if width == 0 || height == 0 {
+        return;
+    }
+    header(&mut canvas, screen);
+    let foot = u16::from(height >= 4);
+    let body = height - 1 - foot;
+    let flags = flag_lines(screen, body);
+    let y = table(&mut canvas, screen, 1, 1 + body - flags);
+    if flags > 0 {
+        flag_list(&mut canvas, screen, y, flags);
+    }
+    if foot > 0 {
+        canvas.left((0, height - 1), width, DIM, |o| {
+            o.push_str("Ctrl-C ends with the summary")
+        });
+    }
+}
+
+/// Lines for flags: one each and a title, but never more than a third of the body.
+fn flag_lines(screen: &Screen, body: u16) -> u16 {
+    let wanted = u16::try_from(screen.flags.len())
+        .unwrap_or(u16::MAX)
+        .saturating_add(1);
+    if screen.flags.is_empty() || body < 4 {
+        0
+    } else {
+        wanted.min((body / 3).max(2))
+    }
+}
+
+fn header(canvas: &mut Canvas<'_>, screen: &Screen) {
+    let width = canvas.area.width;
+    let losses = screen.losses();
+    // Losses come first after the name: they must be seen on a narrow screen too.
+    let x = canvas.left((0, 0), width, BOLD, |out| out.push_str("alua-trace "));
+    let style = if words::lost_anything(&losses) {
+        WARNING
+    } else {
+        DIM
+    };
+    let x = canvas.left((x, 0), width, PLAIN, |out| {
+        match screen.elapsed_ns() / 1_000_000_000 {
+            seconds @ 0..60 => _ = write!(out, "{seconds} s"),
+            _ => format::push_duration(out, screen.elapsed_ns()),
+        }
+        out.push_str("  ");
+    });
+    let x = canvas.left((x, 0), width, style, |out| words::push_losses(out, &losses));
+    let x = canvas.left((x, 0), width, BOLD, |out| {
+        let sum = |of: fn(&Row) -> f64| screen.rows().iter().map(of).fold(0.0, |sum, n| sum + n);
+        if screen.interval.is_some() {
+            out.push_str("  ");
+            format::push_rate(out, sum(|row| row.iops));
+            out.push_str(" IOPS  ");
+            format::push_mib(out, sum(|row| row.bytes_per_s));
+            out.push_str(" MiB/s");
+        }
+    });
+    canvas.left((x, 0), width, DIM, |out| {
+        out.push_str("  Linux ");
+        safe::push(out, &screen.kernel, safe::NAME_CHARS);
+        out.push_str("  ");
+        safe::push(out, &screen.version, safe::NAME_CHARS);
+        for (index, map) in screen.maps.iter().enumerate() {
+            out.push_str(if index == 0 { "  only " } else { ", " });
+            safe::push(out, map, safe::NAME_CHARS);
+        }
+    });
+}
+
+/// Draws from line `y` up to `end`, and returns the line after the last one.
+fn table(canvas: &mut Canvas<'_>, screen: &Screen, mut y: u16, end: u16) -> u16 {
+    let width = canvas.area.width;
+    if screen.rows().is_empty() {
+        let text = match screen.interval {
+            Some(_) => "no paths",
+            None => "waiting for the first interval",
+        };
+        canvas.left((0, y), if y < end { width } else { 0 }, DIM, |out| {
+            out.push_str(text)
+        });
+        return (y + 1).min(end);
+    }
+    let places = places(width, path_width(screen.rows()));
+    if end.saturating_sub(y) >= 3 {
+        titles(canvas, &places, y);
+        y += 1;
+    }
+    let room = usize::from(end.saturating_sub(y));
+    let rows = screen.rows();
+    let groups = rows.chunk_by(|a, b| a.path.map == b.path.map);
+    let all_fit = rows.len() + groups.clone().count() <= room;
+    let mut shown = 0;
+    for group in groups {
+        let total = group.iter().map(|row| row.iops).sum::<f64>();
+        let mut titled = false;
+        for row in group.iter().filter(|row| all_fit || is_busy(row)) {
+            let lines = if titled { 1 } else { 2 };
+            // The last line says how many are missing.
+            if usize::from(end.saturating_sub(y)) < lines + usize::from(!all_fit) {
+                break;
+            }
+            if !titled {
+                map_line(canvas, row, total, y);
+                (y, titled) = (y + 1, true);
+            }
+            path_line(canvas, &places, row, total > 0.0, y);
+            (y, shown) = (y + 1, shown + 1);
+        }
+    }
+    if shown < rows.len() && y < end {
+        more(canvas, rows.len() - shown, y);
+        y += 1;
+    }
+    y
+}
+
+/// Room that the widest path wants: two blanks, H:C:T:L, a blank, the device.
+fn path_width(rows: &[Row]) -> u16 {
+    let device = |row: &Row| {
+        row.path
+            .device
+            .as_ref()
+            .map_or(0, |device| device.len() + 1)
+    };
+    let widest = rows
+        .iter()
+        .map(|row| 2 + row.path.hctl.len() + device(row))
+        .max();
+    widest
+        .and_then(|widest| u16::try_from(widest).ok())
+        .unwrap_or(u16::MAX)
+}
+
+/// Paths without I/O are left out first when not all fit.
+fn is_busy(row: &Row) -> bool {
+    row.iops > 0.0 || row.in_flight > 0
+}
+
+fn more(canvas: &mut Canvas<'_>, count: usize, y: u16) {
+    canvas.left((0, y), canvas.area.width, DIM, |out| {
+        let _ = write!(out, "+{} more paths", count);
+    });
+}
+
+fn titles(canvas: &mut Canvas<'_>, places: &[Place], y: u16) {
+    for Place { column, x, width } in places {
+        let push = |out: &mut String| out.push_str(column.title());
+        match column.is_left() {
+            true => _ = canvas.left((*x, y), *width, DIM, push),
+            false => canvas.right((*x, y), *width, DIM, push),
+        }
+    }
+}
+
+fn map_line(canvas: &mut Canvas<'_>, row: &Row, iops: f64, y: u16) {
+    let width = canvas.area.width;
+    let Some(map) = &row.path.map else {
+        canvas.left((0, y), width, BOLD, |out| out.push_str("no map"));
+        return;
+    };
+    let x = canvas.name((0, y), width.min(64), BOLD, map);
+    canvas.left((x, y), width, DIM, |out| {
+        for name in [&row.path.dm, &row.path.wwid].into_iter().flatten() {
+            out.push_str("  ");
+            safe::push(out, name, safe::NAME_CHARS);
+        }
+        out.push_str("  ");
+        format::push_rate(out, iops);
+        out.push_str(" IOPS");
+    });
+}
+
+fn path_line(canvas: &mut Canvas<'_>, places: &[Place], row: &Row, map_busy: bool, y: u16) {
+    let share = map_busy.then_some(row.share);
+    for Place { column, x, width } in places {
+        let at = (*x, y);
+        match column {
+            Column::Path => path_cell(canvas, row, at, *width),
+            Column::State => state_cell(canvas, row, at, *width),
+            Column::Bar => {
+                let share = share.unwrap_or(0.0);
+                let push = |out: &mut String| push_bar(out, share, usize::from(*width));
+                canvas.left(at, *width, state_style(row.path.state), push);
+            }
+            _ => canvas.right(at, *width, PLAIN, |out| {
+                push_number(out, *column, row, share)
+            }),
+        }
+    }
+}
+
+fn path_cell(canvas: &mut Canvas<'_>, row: &Row, (x, y): (u16, u16), width: u16) {
+    let path = &row.path;
+    canvas.left((x, y), width, PLAIN, |out| {
+        out.push_str("  ");
+        let room = usize::from(width).saturating_sub(2);
+        safe::push(out, &path.hctl, room);
+        let room = usize::from(width).saturating_sub(out.chars().count() + 1);
+        if let Some(device) = path.device.as_ref().filter(|_| room > 1) {
+            out.push(' ');
+            safe::push(out, device, room);
+        }
+    });
+}
+
+fn state_cell(canvas: &mut Canvas<'_>, row: &Row, at: (u16, u16), width: u16) {
+    canvas.left(at, width, state_style(row.path.state), |out| {
+        out.push_str(words::state(row.path.state));
+        if row.path.preferred == Some(true) {
+            out.push('*');
+        }
+    });
+}
+
+fn push_number(out: &mut String, column: Column, row: &Row, share: Option<f64>) {
+    match column {
+        Column::PathGroup => push_known(out, row.path.path_group),
+        Column::PortGroup => push_known(out, row.path.port_group.map(u32::from)),
+        Column::Iops => format::push_rate(out, row.iops),
+        Column::Mib => format::push_mib(out, row.bytes_per_s),
+        Column::InFlight => format::push_count(out, row.in_flight),
+        Column::P50 => format::push_latency(out, row.p50_ns),
+        Column::P99 => format::push_latency(out, row.p99_ns),
+        Column::P999 => format::push_latency(out, row.p999_ns),
+        Column::Max => format::push_latency(out, row.max_ns),
+        Column::Share => format::push_share(out, share),
+        Column::Path | Column::State | Column::Bar => {}
+    }
+}
+
+fn push_known(out: &mut String, number: Option<u32>) {
+    match number {
+        Some(number) => _ = write!(out, "{number}"),
+        None => out.push_str(format::UNKNOWN),
+    }
+}
+
+fn state_style(state: AccessState) -> Style {
+    match state {
+        AccessState::Optimized => Style::new().fg(Color::Green),
+        AccessState::NonOptimized => Style::new().fg(Color::Yellow),
+        AccessState::Unknown => DIM,
+        _ => Style::new().fg(Color::Red),
+    }
+}
+
+fn flag_list(canvas: &mut Canvas<'_>, screen: &Screen, y: u16, lines: u16) {
+    let width = canvas.area.width;
+    let active = screen
+        .flags
+        .iter()
+        .filter(|flag| flag.ended_at_ns.is_none())
+        .count();
+    let shown = usize::from(lines.saturating_sub(1));
+    canvas.left((0, y), width, BOLD, |out| {
+        let _ = write!(
+            out,
+            "flags: {active} active, {} ended",
+            screen.flags.len() - active
+        );
+    });
+    for (line, flag) in (y + 1..).zip(screen.flags.iter().take(shown)) {
+        let style = match (flag.ended_at_ns, flag.severity) {
+            (Some(_), _) => DIM,
+            (None, Severity::Warning) => WARNING,
+            (None, Severity::Info) => PLAIN,
+        };
+        canvas.left((0, line), width, style, |out| {
+            push_flag(out, flag, screen.started_at_ns)
+        });
+    }
+}
+
+/// `12.050 avoidable non-optimized-io mpatha  1,234 commands 12.1 %  p50 1.94 ms, …  text`.
+fn push_flag(out: &mut String, flag: &Flag, started_at_ns: u64) {
+    format::push_duration(out, flag.first_at_ns.saturating_sub(started_at_ns));
+    if let Some(ended) = flag.ended_at_ns {
+        out.push_str(" for ");
+        format::push_duration(out, ended.saturating_sub(flag.first_at_ns));
+    }
+    for word in [words::avoidable(flag.avoidable), words::kind(flag.kind)] {
+        out.push_str(if word.is_empty() { "" } else { " " });
+        out.push_str(word);
+    }
+    out.push(' ');
+    safe::push(out, &flag.subject, safe::NAME_CHARS);
+    if flag.commands > 0 {
+        out.push_str("  ");
+        format::push_count(out, flag.commands);
+        out.push_str(" commands ");
+        format::push_share(out, Some(flag.share));
+        out.push_str("  p50 ");
+        flags::push_cost(out, flag);
+    }
+    out.push_str("  ");
+    safe::push(out, &flag.text, safe::TEXT_CHARS);
+}

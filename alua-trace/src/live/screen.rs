@@ -1,0 +1,70 @@
+//! What the live view knows.
+
+use crate::report::model::{Flag, FlagEvent, Interval, Losses, Row, Start};
+
+/// Flags that have ended are forgotten beyond this number: the summary has them all.
+const ENDED_KEPT: usize = 100;
+
+/// State of the live view.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    pub(super) version: String,
+    pub(super) kernel: String,
+    pub(super) started_at_ns: u64,
+    pub(super) maps: Vec<String>,
+    pub(super) interval: Option<Interval>,
+    /// Active ones first, then the newest.
+    pub(super) flags: Vec<Flag>,
+}
+
+impl Screen {
+    /// A view of a trace that has just started, of these maps only (all, when empty). The names are
+    /// shown; which rows an interval has is decided where it is made.
+    pub fn new(start: &Start, maps: &[String]) -> Self {
+        Self {
+            version: start.version.clone(),
+            kernel: start.kernel.clone(),
+            started_at_ns: start.started_at_ns,
+            maps: maps.to_vec(),
+            interval: None,
+            flags: Vec::new(),
+        }
+    }
+
+    /// Takes the numbers of a new interval.
+    pub fn interval(&mut self, interval: Interval) {
+        self.interval = Some(interval);
+    }
+
+    /// Takes a flag that was raised, went on or ended.
+    pub fn flag(&mut self, event: &FlagEvent) {
+        match self.flags.iter_mut().find(|flag| flag.id == event.flag.id) {
+            Some(flag) => flag.clone_from(&event.flag),
+            None => self.flags.push(event.flag.clone()),
+        }
+        let order = |flag: &Flag| (flag.ended_at_ns.is_some(), u64::MAX - flag.raised_at_ns);
+        self.flags.sort_by_key(order);
+        let active = self
+            .flags
+            .partition_point(|flag| flag.ended_at_ns.is_none());
+        self.flags.truncate(active + ENDED_KEPT);
+    }
+
+    pub(super) fn rows(&self) -> &[Row] {
+        self.interval
+            .as_ref()
+            .map_or(&[], |interval| &interval.rows)
+    }
+
+    pub(super) fn elapsed_ns(&self) -> u64 {
+        self.interval
+            .as_ref()
+            .map_or(0, |interval| interval.elapsed_ns)
+    }
+
+    pub(super) fn losses(&self) -> Losses {
+        self.interval
+            .as_ref()
+            .map_or_else(Losses::default, |interval| interval.losses)
+    }
+}

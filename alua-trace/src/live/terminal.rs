@@ -1,0 +1,155 @@
+//! The terminal while the live view has it, and giving it back whatever happens.
+//!
+//! No raw mode: Ctrl-C must stay a signal. Only echo is turned off, because a key typed by chance
+//! would scroll the view, and suspending, because a stopped collector loses records.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::sync::{Mutex, Once, PoisonError};
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::{cursor, execute, terminal};
+use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+
+use super::{Screen, draw};
+
+/// `_POSIX_VDISABLE` of Linux: no key.
+const NO_KEY: u8 = 0;
+
+/// What to restore; `Some` while the live view has the terminal.
+static ENTERED: Mutex<Option<Saved>> = Mutex::new(None);
+
+struct Saved {
+    modes: Option<Termios>,
+}
+
+/// Whether standard output is a terminal that can show the live view: not dumb, and with this
+/// process in the foreground.
+pub fn usable() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let stdout = io::stdout();
+    let foreground =
+        || termios::tcgetpgrp(&stdout).is_ok_and(|pg| pg == rustix::process::getpgrp());
+    stdout.is_terminal() && !dumb && foreground()
+}
+
+/// Width of the terminal on standard output, if there is one: for the summary.
+pub fn columns() -> Option<u16> {
+    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// The terminal, taken over; dropping it, or a panic, gives it back.
+#[derive(Debug)]
+pub struct Terminal {
+    inner: ratatui::Terminal<CrosstermBackend<Whole>>,
+}
+
+impl Terminal {
+    /// Takes the terminal on standard output over: alternate screen, no cursor, no echo.
+    pub fn enter() -> io::Result<Self> {
+        restore_on_panic();
+        let inner = ratatui::Terminal::new(CrosstermBackend::new(Whole::default()))?;
+        *ENTERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Saved { modes: quiet() });
+        // From here on dropping restores.
+        let entered = Self { inner };
+        // Not ratatui's `clear`: it asks the terminal for the cursor position and waits for the
+        // answer in raw mode, without Ctrl-C.
+        let all = terminal::Clear(terminal::ClearType::All);
+        execute!(
+            io::stdout(),
+            terminal::EnterAlternateScreen,
+            all,
+            cursor::Hide
+        )?;
+        Ok(entered)
+    }
+
+    /// Shows `screen`; only what has changed is written, in one go.
+    pub fn draw(&mut self, screen: &Screen) -> io::Result<()> {
+        self.inner.draw(|frame| draw(screen, frame)).map(drop)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Turns echo and suspending off, and returns the modes before.
+fn quiet() -> Option<Termios> {
+    let stdout = io::stdout();
+    let before = termios::tcgetattr(&stdout).ok()?;
+    let mut modes = before.clone();
+    modes
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ECHONL);
+    modes.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+    termios::tcsetattr(&stdout, OptionalActions::Now, &modes).ok()?;
+    Some(before)
+}
+
+/// Gives the terminal back, once: leaving the alternate screen a second time would move the cursor
+/// back over what was printed since.
+fn restore() {
+    let Some(saved) = ENTERED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+    else {
+        return;
+    };
+    let mut stdout = io::stdout();
+    // If the terminal is gone there is nothing to restore.
+    let _ = execute!(stdout, terminal::LeaveAlternateScreen, cursor::Show);
+    if let Some(modes) = saved.modes {
+        // Flush: keys typed meanwhile were not meant for the shell.
+        let _ = termios::tcsetattr(&stdout, OptionalActions::Flush, &modes);
+    }
+}
+
+/// Makes a panic print its message to the normal screen.
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            restore();
+            before(info);
+        }));
+    });
+}
+
+/// Standard output, written to only when a frame is whole; what is left of one that is not is
+/// dropped, so that it cannot reach the normal screen.
+#[derive(Debug)]
+struct Whole {
+    stdout: Stdout,
+    frame: Vec<u8>,
+}
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self {
+            stdout: io::stdout(),
+            frame: Vec::with_capacity(16 << 10),
+        }
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = self.stdout.lock();
+        let result = stdout.write_all(&self.frame).and_then(|()| stdout.flush());
+        self.frame.clear();
+        result
+    }
+}

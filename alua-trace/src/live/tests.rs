@@ -1,0 +1,201 @@
+//! Screens of every size, with nothing, much and hostile things on them.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::Color;
+
+use super::{Screen, draw};
+use crate::report::model::{FlagChange, FlagEvent, Interval};
+use crate::report::{safe, samples};
+
+fn screen(interval: Option<Interval>) -> Screen {
+    let mut screen = Screen::new(&samples::start(0), &[]);
+    if let Some(interval) = interval {
+        screen.interval(interval);
+    }
+    screen
+}
+
+fn flag(screen: &mut Screen, id: u32, change: FlagChange) {
+    let mut flag = samples::flag(id);
+    flag.raised_at_ns += u64::from(id);
+    if change == FlagChange::Ended {
+        flag.ended_at_ns = Some(flag.last_at_ns);
+    }
+    screen.flag(&FlagEvent { change, flag });
+}
+
+fn buffer(screen: &Screen, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(screen, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(screen: &Screen, width: u16, height: u16) -> Vec<String> {
+    let buffer = buffer(screen, width, height);
+    let line = |y| {
+        (0..width)
+            .map(|x| buffer[(x, y)].symbol())
+            .collect::<String>()
+    };
+    (0..height).map(|y| line(y).trim_end().to_owned()).collect()
+}
+
+#[test]
+fn a_usual_screen() {
+    let mut screen = screen(Some(samples::interval(2)));
+    flag(&mut screen, 1, FlagChange::Ended);
+    flag(&mut screen, 2, FlagChange::Raised);
+    let lines = text(&screen, 100, 30);
+    let expected = [
+        "alua-trace 12 s  0 lost  18,518 IOPS  145 MiB/s  Linux 6.12.48  0.1.0",
+        "path              PG   TPG state       IOPS   MiB/s inflight     p50     p99   p99.9     max   share",
+        "mpatha  dm-0  naa.600a098038303053  18,518 IOPS",
+        "  3:0:0:1 sdb      1     1 AO*       12,345    96.4       12 87.2 µs  140 µs  330 µs 1.94 ms  50.0 %",
+        "  4:0:0:1 sdc      2     2 AN         6,173    48.2       12 87.2 µs  140 µs  330 µs 1.94 ms  50.0 %",
+        "flags: 1 active, 1 ended",
+        "12.0 s avoidable non-optimized-io mpatha  1,234 commands 12.1 %  p50 1.94 ms, optimized 87.2 µs (22.",
+        "12.0 s for 2.96 s avoidable non-optimized-io mpatha  1,234 commands 12.1 %  p50 1.94 ms, optimized 8",
+        "",
+    ];
+    assert_eq!(lines[..expected.len()], expected, "\n{}", lines.join("\n"));
+    assert_eq!(lines[29], "Ctrl-C ends with the summary");
+}
+
+#[test]
+fn states_have_colours_and_losses_a_warning() {
+    let mut interval = samples::interval(2);
+    interval.losses.ring_full = 1200;
+    let screen = screen(Some(interval));
+    let buffer = buffer(&screen, 100, 30);
+    assert_eq!(buffer[(28, 3)].fg, Color::Green);
+    assert_eq!(buffer[(28, 4)].fg, Color::Yellow);
+    let header = &text(&screen, 100, 30)[0];
+    assert!(
+        header.starts_with("alua-trace 12 s  1,200 lost: 1,200 ring buffer full  18"),
+        "{header}"
+    );
+    assert_eq!(buffer[(17, 0)].fg, Color::Yellow);
+}
+
+#[test]
+fn wide_screens_have_bars() {
+    let line = &text(&screen(Some(samples::interval(2))), 120, 30)[3];
+    assert!(line.ends_with("50.0 % █████"), "{line}");
+}
+
+#[test]
+fn nothing_yet_and_no_paths() {
+    assert_eq!(
+        text(&screen(None), 80, 10)[1],
+        "waiting for the first interval"
+    );
+    let lines = text(&screen(Some(samples::interval(0))), 80, 10);
+    assert_eq!(
+        lines[0],
+        "alua-trace 12 s  0 lost  0 IOPS  0 MiB/s  Linux 6.12.48  0.1.0"
+    );
+    assert_eq!(lines[1], "no paths");
+}
+
+#[test]
+fn an_idle_map_has_no_shares_and_no_latencies() {
+    let mut interval = samples::interval(1);
+    let row = &mut interval.rows[0];
+    (row.iops, row.bytes_per_s, row.in_flight, row.share) = (0.0, 0.0, 0, 0.0);
+    (row.p50_ns, row.p99_ns, row.p999_ns, row.max_ns) = (None, None, None, None);
+    (row.path.path_group, row.path.port_group) = (None, None);
+    let line = &text(&screen(Some(interval)), 100, 30)[3];
+    let expected = "  3:0:0:1 sdb      –     – AO*            0       0        0       –       –       –       –       –";
+    assert_eq!(line, expected);
+}
+
+#[test]
+fn a_tiny_screen_shows_what_fits() {
+    let mut screen = screen(Some(samples::interval(4)));
+    flag(&mut screen, 1, FlagChange::Raised);
+    let lines = text(&screen, 24, 5);
+    assert_eq!(lines[0], "alua-trace 12 s  0 lost");
+    assert_eq!(lines[1], "path            state");
+    for (width, height) in [(1, 1), (2, 2), (20, 5), (5, 20), (500, 3), (3, 500), (0, 0)] {
+        text(&screen, width, height);
+    }
+}
+
+#[test]
+fn five_hundred_paths_say_how_many_are_missing() {
+    let mut interval = samples::interval(500);
+    for (index, row) in interval.rows.iter_mut().enumerate() {
+        row.path.map = Some(format!("mpath{:03}", index / 4));
+        if index != 7 && index != 499 {
+            (row.iops, row.in_flight) = (0.0, 0);
+        }
+    }
+    let busy = text(&screen(Some(interval)), 100, 30);
+    let found = |text: &str| busy.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(
+        (found("10:0:0:1"), found("502:0:0:1"), found("mpath124")),
+        (1, 1, 1),
+        "{busy:#?}"
+    );
+    assert_eq!(busy[6], "+498 more paths");
+    let full = text(&screen(Some(samples::interval(500))), 100, 30);
+    assert_eq!(full[28], "+475 more paths", "{full:#?}");
+}
+
+#[test]
+fn active_flags_come_first_and_old_ones_are_forgotten() {
+    let mut screen = screen(Some(samples::interval(1)));
+    for id in 1..=300 {
+        flag(&mut screen, id, FlagChange::Raised);
+        if id % 100 != 0 {
+            flag(&mut screen, id, FlagChange::Ended);
+        }
+    }
+    let ids: Vec<u32> = screen.flags.iter().map(|flag| flag.id).collect();
+    assert_eq!(ids[..5], [300, 200, 100, 299, 298]);
+    assert_eq!(ids.len(), 103);
+}
+
+#[test]
+fn escape_sequences_never_reach_the_buffer() {
+    let mut interval = samples::interval(3);
+    for row in &mut interval.rows {
+        row.path = samples::hostile_path(row.path.id);
+    }
+    let mut start = samples::start(0);
+    let hostile = samples::hostile_path(1).hctl;
+    (start.kernel, start.version) = (hostile.clone(), hostile.clone());
+    let mut screen = Screen::new(&start, &[hostile]);
+    screen.interval(interval);
+    let flag = samples::hostile_flag(1);
+    screen.flag(&FlagEvent {
+        change: FlagChange::Raised,
+        flag,
+    });
+    for (width, height) in [(300, 30), (100, 30), (40, 8), (7, 7)] {
+        let buffer = buffer(&screen, width, height);
+        let symbols = buffer.content.iter().flat_map(|cell| cell.symbol().chars());
+        assert!(!symbols.into_iter().any(safe::is_unsafe));
+    }
+    assert!(
+        text(&screen, 100, 30)
+            .iter()
+            .any(|line| line.contains("a\\x1b[2J"))
+    );
+}
+
+/// The view runs while the trace is measured; `cargo test --release -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn time_of_a_redraw() {
+    let mut screen = screen(Some(samples::interval(4)));
+    flag(&mut screen, 1, FlagChange::Raised);
+    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+    let before = std::time::Instant::now();
+    for _ in 0..1000 {
+        terminal.draw(|frame| draw(&screen, frame)).unwrap();
+    }
+    println!("{:?} a redraw", before.elapsed() / 1000);
+}

@@ -1,0 +1,29 @@
+//! The `alua-trace` binary: arguments in, exit status out.
+
+use std::process::ExitCode;
+
+use alua_trace::{
+    cli::{Action, Cli},
+    doctor,
+    report::safe,
+    trace,
+};
+use clap::Parser;
+
+/// Bad input, or no (complete) trace.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().into_action() {
+        Action::Run(config) => trace::run(&config),
+        Action::Doctor(config) => doctor::run(&config),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            // Messages may carry names of devices and files.
+            eprintln!("alua-trace: {}", safe::sentence(&format!("{error:#}")));
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Flags in words, for the summary and the plain lines.
+
+use super::model::{Baseline, Flag};
+use super::table::push_wrapped;
+use super::{format, safe, words};
+
+/// The section of the summary.
+pub(super) fn section(flags: &[Flag], started_at_ns: u64, width: u16) -> String {
+    let mut out = String::from("Flags\n");
+    if flags.is_empty() {
+        out.push_str("  none\n");
+    }
+    for flag in flags {
+        push_wrapped(&mut out, &title(flag), width, 2);
+        push_wrapped(&mut out, &period(flag, started_at_ns), width, 5);
+        let numbers = numbers(flag);
+        if !numbers.is_empty() {
+            push_wrapped(&mut out, &numbers, width, 5);
+        }
+        if !flag.text.is_empty() {
+            push_wrapped(&mut out, &safe::sentence(&flag.text), width, 5);
+        }
+    }
+    out
+}
+
+/// `#1 warning: avoidable non-optimized-io on mpatha`.
+pub(super) fn title(flag: &Flag) -> String {
+    let avoidable = words::avoidable(flag.avoidable);
+    let blank = if avoidable.is_empty() { "" } else { " " };
+    format!(
+        "#{} {}: {avoidable}{blank}{} on {}",
+        flag.id,
+        words::severity(flag.severity),
+        words::kind(flag.kind),
+        safe::name(&flag.subject)
+    )
+}
+
+/// `from 12.045 s for 3.20 s, ended`.
+fn period(flag: &Flag, started_at_ns: u64) -> String {
+    let from = format::elapsed(flag.first_at_ns.saturating_sub(started_at_ns));
+    let last = flag
+        .ended_at_ns
+        .map_or(flag.last_at_ns, |ended| ended.max(flag.last_at_ns));
+    let length = format::duration(last.saturating_sub(flag.first_at_ns));
+    let end = if flag.ended_at_ns.is_some() {
+        "ended"
+    } else {
+        "not ended"
+    };
+    format!("from {from} s for {length}, {end}")
+}
+
+/// Commands, share, cost and paths; empty for a flag that counts no commands.
+pub(super) fn numbers(flag: &Flag) -> String {
+    if flag.commands == 0 {
+        return String::new();
+    }
+    let mut out = words::plural(flag.commands, "command");
+    out.push_str(&format!(
+        " ({} of the LUN's)",
+        format::share(Some(flag.share))
+    ));
+    if !flag.paths.is_empty() {
+        out.push_str(&format!(" via {}", safe::sentence(&flag.paths.join(", "))));
+    }
+    out.push_str("; p50 ");
+    push_cost(&mut out, flag);
+    out
+}
+
+/// `1.94 ms, optimized 87.2 µs (22.2x, same period)`.
+pub(crate) fn push_cost(out: &mut String, flag: &Flag) {
+    format::push_latency(out, flag.p50_ns);
+    out.push_str(", optimized ");
+    format::push_latency(out, flag.optimized_p50_ns);
+    if let (Some(p50), Some(optimized @ 1..)) = (flag.p50_ns, flag.optimized_p50_ns) {
+        let period = match flag.baseline {
+            Some(Baseline::SamePeriod) => ", same period",
+            Some(Baseline::Before) => ", before",
+            None => "",
+        };
+        out.push_str(&format!(" ({:.1}x{period})", p50 as f64 / optimized as f64));
+    }
+}

@@ -1,0 +1,280 @@
+//! JSON output: one [`Line`] of the model per line of text.
+//!
+//! Owns how lines get out: escaped so that they are safe on a terminal too, written whole, and with
+//! a closed pipe told apart from an error.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+use super::model::Line;
+use super::safe;
+
+/// Commands are collected up to this size; every other line goes out at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Whether the reader is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Written, or kept to be written with the next lines.
+    Open,
+    /// The reader closed the pipe. No error: it has seen what it wanted.
+    Closed,
+}
+
+/// Writes lines of JSON.
+#[derive(Debug)]
+pub struct JsonWriter<W: Write> {
+    out: W,
+    buffer: Vec<u8>,
+    outcome: Outcome,
+}
+
+impl<W: Write> JsonWriter<W> {
+    /// A writer to `out`, which need not buffer.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            buffer: Vec::new(),
+            outcome: Outcome::Open,
+        }
+    }
+
+    /// Writes one line; [`Line::Command`] waits for the next line that is none, or for 64 KiB.
+    pub fn write(&mut self, line: &Line) -> io::Result<Outcome> {
+        if self.outcome == Outcome::Closed {
+            return Ok(Outcome::Closed);
+        }
+        self.push(line)?;
+        if self.buffer.len() >= BUFFER_BYTES || !matches!(line, Line::Command(_)) {
+            return self.flush();
+        }
+        Ok(Outcome::Open)
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) -> io::Result<Outcome> {
+        if self.outcome == Outcome::Open {
+            match self
+                .out
+                .write_all(&self.buffer)
+                .and_then(|()| self.out.flush())
+            {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    self.outcome = Outcome::Closed;
+                }
+                result => result?,
+            }
+        }
+        self.buffer.clear();
+        Ok(self.outcome)
+    }
+
+    fn push(&mut self, line: &Line) -> io::Result<()> {
+        let start = self.buffer.len();
+        let mut serializer = Serializer::with_formatter(&mut self.buffer, TerminalSafe);
+        if let Err(error) = line.serialize(&mut serializer) {
+            // Half a line would spoil the next one.
+            self.buffer.truncate(start);
+            return Err(error.into());
+        }
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Any value as one line of JSON that is safe on a terminal.
+pub fn to_line<T: Serialize>(value: &T) -> io::Result<String> {
+    let mut line = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut line, TerminalSafe))?;
+    line.push(b'\n');
+    String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Compact JSON in which DEL, C1 and characters that reorder or hide text are escaped as `\u00XX`,
+/// as `serde_json` does with C0. It stays the same JSON.
+struct TerminalSafe;
+
+impl Formatter for TerminalSafe {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut written = 0;
+        for (at, c) in fragment.char_indices().filter(|(_, c)| safe::is_unsafe(*c)) {
+            writer.write_all(&fragment.as_bytes()[written..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            written = at + c.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[written..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::{
+        AccessState, Command, FlagChange, FlagEvent, PathChange, PathEvent, StateSource,
+    };
+    use crate::report::samples;
+
+    fn command() -> Command {
+        Command {
+            path: 1,
+            hctl: "3:0:0:1".to_owned(),
+            dm_devno: None,
+            path_group: None,
+            opcode: 0x28,
+            cdb1: 0,
+            cdb2: 0,
+            bytes: 4096,
+            lba: Some(2048),
+            dispatched_at_ns: 1,
+            latency_ns: 87_200,
+            state: AccessState::Optimized,
+            state_source: StateSource::RtpgSeen,
+            result: 2,
+            sense: Some([6, 0x2a, 6]),
+            retries: 0,
+            passthrough: false,
+        }
+    }
+
+    fn lines() -> Vec<Line> {
+        let path = samples::hostile_path(1);
+        let flag = samples::hostile_flag(1);
+        vec![
+            Line::Start(samples::start(2)),
+            Line::Interval(samples::interval(2)),
+            Line::Path(PathEvent {
+                seen_at_ns: 7,
+                change: PathChange::Relabelled,
+                path,
+            }),
+            Line::Flag(FlagEvent {
+                change: FlagChange::Raised,
+                flag,
+            }),
+            Line::Command(command()),
+            Line::Summary(samples::hostile_summary()),
+        ]
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let mut out = Vec::new();
+        let mut writer = JsonWriter::new(&mut out);
+        for line in lines() {
+            assert_eq!(writer.write(&line).unwrap(), Outcome::Open);
+        }
+        let text = String::from_utf8(out).unwrap();
+        let back: Vec<Line> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        assert_eq!(back, lines());
+    }
+
+    #[test]
+    fn nothing_unsafe_reaches_a_terminal() {
+        let name = "\x1b\x7f\u{9b}\u{202e}\u{e0001}é";
+        let line = to_line(&name).unwrap();
+        assert_eq!(line, "\"\\u001b\\u007f\\u009b\\u202e\\udb40\\udc01é\"\n");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), name);
+    }
+
+    #[test]
+    fn commands_wait_for_each_other() {
+        let mut out = Vec::new();
+        let mut writer = JsonWriter::new(&mut out);
+        writer.write(&Line::Command(command())).unwrap();
+        assert!(writer.out.is_empty());
+        for _ in 0..1000 {
+            writer.write(&Line::Command(command())).unwrap();
+        }
+        assert!(writer.out.len() >= BUFFER_BYTES);
+        writer.flush().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 1001);
+    }
+
+    /// Every example in the documentation is a line of this model, with no field more or less.
+    #[test]
+    fn documented_examples_are_what_is_written() {
+        let docs = include_str!("../../../docs/json.md");
+        let examples = docs
+            .split("```json\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let mut kinds = Vec::new();
+        for example in examples {
+            let line: Line =
+                serde_json::from_str(example).unwrap_or_else(|e| panic!("{e}: {example}"));
+            let documented: serde_json::Value = serde_json::from_str(example).unwrap();
+            let written: serde_json::Value =
+                serde_json::from_str(&to_line(&line).unwrap()).unwrap();
+            assert_eq!(written, documented);
+            kinds.push(documented["type"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(
+            kinds,
+            ["start", "interval", "path", "flag", "command", "summary"]
+        );
+    }
+
+    /// Every field is named in the documentation.
+    #[test]
+    fn every_field_is_documented() {
+        fn names(value: &serde_json::Value, out: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(map) => map.iter().for_each(|(name, value)| {
+                    out.push(name.clone());
+                    names(value, out);
+                }),
+                serde_json::Value::Array(items) => items.iter().for_each(|item| names(item, out)),
+                _ => {}
+            }
+        }
+        let docs = include_str!("../../../docs/json.md");
+        let mut fields = Vec::new();
+        lines()
+            .iter()
+            .for_each(|line| names(&serde_json::to_value(line).unwrap(), &mut fields));
+        for field in fields {
+            assert!(
+                docs.contains(&format!("| `{field}` |")),
+                "{field} has no row in docs/json.md"
+            );
+        }
+    }
+
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_others_are() {
+        let line = Line::Interval(samples::interval(1));
+        let mut writer = JsonWriter::new(Failing(io::ErrorKind::BrokenPipe));
+        assert_eq!(writer.write(&line).unwrap(), Outcome::Closed);
+        assert_eq!(writer.write(&line).unwrap(), Outcome::Closed);
+        assert_eq!(writer.flush().unwrap(), Outcome::Closed);
+        let mut writer = JsonWriter::new(Failing(io::ErrorKind::StorageFull));
+        assert_eq!(
+            writer.write(&line).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+}

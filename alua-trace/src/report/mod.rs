@@ -1,0 +1,19 @@
+//! What a trace says, and how it is said outside the live view: plain lines, JSON lines and the
+//! summary at the end.
+
+pub mod doctor;
+pub mod format;
+pub mod histogram;
+pub mod json;
+pub mod lines;
+pub mod model;
+pub mod safe;
+pub mod summary;
+pub mod words;
+
+mod account;
+pub(crate) mod flags;
+mod table;
+
+#[cfg(test)]
+pub(crate) mod samples;

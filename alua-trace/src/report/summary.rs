@@ -1,0 +1,206 @@
+//! The summary at the end of a trace: per path and access state what it carried and how fast, a
+//! histogram per map, the flags, and the account of every command.
+
+use std::fmt::Write;
+
+use super::histogram::histogram;
+use super::model::{AccessState, Latency, PathSummary, Summary};
+use super::table::{self, Column, label, number};
+use super::{account, flags, format, safe, words};
+
+const COLUMNS: [Column; 10] = [
+    label("I/O", 0),
+    number("commands", 0),
+    number("IOPS", 4),
+    number("MiB/s", 5),
+    number("p50", 0),
+    number("p99", 0),
+    number("p99.9", 2),
+    number("max", 1),
+    number("share", 6),
+    number("errors", 3),
+];
+
+/// The whole summary. `started_at_ns` is [`super::model::Start::started_at_ns`]: flags are shown
+/// in time since then.
+pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
+    let mut out = headline(summary);
+    for map in summary.paths.chunk_by(|a, b| a.path.map == b.path.map) {
+        out.push('\n');
+        push_map(&mut out, map, summary.duration_ns, width);
+    }
+    out.push('\n');
+    out.push_str(&flags::section(&summary.flags, started_at_ns, width));
+    out.push('\n');
+    out.push_str(&account::section(summary, width));
+    if let Some(status) = summary.command_status {
+        let _ = writeln!(out, "\nThe command ended with status {status}.");
+    }
+    out
+}
+
+fn headline(summary: &Summary) -> String {
+    let duration = format::duration(summary.duration_ns);
+    if summary.paths.is_empty() {
+        return format!("No SCSI path was seen in {duration}.\n");
+    }
+    let paths = words::plural(summary.paths.len() as u64, "path");
+    match total(&summary.paths, |path| path.counts.dispatched) {
+        0 => format!("No I/O was seen in {duration} on {paths}.\n"),
+        commands => format!(
+            "{} in {duration} on {paths}\n",
+            words::plural(commands, "command")
+        ),
+    }
+}
+
+fn push_map(out: &mut String, paths: &[PathSummary], duration_ns: u64, width: u16) {
+    let Some(first) = paths.first() else { return };
+    match &first.path.map {
+        Some(map) => {
+            let _ = write!(out, "Map {}", safe::name(map));
+            for name in [&first.path.dm, &first.path.wwid].into_iter().flatten() {
+                let _ = write!(out, "  {}", safe::name(name));
+            }
+        }
+        None => out.push_str("Paths without a map"),
+    }
+    out.push('\n');
+    let recorded = total(paths, |path| {
+        path.latency.iter().map(|latency| latency.commands).sum()
+    });
+    let completed = total(paths, |path| path.counts.completed);
+    let mut rows = Vec::new();
+    for path in paths {
+        rows.push(vec![path_heading(path, completed)]);
+        for latency in path.latency.iter().filter(|latency| latency.commands > 0) {
+            rows.push(row(latency, duration_ns, recorded));
+        }
+    }
+    out.push_str(&table::render(&COLUMNS, &rows, width, 2));
+    let histogram = histogram(paths, width);
+    if !histogram.is_empty() {
+        out.push_str("\n  Latency of reads and writes by access state at dispatch\n");
+        out.push_str(&histogram);
+    }
+}
+
+/// `3:0:0:1 sdb  PG 1  TPG 1  AO*  62.1 %`.
+fn path_heading(summary: &PathSummary, completed: u64) -> String {
+    let path = &summary.path;
+    let mut out = words::path(path);
+    let _ = write!(out, "  PG {}", words::number(path.path_group));
+    let _ = write!(
+        out,
+        "  TPG {}  {}",
+        words::number(path.port_group),
+        words::state_of(path)
+    );
+    if path.state != AccessState::Unknown {
+        let _ = write!(out, " ({})", words::source(path.state_source));
+    }
+    if !summary.present {
+        out.push_str("  vanished");
+    }
+    if summary.counts.dispatched == 0 {
+        out.push_str("  no commands");
+    } else {
+        let share = (completed > 0).then_some(summary.share);
+        let _ = write!(out, "  {}", format::share(share));
+    }
+    out
+}
+
+fn row(latency: &Latency, duration_ns: u64, recorded: u64) -> Vec<String> {
+    let per_s = |n: u64| n as f64 / (duration_ns as f64 / 1e9);
+    vec![
+        format!(
+            "  {} {}",
+            words::state(latency.state),
+            words::class(latency.class)
+        ),
+        format::count(latency.commands),
+        format::rate(per_s(latency.commands)),
+        format::mib(per_s(latency.bytes)),
+        format::latency(Some(latency.p50_ns)),
+        format::latency(Some(latency.p99_ns)),
+        format::latency(Some(latency.p999_ns)),
+        format::latency(Some(latency.max_ns)),
+        format::share(format::part(latency.commands, recorded)),
+        format::count(latency.errors),
+    ]
+}
+
+fn total(paths: &[PathSummary], of: impl Fn(&PathSummary) -> u64) -> u64 {
+    paths
+        .iter()
+        .fold(0, |sum, path| sum.saturating_add(of(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    #[test]
+    fn a_trace_in_80_columns() {
+        let shown = summary(&samples::summary(), samples::STARTED_AT_NS, 80);
+        assert_eq!(shown, include_str!("golden/summary.txt"), "\n{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn no_paths_and_no_io_are_said_in_words() {
+        let mut empty = samples::summary();
+        empty.flags.clear();
+        for path in &mut empty.paths {
+            path.counts = Default::default();
+            path.latency.clear();
+        }
+        let shown = summary(&empty, 0, 80);
+        assert!(
+            shown.starts_with("No I/O was seen in 1 min 00 s on 3 paths.\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("3:0:0:1 sdb  PG 1  TPG 1  AO* (RTPG seen)  no commands"),
+            "{shown}"
+        );
+        assert!(shown.contains("Flags\n  none\n"));
+        empty.paths.clear();
+        let shown = summary(&empty, 0, 80);
+        assert!(
+            shown.starts_with("No SCSI path was seen in 1 min 00 s.\n"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn an_incomplete_trace_says_why() {
+        let mut lossy = samples::summary();
+        lossy.complete = false;
+        lossy.losses.ring_full = 12;
+        lossy.incomplete_because = vec!["the ring buffer was full\x1b[2J".to_owned()];
+        let shown = summary(&lossy, 0, 80);
+        assert!(
+            shown.contains("  12 lost: 12 ring buffer full\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("  INCOMPLETE\n    the ring buffer was full\\x1b[2J\n"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_was_named_reaches_the_terminal_raw() {
+        let shown = summary(&samples::hostile_summary(), 0, 80);
+        assert!(
+            !shown.chars().any(|c| c != '\n' && safe::is_unsafe(c)),
+            "{shown:?}"
+        );
+        for width in [0, 1, 20, 300] {
+            summary(&samples::hostile_summary(), 0, width);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The words for states, flags, probes and losses that every output shares.
+
+use super::model::{
+    AccessState, Class, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity, StateSource,
+};
+use super::{format, safe};
+
+/// Short name of an access state, at most seven characters.
+pub fn state(state: AccessState) -> &'static str {
+    match state {
+        AccessState::Optimized => "AO",
+        AccessState::NonOptimized => "AN",
+        AccessState::Standby => "standby",
+        AccessState::Unavailable => "unavail",
+        AccessState::LbaDependent => "LBD",
+        AccessState::Offline => "offline",
+        AccessState::Transitioning => "transit",
+        AccessState::Unknown => "unknown",
+    }
+}
+
+/// A path in a few words: `3:0:0:1 sdb`.
+pub fn path(path: &Path) -> String {
+    let mut out = safe::name(&path.hctl);
+    if let Some(device) = &path.device {
+        out.push(' ');
+        safe::push(&mut out, device, safe::NAME_CHARS);
+    }
+    out
+}
+
+/// State of a path, with `*` when its port group is the preferred one.
+pub fn state_of(path: &Path) -> String {
+    let star = if path.preferred == Some(true) {
+        "*"
+    } else {
+        ""
+    };
+    format!("{}{star}", state(path.state))
+}
+
+/// Who said so.
+pub fn source(source: StateSource) -> &'static str {
+    match source {
+        StateSource::None => "nobody has said",
+        StateSource::RtpgSeen => "RTPG seen",
+        StateSource::HandlerData => "handler data",
+    }
+}
+
+/// Kind of command.
+pub fn class(class: Class) -> &'static str {
+    match class {
+        Class::Read => "read",
+        Class::Write => "write",
+        Class::Other => "other",
+    }
+}
+
+/// What happened to a path.
+pub fn change(change: PathChange) -> &'static str {
+    match change {
+        PathChange::Appeared => "appeared",
+        PathChange::Vanished => "vanished",
+        PathChange::Relabelled => "relabelled",
+        PathChange::State => "state changed",
+    }
+}
+
+/// What became of a probe.
+pub fn status(status: ProbeStatus) -> &'static str {
+    match status {
+        ProbeStatus::Ok => "ok",
+        ProbeStatus::Unsupported => "unsupported",
+        ProbeStatus::Broken => "broken",
+        ProbeStatus::NotApplicable => "not applicable",
+    }
+}
+
+/// Name of a kind of flag, as in JSON.
+pub fn kind(kind: FlagKind) -> &'static str {
+    match kind {
+        FlagKind::NonOptimizedIo => "non-optimized-io",
+        FlagKind::ModuleUnloaded => "module-unloaded",
+    }
+}
+
+/// How much a flag matters.
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Whether the cost of a flag could have been avoided; empty where the question makes no sense.
+pub fn avoidable(avoidable: Option<bool>) -> &'static str {
+    match avoidable {
+        Some(true) => "avoidable",
+        Some(false) => "unavoidable",
+        None => "",
+    }
+}
+
+/// A value that may be unknown, safe for a terminal.
+pub fn known(value: Option<&str>) -> String {
+    value.map_or_else(|| format::UNKNOWN.to_owned(), safe::name)
+}
+
+/// A number that may be unknown.
+pub fn number<N: ToString>(value: Option<N>) -> String {
+    value.map_or_else(|| format::UNKNOWN.to_owned(), |value| value.to_string())
+}
+
+/// `1 path`, `2 paths`.
+pub fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", format::count(count))
+}
+
+/// Every cause of loss with its count. Ends of commands from before the trace are no loss.
+pub fn causes(losses: &Losses) -> [(&'static str, u64); 9] {
+    [
+        ("ring buffer full", losses.ring_full),
+        ("not followed", losses.untracked),
+        ("end not seen", losses.superseded),
+        ("implausible time", losses.implausible),
+        ("undecodable", losses.undecodable),
+        ("path, route or RTPG records", losses.lost_records),
+        ("path table full", losses.path_table_full),
+        ("route table full", losses.route_table_full),
+        ("failed kernel reads", losses.failed_reads),
+    ]
+}
+
+/// Losses in one phrase: `0 lost`, or `1,234 lost: 1,200 ring buffer full, 34 not followed`.
+pub fn push_losses(out: &mut String, losses: &Losses) {
+    let causes = causes(losses);
+    format::push_count(
+        out,
+        causes
+            .iter()
+            .fold(0, |sum, (_, n)| u64::saturating_add(sum, *n)),
+    );
+    out.push_str(" lost");
+    let mut before = ": ";
+    for (cause, count) in causes.iter().filter(|(_, count)| *count > 0) {
+        out.push_str(before);
+        format::push_count(out, *count);
+        out.push(' ');
+        out.push_str(cause);
+        before = ", ";
+    }
+}
+
+/// Whether anything was lost.
+pub fn lost_anything(losses: &Losses) -> bool {
+    causes(losses).iter().any(|(_, count)| *count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_named_by_cause() {
+        let mut out = String::new();
+        push_losses(
+            &mut out,
+            &Losses {
+                unmatched_ends: 7,
+                ..Losses::default()
+            },
+        );
+        assert_eq!(out, "0 lost");
+        out.clear();
+        let losses = Losses {
+            ring_full: 1200,
+            untracked: 34,
+            ..Losses::default()
+        };
+        push_losses(&mut out, &losses);
+        assert_eq!(out, "1,234 lost: 1,200 ring buffer full, 34 not followed");
+        assert!(lost_anything(&losses));
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(plural(1, "path"), "1 path");
+        assert_eq!(plural(1200, "path"), "1,200 paths");
+    }
+}

@@ -1,0 +1,74 @@
+//! `alua-trace run`: from the user's wish to the summary. Owns the order in which things are
+//! checked, attached, run and taken down.
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    cli::RunConfig,
+    kernel::facts::KernelFacts,
+    sysroot::Sysroot,
+    topology::{self, DmControl, Topology},
+};
+use load::Load;
+use session::Session;
+
+mod complaints;
+mod load;
+pub mod privileges;
+mod session;
+mod sinks;
+
+/// Runs a trace; gives the exit status.
+///
+/// # Errors
+/// Everything that keeps a trace from being made, with what to do about it. Checked before
+/// anything is attached, as far as it can be.
+pub fn run(config: &RunConfig) -> Result<u8> {
+    privileges::check()?;
+    let root = Sysroot::default();
+    let load = Load::find(&config.command)?;
+    let topology = topology::scan(&root, &DmControl::new(&root));
+    let maps = resolve_maps(&topology, &config.maps)?;
+    if !topology.devices().iter().any(topology::Device::is_disk) {
+        bail!(
+            "no SCSI disk on this host: there is nothing to trace; attach one (multipath -ll and \
+             lsscsi show what the kernel has), or try `cargo xtask run --lab`"
+        );
+    }
+    let facts = KernelFacts::gather(&root, config.btf.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let session = Session::start(config, root, facts, &topology, &maps)?;
+        session.run(load).await
+    })
+}
+
+/// Names of the maps the user means by name, dm-N or WWID.
+fn resolve_maps(topology: &Topology, wanted: &[String]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for wanted in wanted {
+        let found = topology.maps().iter().find(|map| {
+            map.name == *wanted
+                || map.dm == *wanted
+                || map.wwid.as_deref() == Some(wanted)
+                || topology.lun_of_map(map) == Some(wanted)
+        });
+        match found {
+            Some(map) => names.push(map.name.clone()),
+            None => bail!("no multipath map {wanted:?}; {}", known_maps(topology)),
+        }
+    }
+    Ok(names)
+}
+
+fn known_maps(topology: &Topology) -> String {
+    let names: Vec<&str> = topology.maps().iter().map(|map| map.name.as_str()).collect();
+    if names.is_empty() {
+        let notes = topology.notes().join("; ");
+        return format!("this host has none (see multipath -ll) {notes}");
+    }
+    format!("this host has {}", names.join(", "))
+}
