@@ -3,11 +3,12 @@
 
 use core::{
     intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd},
+    mem::MaybeUninit,
     ptr,
 };
 
-use alua_trace_ebpf::ScsiLayout;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use alua_trace_ebpf::{MAX_WINDOW, ScsiLayout};
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally;
 
@@ -27,6 +28,8 @@ pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     cmnd_sdb_length: 0,
     cmnd_result: 0,
     cmnd_sense_buffer: 0,
+    window_start: 0,
+    window_length: 0,
     sdev_host: 0,
     sdev_id: 0,
     sdev_channel: 0,
@@ -66,14 +69,47 @@ pub fn read<T>(address: u64, offset: u32) -> Option<T> {
     }
 }
 
-/// A field of type `T` in a window read earlier.
-///
-/// # Safety
-/// `offset + size_of::<T>()` lies within `window`, and `offset` is aligned for `T`.
-#[inline(always)]
-pub unsafe fn field<T: Copy>(window: *const u8, offset: u32) -> T {
-    // SAFETY: as promised by the caller; the verifier checks it again.
-    unsafe { ptr::read(window.add(offset as usize).cast::<T>()) }
+/// Part of a `scsi_cmnd`, read in one go: a read costs more than the bytes it copies.
+pub struct Window([MaybeUninit<u64>; MAX_WINDOW as usize / 8]);
+
+impl Window {
+    /// Room for a window, not zeroed: the helper fills what is used.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self([MaybeUninit::uninit(); MAX_WINDOW as usize / 8])
+    }
+
+    /// Reads the window of the command at `cmd`.
+    #[inline(always)]
+    pub fn read(&mut self, cmd: u64) -> Option<()> {
+        let length = layout!(window_length);
+        // A layout the window cannot hold is refused at load; this is for the verifier.
+        if length > MAX_WINDOW {
+            return None;
+        }
+        let source = cmd.wrapping_add(u64::from(layout!(window_start)));
+        // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
+        let failed = unsafe {
+            generated::bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), length, source as *const _)
+        };
+        if failed != 0 {
+            count_globally(|counts| counts.failed_reads += 1);
+            return None;
+        }
+        Some(())
+    }
+
+    /// The member at `offset` of the `scsi_cmnd`.
+    ///
+    /// # Safety
+    /// [`Self::read`] has succeeded; the member lies in the window and is aligned for `T`, which
+    /// the collector has checked when it made the layout.
+    #[inline(always)]
+    pub unsafe fn member<T: Copy>(&self, offset: u32) -> T {
+        let at = offset.wrapping_sub(layout!(window_start)) as usize;
+        // SAFETY: as promised by the caller; the verifier checks it again.
+        unsafe { ptr::read(self.0.as_ptr().cast::<u8>().add(at).cast::<T>()) }
+    }
 }
 
 /// Claims `*word` for `new` if it is 0. Gives what was there before: 0 when the claim succeeded.

@@ -61,8 +61,8 @@ pub mod record_kind {
     pub const RTPG: u8 = 2;
 }
 
-/// Longest window of a request and its `scsi_cmnd` that the probes read at dispatch, in bytes.
-pub const MAX_WINDOW: u32 = 320;
+/// Longest window of a `scsi_cmnd` that the probes read at completion, in bytes.
+pub const MAX_WINDOW: u32 = 192;
 
 /// Low nibble of a state byte: SPC-4 6.37 asymmetric access states.
 pub mod access_state {
@@ -249,7 +249,7 @@ pub struct GlobalCounts {
     pub not_optimized: u64,
 }
 
-/// A command in flight.
+/// A command in flight. What does not change until it ends is read from the command then.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CommandSlot {
@@ -257,28 +257,16 @@ pub struct CommandSlot {
     pub cmd: u64,
     /// As [`CommandRecord::dispatch_ns`].
     pub dispatch_ns: u64,
-    /// As [`CommandRecord::lba`].
-    pub lba: u64,
-    /// As [`CommandRecord::bytes`].
-    pub bytes: u32,
     /// As [`CommandRecord::path`].
     pub path: u16,
     /// As [`CommandRecord::route`].
     pub route: u16,
-    /// As [`CommandRecord::opcode`].
-    pub opcode: u8,
     /// As [`CommandRecord::state`].
     pub state: u8,
     /// As [`CommandRecord::state_source`].
     pub state_source: u8,
     /// As [`CommandRecord::flags`].
     pub flags: u8,
-    /// As [`CommandRecord::retries`].
-    pub retries: u8,
-    /// As [`CommandRecord::cdb1`].
-    pub cdb1: u8,
-    /// As [`CommandRecord::cdb2`].
-    pub cdb2: u8,
     /// 1 once `scsi_dispatch_cmd_timeout` fired: counted as timed out unless it completes late.
     pub timed_out: u8,
 }
@@ -357,6 +345,11 @@ pub struct ScsiLayout {
     pub cmnd_result: u32,
     /// `scsi_cmnd.sense_buffer`.
     pub cmnd_sense_buffer: u32,
+    /// First byte of the window with `cmnd`, `retries`, `sdb.length`, `result` and
+    /// `sense_buffer`; a multiple of 8.
+    pub window_start: u32,
+    /// Bytes of that window.
+    pub window_length: u32,
     /// `scsi_device.host`.
     pub sdev_host: u32,
     /// `scsi_device.id`.
@@ -466,10 +459,10 @@ const _: () = {
     assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
     assert!(size_of::<PathCounts>() == 128);
     assert!(size_of::<GlobalCounts>() == 56);
-    assert!(size_of::<CommandSlot>() == 40);
+    assert!(size_of::<CommandSlot>() == 24);
     assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 36);
     assert!(size_of::<RouteSlot>() == 32);
-    assert!(size_of::<ScsiLayout>() == 80);
+    assert!(size_of::<ScsiLayout>() == 88);
     assert!(size_of::<DmLayout>() == 52 && size_of::<AluaLayout>() == 32);
     assert!(size_of::<Control>() == 24 + 52 + 32 + 4);
 };

@@ -6,12 +6,12 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, MAX_WINDOW, NO_ROUTE, command_flag, record_kind,
+    CommandRecord, CommandSlot, Control, NO_ROUTE, command_flag, record_kind,
     state_index,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel},
+    helpers::bpf_ktime_get_ns,
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
@@ -19,7 +19,7 @@ use aya_ebpf::{
 use crate::{
     dm_multipath,
     in_flight::{self, End},
-    kernel::{field, layout, read},
+    kernel::{Window, layout, read},
     maps::{CONTROL, EVENTS, count_globally},
     path,
 };
@@ -35,9 +35,6 @@ const CHECK_CONDITION: u32 = 0x02;
 const OPTIMIZED: usize = 0;
 const UNKNOWN: usize = 7;
 
-/// A window of a request's tail and its `scsi_cmnd`, aligned for every field in it.
-type Window = [u64; MAX_WINDOW as usize / 8];
-
 #[raw_tracepoint(tracepoint = "scsi_dispatch_cmd_start")]
 pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
@@ -50,49 +47,53 @@ pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64) -> Option<()> {
-    let mut window: Window = [0; MAX_WINDOW as usize / 8];
-    let request = cmd.wrapping_sub(u64::from(layout!(request_size)));
-    // `end_io` and `end_io_data` are the last members of a request: one read covers all.
-    let head = layout!(request_size) - layout!(request_end_io);
-    let source = request.wrapping_add(u64::from(layout!(request_end_io)));
-    read_window(&mut window, source, head + layout!(cmnd_sdb_length) + 4)?;
-    let window = window.as_ptr().cast::<u8>();
-
-    // SAFETY: the collector checked that every field lies within the window.
-    let (sdev, bytes, retries, end_io, end_io_data) = unsafe {
-        (
-            field::<u64>(window, head + layout!(cmnd_device)),
-            field::<u32>(window, head + layout!(cmnd_sdb_length)),
-            field::<u32>(window, head + layout!(cmnd_retries)),
-            field::<u64>(window, 0),
-            field::<u64>(window, layout!(request_end_io_data) - layout!(request_end_io)),
-        )
-    };
-    let cdb = cdb(window, head)?;
-    let path = path::find(ctx, control, sdev);
-    let (pgpath, mut flags) = pgpath(control, request, end_io, end_io_data);
+    let tail = Tail::read(cmd)?;
+    let path = path::find(ctx, control, tail.sdev);
+    let (pgpath, mut flags) = pgpath(control, cmd, &tail);
     let route = if pgpath == 0 { NO_ROUTE } else { dm_multipath::find(ctx, control, pgpath) };
-    if pgpath == 0 && is_passthrough(request) {
+    if pgpath == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
     count_dispatch(&path, flags);
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
-        lba: lba(&cdb),
-        bytes,
         path: path.id,
         route,
-        opcode: cdb[0] as u8,
         state: path.state,
         state_source: path.source,
         flags,
-        retries: if retries > 255 { 255 } else { retries as u8 },
-        cdb1: (cdb[0] >> 8) as u8,
-        cdb2: (cdb[0] >> 16) as u8,
         timed_out: 0,
     });
     Some(())
+}
+
+/// The end of a request and the beginning of its `scsi_cmnd`, which follows it: in every kernel
+/// looked at they are `end_io`, `end_io_data` and `device`, which the collector checks.
+#[repr(C)]
+struct Tail {
+    end_io: u64,
+    end_io_data: u64,
+    sdev: u64,
+}
+
+impl Tail {
+    #[inline(always)]
+    fn read(cmd: u64) -> Option<Self> {
+        if layout!(cmnd_device) == 0 {
+            return read::<Self>(request_of(cmd), layout!(request_end_io));
+        }
+        // Before 5.16 `device` is further down.
+        let [end_io, end_io_data] =
+            read::<[u64; 2]>(request_of(cmd), layout!(request_end_io))?;
+        Some(Self { end_io, end_io_data, sdev: read::<u64>(cmd, layout!(cmnd_device))? })
+    }
+}
+
+/// The request a `scsi_cmnd` belongs to (`scsi_cmd_to_rq`, `blk_mq_rq_from_pdu`).
+#[inline(always)]
+fn request_of(cmd: u64) -> u64 {
+    cmd.wrapping_sub(u64::from(layout!(request_size)))
 }
 
 #[inline(always)]
@@ -110,33 +111,19 @@ fn count_dispatch(path: &path::Known, flags: u8) {
     }
 }
 
-#[inline(always)]
-fn read_window(window: &mut Window, source: u64, length: u32) -> Option<()> {
-    // A layout the window cannot hold is refused at load; this is for the verifier.
-    if length > MAX_WINDOW {
-        return None;
-    }
-    // SAFETY: `length` bytes of `window` are ours; the helper copes with any source address.
-    let failed = unsafe {
-        bpf_probe_read_kernel(window.as_mut_ptr().cast(), length, source as *const _)
-    };
-    if failed != 0 {
-        count_globally(|counts| counts.failed_reads += 1);
-        return None;
-    }
-    Some(())
-}
-
 /// The first 12 bytes of the CDB as little-endian words.
+///
+/// # Safety
+/// `window` has been read.
 #[inline(always)]
-fn cdb(window: *const u8, head: u32) -> Option<[u32; 3]> {
-    let offset = head + layout!(cmnd_cdb);
+unsafe fn cdb(window: &Window) -> [u32; 3] {
     if layout!(cmnd_cdb_is_pointer) != 0 {
-        // SAFETY: as in `dispatched`.
-        return read::<[u32; 3]>(unsafe { field::<u64>(window, offset) }, 0);
+        // SAFETY: as promised by the caller.
+        let pointer = unsafe { window.member::<u64>(layout!(cmnd_cdb)) };
+        return read::<[u32; 3]>(pointer, 0).unwrap_or([0; 3]);
     }
-    // SAFETY: as in `dispatched`; the CDB is 4-byte aligned, which the collector checked.
-    Some(unsafe { field::<[u32; 3]>(window, offset) })
+    // SAFETY: as promised by the caller.
+    unsafe { window.member::<[u32; 3]>(layout!(cmnd_cdb)) }
 }
 
 /// Logical block address of the CDB (SBC-4 5), 0 for commands without one.
@@ -159,12 +146,12 @@ fn lba(cdb: &[u32; 3]) -> u64 {
 
 /// The `pgpath` a request was routed by, or 0, and the flags that say how it was found.
 #[inline(always)]
-fn pgpath(control: &Control, request: u64, end_io: u64, end_io_data: u64) -> (u64, u8) {
-    if control.end_clone_request != 0 && end_io == control.end_clone_request {
-        return (dm_multipath::pgpath_of_request(control, end_io_data), 0);
+fn pgpath(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
+    if control.end_clone_request != 0 && tail.end_io == control.end_clone_request {
+        return (dm_multipath::pgpath_of_request(control, tail.end_io_data), 0);
     }
     if control.bio_based != 0 {
-        let pgpath = dm_multipath::pgpath_of_bio(control, request);
+        let pgpath = dm_multipath::pgpath_of_bio(control, request_of(cmd));
         if pgpath != 0 {
             return (pgpath, command_flag::BIO_BASED);
         }
@@ -212,43 +199,64 @@ fn completed(cmd: u64, now: u64) {
 
 #[inline(always)]
 fn record(command: &CommandSlot, cmd: u64, now: u64) -> CommandRecord {
-    let result = read::<u32>(cmd, layout!(cmnd_result)).unwrap_or(0);
-    let sense = if result & 0xff == CHECK_CONDITION { sense(cmd) } else { None };
-    let mut flags = command.flags;
-    if command.timed_out != 0 {
-        flags |= command_flag::LATE;
-    }
-    if sense.is_some() {
-        flags |= command_flag::SENSE;
-    }
-    let [sense_key, asc, ascq] = sense.unwrap_or([0; 3]);
-    CommandRecord {
+    let mut record = CommandRecord {
         kind: record_kind::COMMAND,
-        opcode: command.opcode,
+        opcode: 0,
         state: command.state,
         state_source: command.state_source,
-        flags,
-        sense_key,
-        asc,
-        ascq,
+        flags: command.flags,
+        sense_key: 0,
+        asc: 0,
+        ascq: 0,
         path: command.path,
         route: command.route,
-        bytes: command.bytes,
+        bytes: 0,
         dispatch_ns: command.dispatch_ns,
         completion_ns: now,
-        lba: command.lba,
-        result,
-        retries: command.retries,
-        cdb1: command.cdb1,
-        cdb2: command.cdb2,
+        lba: 0,
+        result: 0,
+        retries: 0,
+        cdb1: 0,
+        cdb2: 0,
         reserved: 0,
+    };
+    if command.timed_out != 0 {
+        record.flags |= command_flag::LATE;
+    }
+    describe(&mut record, cmd);
+    record
+}
+
+/// What the command itself says; a failed read is counted and leaves zeroes.
+#[inline(always)]
+fn describe(record: &mut CommandRecord, cmd: u64) {
+    let mut window = Window::new();
+    if window.read(cmd).is_none() {
+        return;
+    }
+    // SAFETY: the window has been read.
+    let (cdb, retries, sense_buffer) = unsafe {
+        record.bytes = window.member::<u32>(layout!(cmnd_sdb_length));
+        record.result = window.member::<u32>(layout!(cmnd_result));
+        let sense_buffer = window.member::<u64>(layout!(cmnd_sense_buffer));
+        (cdb(&window), window.member::<u32>(layout!(cmnd_retries)), sense_buffer)
+    };
+    record.opcode = cdb[0] as u8;
+    record.cdb1 = (cdb[0] >> 8) as u8;
+    record.cdb2 = (cdb[0] >> 16) as u8;
+    record.lba = lba(&cdb);
+    record.retries = if retries > 255 { 255 } else { retries as u8 };
+    if record.result & 0xff == CHECK_CONDITION
+        && let Some([key, asc, ascq]) = sense(sense_buffer)
+    {
+        record.flags |= command_flag::SENSE;
+        (record.sense_key, record.asc, record.ascq) = (key, asc, ascq);
     }
 }
 
 /// Key, asc and ascq of fixed (SPC-4 4.5.3) or descriptor (4.5.2) sense data.
 #[inline(always)]
-fn sense(cmd: u64) -> Option<[u8; 3]> {
-    let buffer = read::<u64>(cmd, layout!(cmnd_sense_buffer))?;
+fn sense(buffer: u64) -> Option<[u8; 3]> {
     let sense = read::<[u8; 16]>(buffer, 0)?;
     match sense[0] & 0x7f {
         0x70 | 0x71 => Some([sense[2] & 0xf, sense[12], sense[13]]),

@@ -29,7 +29,7 @@ type Result<T> = std::result::Result<T, LayoutError>;
 pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
     let btf = types.of("scsi_mod");
     let cdb = btf.member("scsi_cmnd", "cmnd")?;
-    let layout = ScsiLayout {
+    let mut layout = ScsiLayout {
         request_size: btf.size_of("request")?,
         request_cmd_flags: sized(btf, "request", "cmd_flags", 4)?,
         request_end_io: sized(btf, "request", "end_io", 8)?,
@@ -50,21 +50,32 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
         sdev_handler_data: sized(btf, "scsi_device", "handler_data", 8)?,
         handler_name: sized(btf, "scsi_device_handler", "name", 8)?,
         host_no: sized(btf, "Scsi_Host", "host_no", 4)?,
+        window_start: 0,
+        window_length: 0,
     };
-    check_window(&layout)?;
+    set_window(&mut layout)?;
     Ok(layout)
 }
 
-/// The probes read the end of a request and the beginning of its `scsi_cmnd` in one go.
-fn check_window(layout: &ScsiLayout) -> Result<()> {
-    let tail = layout.request_size.checked_sub(layout.request_end_io);
-    let in_tail = layout.request_end_io_data > layout.request_end_io;
-    let before_length = [layout.cmnd_device, layout.cmnd_cdb, layout.cmnd_retries]
-        .iter()
-        .all(|offset| *offset < layout.cmnd_sdb_length);
-    let aligned = layout.cmnd_cdb % 4 == 0 && layout.request_end_io % 8 == 0;
-    let fits = tail.is_some_and(|tail| tail + layout.cmnd_sdb_length + 4 <= MAX_WINDOW);
-    if in_tail && before_length && aligned && fits {
+/// The probes read the end of a request with the beginning of its `scsi_cmnd` in one go, and so
+/// the members of a `scsi_cmnd` that matter at completion.
+fn set_window(layout: &mut ScsiLayout) -> Result<()> {
+    let cdb = if layout.cmnd_cdb_is_pointer == 0 { 12 } else { 8 };
+    let members = [
+        (layout.cmnd_cdb, cdb),
+        (layout.cmnd_retries, 4),
+        (layout.cmnd_sdb_length, 4),
+        (layout.cmnd_result, 4),
+        (layout.cmnd_sense_buffer, 8),
+    ];
+    let start = members.iter().map(|(offset, _)| offset / 8 * 8).min().unwrap_or(0);
+    let end = members.iter().map(|(offset, size)| offset + size).max().unwrap_or(0);
+    layout.window_start = start;
+    layout.window_length = end - start;
+    let at_the_end = layout.request_end_io_data == layout.request_end_io + 8
+        && layout.request_size == layout.request_end_io + 16;
+    let aligned = layout.cmnd_cdb % 4 == 0;
+    if at_the_end && aligned && layout.window_length <= MAX_WINDOW {
         return Ok(());
     }
     Err(LayoutError::Unusable(format!(
