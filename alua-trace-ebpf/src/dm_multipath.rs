@@ -10,7 +10,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{claim, layout, read},
-    maps::{ROUTES, count_globally, generation, home_slot},
+    maps::{CONTROL, ROUTES, count_globally, generation, home_slot},
 };
 
 /// A slot that is not used again.
@@ -45,6 +45,19 @@ pub fn pgpath_of_bio(control: &Control, request: u64) -> u64 {
 #[inline(always)]
 pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
     let home = home_slot(pgpath, MAX_ROUTES);
+    let fresh = ROUTES
+        .get(home)
+        .is_some_and(|slot| slot.pgpath == pgpath && slot.generation == generation(control));
+    let id = if fresh { home } else { search(pgpath) };
+    if id < MAX_ROUTES { id as u16 } else { table_full(ctx) }
+}
+
+/// Finds, makes or refreshes a route's slot: its id, or an id past the table when it is full.
+/// Not inlined: rarely run, and it would double what the verifier has to look at.
+#[inline(never)]
+fn search(pgpath: u64) -> u32 {
+    let Some(control) = CONTROL.get(0) else { return MAX_ROUTES };
+    let home = home_slot(pgpath, MAX_ROUTES);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_ROUTES - 1);
         let Some(slot) = ROUTES.get_ptr_mut(id) else { break };
@@ -63,16 +76,16 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
             // SAFETY: as above; concurrent refreshes write the same values.
             let slot = unsafe { &mut *slot };
             if slot.generation == generation(control) || refresh(control, slot, pgpath) {
-                return id as u16;
+                return id;
             }
         }
     }
-    table_full(ctx)
+    MAX_ROUTES
 }
 
 /// Reads again what a slot caches. False when the slot now belongs to the past: the table was
 /// reloaded and the address given to another path.
-#[inline(never)]
+#[inline(always)]
 fn refresh(control: &Control, slot: &mut RouteSlot, pgpath: u64) -> bool {
     let first = slot.generation == 0;
     let dm = &control.dm;

@@ -13,7 +13,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{claim, layout, read},
-    maps::{PATH_COUNTS, PATHS, count_globally, generation, home_slot},
+    maps::{CONTROL, PATH_COUNTS, PATHS, count_globally, generation, home_slot},
 };
 
 /// A slot that is not used again.
@@ -47,6 +47,27 @@ pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
 /// The path of a `scsi_device`, found or made.
 #[inline(always)]
 pub fn find(ctx: &RawTracePointContext, control: &Control, sdev: u64) -> Known {
+    let mut id = home_slot(sdev, MAX_PATHS);
+    if !is_fresh(control, id, sdev) {
+        id = search(sdev);
+    }
+    match PATHS.get(id) {
+        Some(slot) => known(control, slot, id as u16),
+        None => table_full(ctx),
+    }
+}
+
+/// The slot belongs to this device, and what it caches is not out of date.
+#[inline(always)]
+fn is_fresh(control: &Control, id: u32, sdev: u64) -> bool {
+    PATHS.get(id).is_some_and(|slot| slot.sdev == sdev && slot.generation == generation(control))
+}
+
+/// Finds, makes or refreshes a device's slot: its id, or an id past the table when it is full.
+/// Not inlined: rarely run, and it would double what the verifier has to look at.
+#[inline(never)]
+fn search(sdev: u64) -> u32 {
+    let Some(control) = CONTROL.get(0) else { return MAX_PATHS };
     let home = home_slot(sdev, MAX_PATHS);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_PATHS - 1);
@@ -66,11 +87,11 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, sdev: u64) -> Known {
             // SAFETY: as above; concurrent refreshes write the same values.
             let slot = unsafe { &mut *slot };
             if slot.generation == generation(control) || refresh(control, slot, sdev) {
-                return known(control, slot, id as u16);
+                return id;
             }
         }
     }
-    table_full(ctx)
+    MAX_PATHS
 }
 
 /// The state of a path's port group now.
@@ -89,7 +110,7 @@ fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
 
 /// Reads again what a slot caches. False when the slot now belongs to the past: the address has
 /// been given to another device.
-#[inline(never)]
+#[inline(always)]
 fn refresh(control: &Control, slot: &mut PathSlot, sdev: u64) -> bool {
     let first = slot.generation == 0;
     let target = read::<u32>(sdev, layout!(sdev_id)).unwrap_or(0);

@@ -6,7 +6,7 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, NO_ROUTE, command_flag, record_kind,
+    CommandRecord, CommandSlot, Control, NO_ROUTE, PathCounts, command_flag, record_kind,
     state_index,
 };
 use aya_ebpf::{
@@ -180,21 +180,26 @@ fn completed(cmd: u64, now: u64) {
         count_globally(|counts| counts.unmatched_ends += 1);
         return;
     };
-    let reserved = EVENTS.reserve::<CommandRecord>(0);
+    let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) else {
+        count_completion(&command, |counts| counts.ring_full += 1);
+        return;
+    };
+    entry.write(record(&command, cmd, now));
+    // The collector reads on a timer: waking it for each command would cost more than all the
+    // rest of this program.
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    count_completion(&command, |counts| counts.recorded += 1);
+}
+
+#[inline(always)]
+fn count_completion(command: &CommandSlot, add: impl FnOnce(&mut PathCounts)) {
     path::count(command.path, |counts| {
         counts.completed += 1;
-        counts.timed_out = counts.timed_out.wrapping_sub(u64::from(command.timed_out));
-        match reserved {
-            Some(_) => counts.recorded += 1,
-            None => counts.ring_full += 1,
+        if command.timed_out != 0 {
+            counts.timed_out = counts.timed_out.wrapping_sub(1);
         }
+        add(counts);
     });
-    if let Some(mut entry) = reserved {
-        entry.write(record(&command, cmd, now));
-        // The collector reads on a timer: waking it for each command would cost more than all
-        // the rest of this program.
-        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-    }
 }
 
 #[inline(always)]

@@ -322,8 +322,10 @@ fn probes() -> Result<Probes> {
     let ring = Ring::new(RingBuf::try_from(take(map_name::EVENTS)?)?);
     let paths = Array::try_from(take(map_name::PATHS)?)?;
     let routes = Array::try_from(take(map_name::ROUTES)?)?;
+    let began = Instant::now();
     let start = program(&mut ebpf, "scsi_dispatch_cmd_start")?;
     let done = program(&mut ebpf, "scsi_dispatch_cmd_done")?;
+    println!("load two programs {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     // The control map lives as long as the programs that use it.
     Ok(Probes { _ebpf: ebpf, start, done, ring, paths, routes })
 }

@@ -34,7 +34,7 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
     let mut plan = probes::plan(&facts);
     if let Ok(layout) = facts.scsi() {
         match Probes::load(&layout, &facts.control(1, false), RING_BYTES.max(page_size())) {
-            Ok((mut probes, _ring)) => plan.iter_mut().for_each(|planned| probes.attach(planned)),
+            Ok((mut probes, _ring)) => probes.attach(&mut plan),
             Err(error) => plan.iter_mut().for_each(|planned| {
                 let remedy = "run as root on a kernel with BPF (Linux 5.12 or newer)";
                 planned.set(ProbeStatus::Broken, format!("{error:#}"), remedy);

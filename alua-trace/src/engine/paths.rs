@@ -260,6 +260,7 @@ impl Paths {
             return;
         }
         if let Some(state) = device.access_state.as_ref().and_then(|text| text.state()) {
+            entry.state_at_ns = now_ns;
             let own = entry.label.state_source;
             let source = if own == StateSource::None { source } else { own };
             events.extend(set_state(entry, model_state(state), source, device.preferred, now_ns));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{KProbe, Program, ProgramError, RawTracePoint},
+    programs::{KProbe, Program, ProgramError},
 };
 
 use super::probes::{Hook, Planned};
@@ -87,32 +87,46 @@ impl Probes {
         self.control.set(0, Wire(*control), 0).context("failed to write the control map")
     }
 
-    /// Attaches one planned probe, and says in it what became of it.
-    pub fn attach(&mut self, planned: &mut Planned) {
-        if planned.status != ProbeStatus::Ok || matches!(planned.spec.hook, Hook::Address(_)) {
-            return;
-        }
-        if let Err(error) = self.try_attach(planned) {
-            planned.set(
-                ProbeStatus::Broken,
-                format!("{error:#}"),
-                "see the reason; `alua-trace doctor` looks at every probe",
-            );
+    /// Attaches planned probes, and says in each what became of it. Every program is loaded before
+    /// the first is attached: the verifier takes its time, and the hooks should begin together.
+    pub fn attach(&mut self, plan: &mut [Planned]) {
+        for step in [Self::load_program, Self::attach_program] {
+            for planned in plan.iter_mut() {
+                if planned.status != ProbeStatus::Ok
+                    || matches!(planned.spec.hook, Hook::Address(_))
+                {
+                    continue;
+                }
+                if let Err(error) = step(self, planned) {
+                    planned.set(
+                        ProbeStatus::Broken,
+                        format!("{error:#}"),
+                        "see the reason; `alua-trace doctor` looks at every probe",
+                    );
+                }
+            }
         }
     }
 
-    fn try_attach(&mut self, planned: &Planned) -> Result<()> {
+    fn load_program(&mut self, planned: &Planned) -> Result<()> {
         let name = planned.spec.name;
-        let program =
-            self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name} in the object"))?;
-        match (program, planned.spec.hook) {
-            (Program::RawTracePoint(program), Hook::RawTracepoint(tracepoint)) => {
-                load_raw_tracepoint(program)?;
+        loaded(match self.ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => program.load(),
+            Some(Program::KProbe(program)) => program.load(),
+            _ => return Err(anyhow!("no program {name} in the object")),
+        })
+    }
+
+    fn attach_program(&mut self, planned: &Planned) -> Result<()> {
+        let name = planned.spec.name;
+        match (self.ebpf.program_mut(name), planned.spec.hook) {
+            (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
                 program.attach(tracepoint).context("the tracepoint cannot be attached to")?;
             }
-            (Program::KProbe(program), Hook::KProbe(function) | Hook::KRetProbe(function)) => {
-                attach_kprobe(program, function, planned.spec.module)?;
-            }
+            (
+                Some(Program::KProbe(program)),
+                Hook::KProbe(function) | Hook::KRetProbe(function),
+            ) => attach_kprobe(program, function, planned.spec.module)?,
             _ => return Err(anyhow!("program {name} is not of the kind the table says")),
         }
         Ok(())
@@ -200,14 +214,9 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name} in the object"))
 }
 
-fn load_raw_tracepoint(program: &mut RawTracePoint) -> Result<()> {
-    loaded(program.load())
-}
-
 /// Attaches by the bare name, which works on kernels whose release aya cannot parse, then with
 /// the module's, which tells functions of equal name apart.
 fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<()> {
-    loaded(program.load())?;
     let Err(bare) = program.attach(function, 0) else { return Ok(()) };
     program
         .attach(format!("{module}:{function}"), 0)
@@ -219,10 +228,11 @@ fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<(
 fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        // The verifier's log is long; its end says why.
+        // The verifier's log is long; what it says last before its statistics is the reason.
         Err(ProgramError::LoadError { io_error, verifier_log }) => {
             let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+            let lines: Vec<&str> =
+                log.lines().take_while(|line| !line.starts_with("verification time")).collect();
             let end = lines[lines.len().saturating_sub(3)..].join("; ");
             Err(anyhow!("the kernel refuses the program: {io_error}; {end}"))
         }

@@ -8,7 +8,7 @@ use alua_trace_ebpf::{ABSENT, AluaLayout, Control, DmLayout, ScsiLayout};
 use super::{
     layout::{self, LayoutError},
     probes::{Facts, Hook, ModuleFacts, TABLE},
-    types::{RawTypes, Types, TypesError},
+    types::{MODULES, RawTypes, Types, TypesError},
 };
 use crate::sysroot::{self, Sysroot, SymbolsError};
 
@@ -33,7 +33,7 @@ impl KernelFacts {
     /// [`TypesError`]: no type information, or one that must not be used.
     pub fn gather(root: &Sysroot, directory: Option<&Path>) -> Result<Self, TypesError> {
         let loaded: BTreeMap<_, _> =
-            TABLE.iter().map(|spec| (spec.module, root.is_loaded(spec.module))).collect();
+            MODULES.into_iter().map(|module| (module, root.is_loaded(module))).collect();
         let mut raw = RawTypes::read(root, directory)?;
         let sources = raw
             .sources()
@@ -142,7 +142,7 @@ fn with_missing(
     types: &Types<'_>,
     loaded: &BTreeMap<&'static str, bool>,
 ) -> Vec<(String, String)> {
-    for module in super::types::MODULES {
+    for module in MODULES {
         if sources.iter().any(|(name, _)| name == module) {
             continue;
         }

@@ -108,8 +108,8 @@ impl<'config> Session<'config> {
         let ring_bytes = config.ring_bytes.max(u32::try_from(rustix::param::page_size())?);
         let (mut probes, ring) = Probes::load(&layout, &facts.control(1, bio_based), ring_bytes)?;
         let complaints = Complaints::new(&mut probes);
+        probes.attach(&mut plan);
         let started_at_ns = monotonic_ns();
-        plan.iter_mut().for_each(|planned| probes.attach(planned));
         refuse_without_required(&plan)?;
         let mut engine = Engine::new(maps.to_vec(), started_at_ns);
         engine.topology(topology, monotonic_ns());
@@ -284,8 +284,9 @@ impl<'config> Session<'config> {
     fn look(&mut self) -> Result<()> {
         self.announced = false;
         self.follow_modules()?;
-        let topology = topology::scan(&self.root, &DmControl::new(&self.root));
+        // Before the scan: what a command saw while it ran is fresher.
         self.looked_at_ns = monotonic_ns();
+        let topology = topology::scan(&self.root, &DmControl::new(&self.root));
         self.engine.topology(&topology, self.looked_at_ns);
         self.bio_based = topology.maps().iter().any(|map| map.bio_based);
         self.generation = self.generation.wrapping_add(1).max(1);
@@ -319,7 +320,7 @@ impl<'config> Session<'config> {
         for planned in self.plan.iter_mut().filter(|planned| planned.spec.module == module) {
             self.probes.detach(planned.spec.name);
             *planned = probes::plan_one(planned.spec, &self.facts);
-            self.probes.attach(planned);
+            self.probes.attach(std::slice::from_mut(planned));
         }
     }
 
