@@ -4,12 +4,12 @@
 //! `dm_rq_target_io`, followed by the `dm_mpath_io` with the `pgpath` that was chosen. Bio-based:
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
-use alua_trace_ebpf::{ABSENT, Control, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot};
+use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{claim, layout, read},
+    kernel::{Reader, claimed, layout, read},
     maps::{CONTROL, ROUTES, count_globally, generation, home_slot},
 };
 
@@ -57,62 +57,81 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
 #[inline(never)]
 fn search(pgpath: u64) -> u32 {
     let Some(control) = CONTROL.get(0) else { return MAX_ROUTES };
+    let mut kernel = Reader::new();
+    let target = Target::read(&mut kernel, &control.dm, pgpath);
+    kernel.finish();
+    let id = slot_of(pgpath, &target);
+    let Some(slot) = ROUTES.get_ptr_mut(id) else { return MAX_ROUTES };
+    // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
+    let slot = unsafe { &mut *slot };
+    slot.path_group = target.path_group;
+    slot.major = target.major;
+    slot.minor = target.minor;
+    slot.generation = generation(control);
+    id
+}
+
+/// Where a route leads.
+struct Target {
+    path_group: u32,
+    major: u32,
+    minor: u32,
+}
+
+impl Target {
+    #[inline(always)]
+    fn read(kernel: &mut Reader, dm: &DmLayout, pgpath: u64) -> Self {
+        let pg = kernel.u64(pgpath, dm.pgpath_pg);
+        let m = kernel.u64(pg, dm.pg_m);
+        let ti = kernel.u64(m, dm.m_ti);
+        let table = kernel.u64(ti, dm.ti_table);
+        let md = kernel.u64(table, dm.table_md);
+        let disk = kernel.u64(md, dm.md_disk);
+        Self {
+            path_group: kernel.u32(pg, dm.pg_num),
+            major: kernel.u32(disk, dm.disk_major),
+            minor: kernel.u32(disk, dm.disk_first_minor),
+        }
+    }
+
+    #[inline(always)]
+    fn is_of(&self, slot: &RouteSlot) -> bool {
+        // One comparison: each branch in the loop multiplies what the verifier has to look at.
+        let differs = (slot.path_group ^ self.path_group)
+            | (slot.major ^ self.major)
+            | (slot.minor ^ self.minor);
+        differs == 0 || slot.generation == 0
+    }
+}
+
+/// The slot that belongs to this `pgpath`, claimed if need be: its id, or one past the table. A
+/// slot whose table was reloaded and the address given to another path is retired.
+#[inline(always)]
+fn slot_of(pgpath: u64, target: &Target) -> u32 {
     let home = home_slot(pgpath, MAX_ROUTES);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_ROUTES - 1);
         let Some(slot) = ROUTES.get_ptr_mut(id) else { break };
         // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
         // compare-and-swap is for.
-        let mut current = unsafe { (&raw const (*slot).pgpath).read_volatile() };
-        if current == 0 {
-            // Another CPU may take the slot first, for this very path.
+        if claimed(unsafe { &raw mut (*slot).pgpath }, pgpath) {
             // SAFETY: as above.
-            current = match claim(unsafe { &raw mut (*slot).pgpath }, pgpath) {
-                0 => pgpath,
-                taken => taken,
-            };
-        }
-        if current == pgpath {
-            // SAFETY: as above; concurrent refreshes write the same values.
             let slot = unsafe { &mut *slot };
-            if slot.generation == generation(control) || refresh(control, slot, pgpath) {
+            if target.is_of(slot) {
                 return id;
             }
+            slot.pgpath = RETIRED;
         }
     }
     MAX_ROUTES
 }
 
-/// Reads again what a slot caches. False when the slot now belongs to the past: the table was
-/// reloaded and the address given to another path.
-#[inline(always)]
-fn refresh(control: &Control, slot: &mut RouteSlot, pgpath: u64) -> bool {
-    let first = slot.generation == 0;
-    let dm = &control.dm;
-    let pg = read::<u64>(pgpath, dm.pgpath_pg).unwrap_or(0);
-    let path_group = read::<u32>(pg, dm.pg_num).unwrap_or(0);
-    let disk = read::<u64>(pg, dm.pg_m)
-        .and_then(|m| read::<u64>(m, dm.m_ti))
-        .and_then(|ti| read::<u64>(ti, dm.ti_table))
-        .and_then(|table| read::<u64>(table, dm.table_md))
-        .and_then(|md| read::<u64>(md, dm.md_disk))
-        .unwrap_or(0);
-    let major = read::<u32>(disk, dm.disk_major).unwrap_or(0);
-    let minor = read::<u32>(disk, dm.disk_first_minor).unwrap_or(0);
-    let same = slot.path_group == path_group && slot.major == major && slot.minor == minor;
-    if !first && !same {
-        slot.pgpath = RETIRED;
-        return false;
-    }
-    slot.pg = pg;
-    slot.path_group = path_group;
-    slot.major = major;
-    slot.minor = minor;
-    slot.generation = generation(control);
-    true
+/// Not inlined: a complaint takes more instructions than all the rest.
+#[inline(never)]
+fn complain(ctx: &RawTracePointContext) {
+    warn!(ctx, "route table full: the map of further paths is not known");
 }
 
-#[cold]
 #[inline(always)]
 fn table_full(ctx: &RawTracePointContext) -> u16 {
     let mut first = false;
@@ -122,7 +141,7 @@ fn table_full(ctx: &RawTracePointContext) -> u16 {
     });
     // Once per CPU: a full table does not empty again.
     if first {
-        warn!(ctx, "route table full: the map of further paths is not known");
+        complain(ctx);
     }
     NO_ROUTE
 }

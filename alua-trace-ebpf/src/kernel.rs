@@ -69,6 +69,62 @@ pub fn read<T>(address: u64, offset: u32) -> Option<T> {
     }
 }
 
+/// Reads several things and counts failures once, without a branch after each: every branch
+/// doubles what the verifier has to look at.
+pub struct Reader {
+    failed: i64,
+}
+
+impl Reader {
+    /// A reader that has not failed.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self { failed: 0 }
+    }
+
+    /// Reads a `T` at `address + offset`; all zeroes when that fails.
+    ///
+    /// # Safety
+    /// All zeroes are a valid `T`.
+    #[inline(always)]
+    pub unsafe fn get<T: Copy>(&mut self, address: u64, offset: u32) -> T {
+        let source = address.wrapping_add(u64::from(offset)) as *const _;
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper copes with any source address, and fills `value` even when it
+        // fails: with zeroes (`bpf_probe_read_kernel_common`).
+        unsafe {
+            self.failed |= generated::bpf_probe_read_kernel(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+                source,
+            );
+            value.assume_init()
+        }
+    }
+
+    /// Reads a number.
+    #[inline(always)]
+    pub fn u64(&mut self, address: u64, offset: u32) -> u64 {
+        // SAFETY: 0 is a number.
+        unsafe { self.get(address, offset) }
+    }
+
+    /// Reads a number.
+    #[inline(always)]
+    pub fn u32(&mut self, address: u64, offset: u32) -> u32 {
+        // SAFETY: 0 is a number.
+        unsafe { self.get(address, offset) }
+    }
+
+    /// Counts a failure, if there was one.
+    #[inline(always)]
+    pub fn finish(self) {
+        if self.failed != 0 {
+            count_globally(|counts| counts.failed_reads += 1);
+        }
+    }
+}
+
 /// Part of a `scsi_cmnd`, read in one go: a read costs more than the bytes it copies.
 pub struct Window([MaybeUninit<u64>; MAX_WINDOW as usize / 8]);
 
@@ -118,6 +174,13 @@ pub fn claim(word: *mut u64, new: u64) -> u64 {
     const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
     // SAFETY: callers pass a pointer into a map element; BPF has `cmpxchg` since Linux 5.12.
     unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(word, 0, new) }.0
+}
+
+/// Claims `*word` for `new`: whether it is `new` now, by us or by another CPU.
+#[inline(always)]
+pub fn claimed(word: *mut u64, new: u64) -> bool {
+    let before = claim(word, new);
+    before == 0 || before == new
 }
 
 /// Adds 1 to `*word`.

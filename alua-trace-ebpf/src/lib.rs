@@ -304,8 +304,6 @@ pub struct PathSlot {
 pub struct RouteSlot {
     /// Address of the `pgpath`, or 0 for a free slot, 1 for one that is not used again.
     pub pgpath: u64,
-    /// Address of the `priority_group`: with `generation` tells a reused `pgpath` from the first.
-    pub pg: u64,
     /// Generation at which it was read: see [`Control::generation`].
     pub generation: u32,
     /// `priority_group.pg_num`.
@@ -461,7 +459,7 @@ const _: () = {
     assert!(size_of::<GlobalCounts>() == 56);
     assert!(size_of::<CommandSlot>() == 24);
     assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 36);
-    assert!(size_of::<RouteSlot>() == 32);
+    assert!(size_of::<RouteSlot>() == 24);
     assert!(size_of::<ScsiLayout>() == 88);
     assert!(size_of::<DmLayout>() == 52 && size_of::<AluaLayout>() == 32);
     assert!(size_of::<Control>() == 24 + 52 + 32 + 4);

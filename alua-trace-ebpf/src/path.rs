@@ -12,7 +12,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{claim, layout, read},
+    kernel::{Reader, claimed, layout, read},
     maps::{CONTROL, PATH_COUNTS, PATHS, count_globally, generation, home_slot},
 };
 
@@ -68,27 +68,70 @@ fn is_fresh(control: &Control, id: u32, sdev: u64) -> bool {
 #[inline(never)]
 fn search(sdev: u64) -> u32 {
     let Some(control) = CONTROL.get(0) else { return MAX_PATHS };
+    let mut kernel = Reader::new();
+    let address = Address::read(&mut kernel, sdev);
+    let id = slot_of(sdev, &address);
+    let Some(slot) = PATHS.get_ptr_mut(id) else { return MAX_PATHS };
+    // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
+    let slot = unsafe { &mut *slot };
+    refresh(&mut kernel, control, slot, sdev);
+    kernel.finish();
+    slot.host = address.host;
+    slot.channel = address.channel;
+    slot.target = address.target;
+    slot.lun = address.lun;
+    slot.generation = generation(control);
+    id
+}
+
+/// H:C:T:L of a device.
+struct Address {
+    host: u32,
+    channel: u32,
+    target: u32,
+    lun: u64,
+}
+
+impl Address {
+    #[inline(always)]
+    fn read(kernel: &mut Reader, sdev: u64) -> Self {
+        let host = kernel.u64(sdev, layout!(sdev_host));
+        Self {
+            host: kernel.u32(host, layout!(host_no)),
+            channel: kernel.u32(sdev, layout!(sdev_channel)),
+            target: kernel.u32(sdev, layout!(sdev_id)),
+            lun: kernel.u64(sdev, layout!(sdev_lun)),
+        }
+    }
+
+    #[inline(always)]
+    fn is_of(&self, slot: &PathSlot) -> bool {
+        // One comparison: each branch in the loop multiplies what the verifier has to look at.
+        let differs = u64::from(slot.host ^ self.host)
+            | u64::from(slot.channel ^ self.channel)
+            | u64::from(slot.target ^ self.target)
+            | slot.lun ^ self.lun;
+        differs == 0 || slot.generation == 0
+    }
+}
+
+/// The slot that belongs to this device, claimed if need be: its id, or one past the table. A slot
+/// whose `scsi_device` was freed and its memory given to another is retired.
+#[inline(always)]
+fn slot_of(sdev: u64, address: &Address) -> u32 {
     let home = home_slot(sdev, MAX_PATHS);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_PATHS - 1);
         let Some(slot) = PATHS.get_ptr_mut(id) else { break };
         // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
         // compare-and-swap is for.
-        let mut current = unsafe { (&raw const (*slot).sdev).read_volatile() };
-        if current == 0 {
-            // Another CPU may take the slot first, for this very device.
+        if claimed(unsafe { &raw mut (*slot).sdev }, sdev) {
             // SAFETY: as above.
-            current = match claim(unsafe { &raw mut (*slot).sdev }, sdev) {
-                0 => sdev,
-                taken => taken,
-            };
-        }
-        if current == sdev {
-            // SAFETY: as above; concurrent refreshes write the same values.
             let slot = unsafe { &mut *slot };
-            if slot.generation == generation(control) || refresh(control, slot, sdev) {
+            if address.is_of(slot) {
                 return id;
             }
+            slot.sdev = RETIRED;
         }
     }
     MAX_PATHS
@@ -108,54 +151,26 @@ fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
     Known { id, state: (state as u8 & access_state::MASK) | preferred, source: slot.state_source }
 }
 
-/// Reads again what a slot caches. False when the slot now belongs to the past: the address has
-/// been given to another device.
-#[inline(always)]
-fn refresh(control: &Control, slot: &mut PathSlot, sdev: u64) -> bool {
-    let first = slot.generation == 0;
-    let target = read::<u32>(sdev, layout!(sdev_id)).unwrap_or(0);
-    let channel = read::<u32>(sdev, layout!(sdev_channel)).unwrap_or(0);
-    let lun = read::<u64>(sdev, layout!(sdev_lun)).unwrap_or(0);
-    let host = read::<u64>(sdev, layout!(sdev_host))
-        .and_then(|host| read::<u32>(host, layout!(host_no)))
-        .unwrap_or(0);
-    let same = slot.host == host
-        && slot.channel == channel
-        && slot.target == target
-        && slot.lun == lun;
-    if !first && !same {
-        slot.sdev = RETIRED;
-        return false;
-    }
-    slot.host = host;
-    slot.channel = channel;
-    slot.target = target;
-    slot.lun = lun;
-    refresh_state(control, slot, sdev, first);
-    slot.generation = generation(control);
-    true
-}
-
 /// Handler and port group of a path, and whether the state of the group is known.
 #[inline(always)]
-fn refresh_state(control: &Control, slot: &mut PathSlot, sdev: u64, first: bool) {
-    slot.handler = handler_of(sdev);
-    let port_group = if slot.handler == handler::ALUA && control.alua.dh_pg != ABSENT {
-        read::<u64>(sdev, layout!(sdev_handler_data))
-            .filter(|data| *data != 0)
-            .and_then(|data| read::<u64>(data, control.alua.dh_pg))
-            .unwrap_or(0)
-    } else {
-        0
-    };
-    if port_group != slot.port_group || port_group == 0 {
+fn refresh(kernel: &mut Reader, control: &Control, slot: &mut PathSlot, sdev: u64) {
+    slot.handler = handler_of(kernel, sdev);
+    let mut port_group = 0;
+    if slot.handler == handler::ALUA && control.alua.dh_pg != ABSENT {
+        let data = kernel.u64(sdev, layout!(sdev_handler_data));
+        if data != 0 {
+            port_group = kernel.u64(data, control.alua.dh_pg);
+        }
+    }
+    if port_group != slot.port_group {
         slot.port_group = port_group;
         slot.state_source = state_source::NONE;
     }
     if port_group != 0 && slot.state_source == state_source::NONE {
-        let asked = read::<u8>(port_group, control.alua.pg_transition_tmo).unwrap_or(0) != 0
-            || read::<u32>(port_group, control.alua.pg_state).unwrap_or(0) != 0;
-        if asked {
+        // SAFETY: 0 is a number.
+        let timeout = unsafe { kernel.get::<u8>(port_group, control.alua.pg_transition_tmo) };
+        if u32::from(timeout) | kernel.u32(port_group, control.alua.pg_state) != 0 {
+            let first = slot.generation == 0;
             slot.state_source =
                 if first { state_source::HANDLER_DATA } else { state_source::RTPG_SEEN };
         }
@@ -164,22 +179,27 @@ fn refresh_state(control: &Control, slot: &mut PathSlot, sdev: u64, first: bool)
 
 /// Which handler is attached, by the first letters of its name.
 #[inline(always)]
-fn handler_of(sdev: u64) -> u8 {
-    let pointer = read::<u64>(sdev, layout!(sdev_handler)).unwrap_or(0);
-    if pointer == 0 {
+fn handler_of(kernel: &mut Reader, sdev: u64) -> u8 {
+    const ALUA: u32 = u32::from_le_bytes(*b"alua");
+    const RDAC: u32 = u32::from_le_bytes(*b"rdac");
+    let attached = kernel.u64(sdev, layout!(sdev_handler));
+    if attached == 0 {
         return handler::NONE;
     }
-    let name = read::<u64>(pointer, layout!(handler_name))
-        .and_then(|name| read::<[u8; 4]>(name, 0))
-        .unwrap_or([0; 4]);
-    match &name {
-        b"alua" => handler::ALUA,
-        b"rdac" => handler::RDAC,
+    let name = kernel.u64(attached, layout!(handler_name));
+    match kernel.u32(name, 0) {
+        ALUA => handler::ALUA,
+        RDAC => handler::RDAC,
         _ => handler::OTHER,
     }
 }
 
-#[cold]
+/// Not inlined: a complaint takes more instructions than all the rest.
+#[inline(never)]
+fn complain(ctx: &RawTracePointContext) {
+    warn!(ctx, "path table full: commands on further devices are not traced");
+}
+
 #[inline(always)]
 fn table_full(ctx: &RawTracePointContext) -> Known {
     let mut first = false;
@@ -189,7 +209,7 @@ fn table_full(ctx: &RawTracePointContext) -> Known {
     });
     // Once per CPU: a full table does not empty again.
     if first {
-        warn!(ctx, "path table full: commands on further devices are not traced");
+        complain(ctx);
     }
     Known::NONE
 }
