@@ -1,7 +1,7 @@
 //! Commands in flight: a direct-indexed slot array checked by pointer, and a hash map for those
 //! whose slot another command holds. A hash map alone would cost more than all the rest.
 
-use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS};
+use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS, command_flag};
 
 use crate::{
     kernel::claim,
@@ -52,7 +52,7 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
         // SAFETY: as above.
         End::Free => unsafe { (&raw mut (*slot).cmd).write_volatile(0) },
         // SAFETY: as above.
-        End::MarkTimedOut => unsafe { (*slot).timed_out = 1 },
+        End::MarkTimedOut => unsafe { (*slot).followed = command.followed.with(command_flag::LATE) },
     }
     Some(command)
 }
@@ -65,7 +65,7 @@ fn overflow(command: &CommandSlot) {
     }
     count_globally(|counts| counts.overflowed += 1);
     if IN_FLIGHT_OVERFLOW.insert(&command.cmd, command, 0).is_err() {
-        path::count(command.path, |counts| counts.untracked += 1);
+        path::count(command.followed.path(), |counts| counts.untracked += 1);
     }
 }
 
@@ -79,7 +79,7 @@ fn take_overflow(cmd: u64, end: End) -> Option<CommandSlot> {
             let _ = IN_FLIGHT_OVERFLOW.remove(&cmd);
         }
         // SAFETY: as above.
-        End::MarkTimedOut => unsafe { (*slot).timed_out = 1 },
+        End::MarkTimedOut => unsafe { (*slot).followed = command.followed.with(command_flag::LATE) },
     }
     Some(command)
 }
@@ -88,7 +88,7 @@ fn take_overflow(cmd: u64, end: End) -> Option<CommandSlot> {
 #[inline(always)]
 fn count_superseded(old: &CommandSlot) {
     // A command that timed out has been counted as that.
-    if old.timed_out == 0 {
-        path::count(old.path, |counts| counts.superseded += 1);
+    if !old.followed.has(command_flag::LATE) {
+        path::count(old.followed.path(), |counts| counts.superseded += 1);
     }
 }

@@ -135,14 +135,11 @@ impl Window {
         Self([MaybeUninit::uninit(); MAX_WINDOW as usize / 8])
     }
 
-    /// Reads the window of the command at `cmd`.
+    /// Reads the window of the command at `cmd`: zeroes, and counted, when that fails.
     #[inline(always)]
-    pub fn read(&mut self, cmd: u64) -> Option<()> {
-        let length = layout!(window_length);
+    pub fn read(&mut self, cmd: u64) {
         // A layout the window cannot hold is refused at load; this is for the verifier.
-        if length > MAX_WINDOW {
-            return None;
-        }
+        let length = layout!(window_length) % (MAX_WINDOW + 1);
         let source = cmd.wrapping_add(u64::from(layout!(window_start)));
         // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
         let failed = unsafe {
@@ -150,15 +147,13 @@ impl Window {
         };
         if failed != 0 {
             count_globally(|counts| counts.failed_reads += 1);
-            return None;
         }
-        Some(())
     }
 
     /// The member at `offset` of the `scsi_cmnd`.
     ///
     /// # Safety
-    /// [`Self::read`] has succeeded; the member lies in the window and is aligned for `T`, which
+    /// [`Self::read`] has run; the member lies in the window and is aligned for `T`, which
     /// the collector has checked when it made the layout.
     #[inline(always)]
     pub unsafe fn member<T: Copy>(&self, offset: u32) -> T {

@@ -35,7 +35,7 @@ pub mod map_name {
 pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_1";
 
 /// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
-/// of the page size. Holds 70 ms of commands at a million IOPS.
+/// of the page size. Holds 65 ms of commands at a million IOPS.
 pub const RING_BYTES: u32 = 4 << 20;
 /// Slots for commands in flight; a power of two.
 pub const IN_FLIGHT_SLOTS: u32 = 1 << 14;
@@ -116,12 +116,75 @@ pub mod handler {
 pub mod command_flag {
     /// `sense_key`, `asc` and `ascq` hold the command's sense data.
     pub const SENSE: u8 = 0x01;
-    /// The block layer's timeout fired for it, and it completed after all.
+    /// The block layer's timeout fired for it. In a record: and it completed after all. In a slot:
+    /// it is counted as timed out, not as in flight.
     pub const LATE: u8 = 0x02;
     /// Sent through SG_IO or by the kernel itself, not as block I/O (`REQ_OP_DRV_IN`, `_OUT`).
     pub const PASSTHROUGH: u8 = 0x04;
     /// The dm map is bio-based: the request may carry merged bios, the route is the first one's.
     pub const BIO_BASED: u8 = 0x08;
+}
+
+/// What is remembered of a command from dispatch to completion, packed into one word: the probes
+/// move it in one instruction.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Followed(pub u64);
+
+impl Followed {
+    /// Packs. `state` is a state byte, `source` a [`state_source`], `flags` [`command_flag`] bits.
+    #[inline(always)]
+    pub const fn new(path: u16, route: u16, state: u8, source: u8, flags: u8) -> Self {
+        Self(
+            path as u64
+                | (route as u64) << 16
+                | (state as u64) << 32
+                | (source as u64) << 40
+                | (flags as u64) << 48,
+        )
+    }
+
+    /// Path id: index into [`map_name::PATHS`], or [`NO_PATH`].
+    #[inline(always)]
+    pub const fn path(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Route id: index into [`map_name::ROUTES`], or [`NO_ROUTE`].
+    #[inline(always)]
+    pub const fn route(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// [`access_state`] at dispatch; bit 7 is the preferred bit; [`access_state::UNKNOWN`].
+    #[inline(always)]
+    pub const fn state(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
+
+    /// [`state_source`] of the state.
+    #[inline(always)]
+    pub const fn state_source(self) -> u8 {
+        (self.0 >> 40) as u8
+    }
+
+    /// [`command_flag`] bits.
+    #[inline(always)]
+    pub const fn flags(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
+
+    /// With one more [`command_flag`].
+    #[inline(always)]
+    pub const fn with(self, flag: u8) -> Self {
+        Self(self.0 | (flag as u64) << 48)
+    }
+
+    /// Whether a [`command_flag`] is set.
+    #[inline(always)]
+    pub const fn has(self, flag: u8) -> bool {
+        self.flags() & flag != 0
+    }
 }
 
 /// One SCSI command that completed (`scsi_dispatch_cmd_done`).
@@ -130,42 +193,51 @@ pub mod command_flag {
 pub struct CommandRecord {
     /// [`record_kind::COMMAND`].
     pub kind: u8,
-    /// First CDB byte.
-    pub opcode: u8,
-    /// [`access_state`] at dispatch; bit 7 is the preferred bit; [`access_state::UNKNOWN`].
-    pub state: u8,
-    /// [`state_source`] of `state`.
-    pub state_source: u8,
-    /// [`command_flag`] bits.
-    pub flags: u8,
     /// Sense key, when [`command_flag::SENSE`] is set.
     pub sense_key: u8,
     /// Additional sense code.
     pub asc: u8,
     /// Additional sense code qualifier.
     pub ascq: u8,
-    /// Path id: index into [`map_name::PATHS`].
-    pub path: u16,
-    /// Route id: index into [`map_name::ROUTES`], or [`NO_ROUTE`].
-    pub route: u16,
-    /// Data length in bytes (`scsi_cmnd.sdb.length`).
-    pub bytes: u32,
+    /// `scsi_cmnd.result`: host byte << 16 | status byte.
+    pub result: u32,
     /// When it was handed to the low-level driver, in monotonic ns.
     pub dispatch_ns: u64,
     /// When the low-level driver said it was done, in monotonic ns.
     pub completion_ns: u64,
-    /// Logical block address of a read, write, verify or similar command, else 0.
-    pub lba: u64,
-    /// `scsi_cmnd.result`: host byte << 16 | status byte.
-    pub result: u32,
-    /// `scsi_cmnd.retries` at dispatch, capped at 255.
-    pub retries: u8,
-    /// Second CDB byte: the service action of MAINTENANCE IN and OUT is its low five bits.
-    pub cdb1: u8,
-    /// CDB byte 2: the page of INQUIRY and of MODE SENSE.
-    pub cdb2: u8,
+    /// What was known at dispatch.
+    pub followed: Followed,
+    /// The first 12 bytes of the CDB.
+    pub cdb: [u8; 12],
+    /// Data length in bytes (`scsi_cmnd.sdb.length`).
+    pub bytes: u32,
+    /// `scsi_cmnd.retries`.
+    pub retries: u32,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: u32,
+}
+
+impl CommandRecord {
+    /// Logical block address of a read, write, verify or similar command (SBC-4 5), else `None`.
+    #[must_use]
+    pub fn lba(&self) -> Option<u64> {
+        let cdb = &self.cdb;
+        match cdb[0] {
+            // READ(6), WRITE(6): 21 bits from byte 1.
+            0x08 | 0x0a => {
+                Some(u64::from(u32::from_be_bytes([0, cdb[1] & 0x1f, cdb[2], cdb[3]])))
+            }
+            // (10) and (12): READ, WRITE, WRITE AND VERIFY, VERIFY, SYNCHRONIZE CACHE, WRITE SAME.
+            0x28 | 0x2a | 0x2e | 0x2f | 0x35 | 0x41 | 0xa8 | 0xaa | 0xae | 0xaf => {
+                Some(u64::from(u32::from_be_bytes([cdb[2], cdb[3], cdb[4], cdb[5]])))
+            }
+            // (16): the same, and COMPARE AND WRITE.
+            0x88 | 0x89 | 0x8a | 0x8e | 0x8f | 0x91 | 0x93 => Some(u64::from_be_bytes([
+                cdb[2], cdb[3], cdb[4], cdb[5], cdb[6], cdb[7], cdb[8], cdb[9],
+            ])),
+            _ => None,
+        }
+    }
 }
 
 /// `alua_rtpg_work` returned: the kernel has an answer to REPORT TARGET PORT GROUPS.
@@ -257,18 +329,8 @@ pub struct CommandSlot {
     pub cmd: u64,
     /// As [`CommandRecord::dispatch_ns`].
     pub dispatch_ns: u64,
-    /// As [`CommandRecord::path`].
-    pub path: u16,
-    /// As [`CommandRecord::route`].
-    pub route: u16,
-    /// As [`CommandRecord::state`].
-    pub state: u8,
-    /// As [`CommandRecord::state_source`].
-    pub state_source: u8,
-    /// As [`CommandRecord::flags`].
-    pub flags: u8,
-    /// 1 once `scsi_dispatch_cmd_timeout` fired: counted as timed out unless it completes late.
-    pub timed_out: u8,
+    /// As [`CommandRecord::followed`].
+    pub followed: Followed,
 }
 
 /// What the probes know of a path. A path id is never given to another device: the collector
@@ -449,11 +511,11 @@ pub struct AluaLayout {
 
 // A layout that drifts must not compile: both sides and every recording rely on it.
 const _: () = {
-    assert!(size_of::<CommandRecord>() == 48 && align_of::<CommandRecord>() == 8);
-    assert!(offset_of!(CommandRecord, path) == 8 && offset_of!(CommandRecord, bytes) == 12);
-    assert!(offset_of!(CommandRecord, dispatch_ns) == 16);
-    assert!(offset_of!(CommandRecord, completion_ns) == 24);
-    assert!(offset_of!(CommandRecord, lba) == 32 && offset_of!(CommandRecord, result) == 40);
+    assert!(size_of::<CommandRecord>() == 56 && align_of::<CommandRecord>() == 8);
+    assert!(offset_of!(CommandRecord, result) == 4 && offset_of!(CommandRecord, dispatch_ns) == 8);
+    assert!(offset_of!(CommandRecord, completion_ns) == 16);
+    assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
+    assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
     assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
     assert!(size_of::<PathCounts>() == 128);
     assert!(size_of::<GlobalCounts>() == 56);
@@ -468,6 +530,45 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_cdb(cdb: &[u8]) -> CommandRecord {
+        let mut record = CommandRecord {
+            kind: record_kind::COMMAND,
+            sense_key: 0,
+            asc: 0,
+            ascq: 0,
+            result: 0,
+            dispatch_ns: 0,
+            completion_ns: 0,
+            followed: Followed(0),
+            cdb: [0; 12],
+            bytes: 0,
+            retries: 0,
+            reserved: 0,
+        };
+        record.cdb[..cdb.len()].copy_from_slice(cdb);
+        record
+    }
+
+    #[test]
+    fn block_addresses_are_read_from_every_form_of_cdb() {
+        assert_eq!(with_cdb(&[0x08, 0xff, 0x01, 0x02, 1, 0]).lba(), Some(0x1f_0102));
+        assert_eq!(with_cdb(&[0x28, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(), Some(0x0102_0304));
+        assert_eq!(with_cdb(&[0xaa, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(), Some(0x0102_0304));
+        let long = [0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
+        assert_eq!(with_cdb(&long).lba(), Some(0x0102_0304_0506_0708));
+        assert_eq!(with_cdb(&[0xa3, 0x0a]).lba(), None);
+    }
+
+    #[test]
+    fn what_is_followed_survives_packing() {
+        let followed = Followed::new(0x0102, 0x0304, 0x85, 2, command_flag::BIO_BASED);
+        assert_eq!((followed.path(), followed.route()), (0x0102, 0x0304));
+        assert_eq!((followed.state(), followed.state_source()), (0x85, 2));
+        let late = followed.with(command_flag::LATE);
+        assert!(late.has(command_flag::LATE) && late.has(command_flag::BIO_BASED));
+        assert!(!late.has(command_flag::SENSE));
+    }
 
     #[test]
     fn every_state_has_its_index_and_reserved_ones_are_unknown() {

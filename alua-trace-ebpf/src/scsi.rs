@@ -6,7 +6,7 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, NO_ROUTE, PathCounts, command_flag, record_kind,
+    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, PathCounts, command_flag, record_kind,
     state_index,
 };
 use aya_ebpf::{
@@ -58,12 +58,7 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
-        path: path.id,
-        route,
-        state: path.state,
-        state_source: path.source,
-        flags,
-        timed_out: 0,
+        followed: Followed::new(path.id, route, path.state, path.source, flags),
     });
     Some(())
 }
@@ -111,36 +106,31 @@ fn count_dispatch(path: &path::Known, flags: u8) {
     }
 }
 
-/// The first 12 bytes of the CDB as little-endian words.
+/// The first 12 bytes of the CDB.
 ///
 /// # Safety
 /// `window` has been read.
 #[inline(always)]
-unsafe fn cdb(window: &Window) -> [u32; 3] {
+unsafe fn cdb(window: &Window) -> Cdb {
     if layout!(cmnd_cdb_is_pointer) != 0 {
         // SAFETY: as promised by the caller.
         let pointer = unsafe { window.member::<u64>(layout!(cmnd_cdb)) };
-        return read::<[u32; 3]>(pointer, 0).unwrap_or([0; 3]);
+        return read::<Cdb>(pointer, 0).unwrap_or(Cdb([0; 3]));
     }
     // SAFETY: as promised by the caller.
-    unsafe { window.member::<[u32; 3]>(layout!(cmnd_cdb)) }
+    unsafe { window.member::<Cdb>(layout!(cmnd_cdb)) }
 }
 
-/// Logical block address of the CDB (SBC-4 5), 0 for commands without one.
-#[inline(always)]
-fn lba(cdb: &[u32; 3]) -> u64 {
-    let opcode = cdb[0] as u8;
-    // Bytes 2 to 9, big-endian.
-    let long = (u64::from(cdb[0] >> 16) | u64::from(cdb[1]) << 16 | u64::from(cdb[2]) << 48)
-        .swap_bytes();
-    match opcode {
-        // READ(6), WRITE(6): 21 bits from byte 1.
-        0x08 | 0x0a => u64::from(cdb[0].swap_bytes() & 0x1f_ffff),
-        // (10) and (12): READ, WRITE, WRITE AND VERIFY, VERIFY, SYNCHRONIZE CACHE, WRITE SAME.
-        0x28 | 0x2a | 0x2e | 0x2f | 0x35 | 0x41 | 0xa8 | 0xaa | 0xae | 0xaf => long >> 32,
-        // (16): the same, and COMPARE AND WRITE.
-        0x88 | 0x89 | 0x8a | 0x8e | 0x8f | 0x91 | 0x93 => long,
-        _ => 0,
+/// Moved by words: `scsi_cmnd.cmnd` is 4-byte aligned, which the collector checks.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Cdb([u32; 3]);
+
+impl Cdb {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 12] {
+        // SAFETY: both are twelve bytes for which any value is valid.
+        unsafe { core::mem::transmute(self.0) }
     }
 }
 
@@ -184,7 +174,8 @@ fn completed(cmd: u64, now: u64) {
         count_completion(&command, |counts| counts.ring_full += 1);
         return;
     };
-    entry.write(record(&command, cmd, now));
+    // SAFETY: the entry is a record's memory; every field is written below.
+    describe(unsafe { &mut *entry.as_mut_ptr() }, &command, now);
     // The collector reads on a timer: waking it for each command would cost more than all the
     // rest of this program.
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
@@ -193,68 +184,40 @@ fn completed(cmd: u64, now: u64) {
 
 #[inline(always)]
 fn count_completion(command: &CommandSlot, add: impl FnOnce(&mut PathCounts)) {
-    path::count(command.path, |counts| {
+    path::count(command.followed.path(), |counts| {
         counts.completed += 1;
-        if command.timed_out != 0 {
+        if command.followed.has(command_flag::LATE) {
             counts.timed_out = counts.timed_out.wrapping_sub(1);
         }
         add(counts);
     });
 }
 
+/// Writes the record of a command that has completed.
 #[inline(always)]
-fn record(command: &CommandSlot, cmd: u64, now: u64) -> CommandRecord {
-    let mut record = CommandRecord {
-        kind: record_kind::COMMAND,
-        opcode: 0,
-        state: command.state,
-        state_source: command.state_source,
-        flags: command.flags,
-        sense_key: 0,
-        asc: 0,
-        ascq: 0,
-        path: command.path,
-        route: command.route,
-        bytes: 0,
-        dispatch_ns: command.dispatch_ns,
-        completion_ns: now,
-        lba: 0,
-        result: 0,
-        retries: 0,
-        cdb1: 0,
-        cdb2: 0,
-        reserved: 0,
-    };
-    if command.timed_out != 0 {
-        record.flags |= command_flag::LATE;
-    }
-    describe(&mut record, cmd);
-    record
-}
-
-/// What the command itself says; a failed read is counted and leaves zeroes.
-#[inline(always)]
-fn describe(record: &mut CommandRecord, cmd: u64) {
+fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
     let mut window = Window::new();
-    if window.read(cmd).is_none() {
-        return;
-    }
-    // SAFETY: the window has been read.
-    let (cdb, retries, sense_buffer) = unsafe {
-        record.bytes = window.member::<u32>(layout!(cmnd_sdb_length));
+    // SAFETY: the window has been read, if with zeroes.
+    let (cdb, sense_buffer) = unsafe {
+        window.read(command.cmd);
         record.result = window.member::<u32>(layout!(cmnd_result));
-        let sense_buffer = window.member::<u64>(layout!(cmnd_sense_buffer));
-        (cdb(&window), window.member::<u32>(layout!(cmnd_retries)), sense_buffer)
+        record.bytes = window.member::<u32>(layout!(cmnd_sdb_length));
+        record.retries = window.member::<u32>(layout!(cmnd_retries));
+        (cdb(&window), window.member::<u64>(layout!(cmnd_sense_buffer)))
     };
-    record.opcode = cdb[0] as u8;
-    record.cdb1 = (cdb[0] >> 8) as u8;
-    record.cdb2 = (cdb[0] >> 16) as u8;
-    record.lba = lba(&cdb);
-    record.retries = if retries > 255 { 255 } else { retries as u8 };
+    record.kind = record_kind::COMMAND;
+    record.sense_key = 0;
+    record.asc = 0;
+    record.ascq = 0;
+    record.dispatch_ns = command.dispatch_ns;
+    record.completion_ns = now;
+    record.followed = command.followed;
+    record.cdb = cdb.bytes();
+    record.reserved = 0;
     if record.result & 0xff == CHECK_CONDITION
         && let Some([key, asc, ascq]) = sense(sense_buffer)
     {
-        record.flags |= command_flag::SENSE;
+        record.followed = command.followed.with(command_flag::SENSE);
         (record.sense_key, record.asc, record.ascq) = (key, asc, ascq);
     }
 }
@@ -273,7 +236,7 @@ fn sense(buffer: u64) -> Option<[u8; 3]> {
 #[raw_tracepoint(tracepoint = "scsi_dispatch_cmd_error")]
 pub fn scsi_dispatch_cmd_error(ctx: RawTracePointContext) -> i32 {
     match in_flight::take(ctx.arg::<u64>(0), End::Free) {
-        Some(command) => path::count(command.path, |counts| counts.failed += 1),
+        Some(command) => path::count(command.followed.path(), |counts| counts.failed += 1),
         None => count_globally(|counts| counts.unmatched_ends += 1),
     }
     0
@@ -283,8 +246,8 @@ pub fn scsi_dispatch_cmd_error(ctx: RawTracePointContext) -> i32 {
 pub fn scsi_dispatch_cmd_timeout(ctx: RawTracePointContext) -> i32 {
     match in_flight::take(ctx.arg::<u64>(0), End::MarkTimedOut) {
         // A timer that the driver resets may fire more than once for one command.
-        Some(command) if command.timed_out == 0 => {
-            path::count(command.path, |counts| counts.timed_out += 1);
+        Some(command) if !command.followed.has(command_flag::LATE) => {
+            path::count(command.followed.path(), |counts| counts.timed_out += 1);
         }
         Some(_) => {}
         None => count_globally(|counts| counts.unmatched_ends += 1),

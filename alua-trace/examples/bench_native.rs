@@ -386,7 +386,7 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
     let mut engine = Engine::new(Vec::new(), 0);
     let (mut records, mut seconds) = (0, 0.0);
     while records < 3_000_000 {
-        for _ in 0..RING_BYTES as usize / 56 / COMMANDS {
+        for _ in 0..RING_BYTES as usize / 64 / COMMANDS - 1 {
             for index in 0..COMMANDS {
                 run(probes.start, memory.command(index))?;
                 run(probes.done, memory.command(index))?;

@@ -91,36 +91,37 @@ impl Engine {
     /// Takes one command that completed.
     #[inline]
     pub fn command(&mut self, record: &CommandRecord, tables: &dyn Tables) {
-        let Some(index) = self.path_index(record.path, tables) else {
+        let Some(index) = self.path_index(record.followed.path(), tables) else {
             self.unresolved += 1;
             return;
         };
-        if record.route != NO_ROUTE {
-            self.resolve_route(record.route, tables);
+        let (route, state_byte) = (record.followed.route(), record.followed.state());
+        if route != NO_ROUTE {
+            self.resolve_route(route, tables);
         }
         let Some(entry) = self.paths.get_mut(index) else { return };
         let Some(latency_ns) = record.completion_ns.checked_sub(record.dispatch_ns) else {
             entry.implausible += 1;
             return;
         };
-        let class = class(record.opcode);
-        let passthrough = record.flags & command_flag::PASSTHROUGH != 0;
+        let class = class(record.cdb[0]);
+        let passthrough = record.followed.has(command_flag::PASSTHROUGH);
         entry.stats.record(&Sample {
             class,
-            state: record.state,
+            state: state_byte,
             latency_ns,
             bytes: record.bytes,
             passthrough,
-            mapped: record.route != NO_ROUTE,
+            mapped: route != NO_ROUTE,
             error: record.result != 0,
         });
-        let state = stats::access_state(record.state);
+        let state = stats::access_state(state_byte);
         if !passthrough {
             let io = BlockIo { state, dispatch_ns: record.dispatch_ns, latency_ns };
             self.flags.command(entry, &io);
         }
-        let source = state_source_of(record.state_source);
-        let preferred = record.state & access_state::PREFERRED != 0;
+        let source = state_source_of(record.followed.state_source());
+        let preferred = state_byte & access_state::PREFERRED != 0;
         let event = self.paths.saw_state(index, state, source, preferred, record.dispatch_ns);
         if let Some(event) = event {
             self.say_path(event);
@@ -275,28 +276,28 @@ impl Engine {
     /// One command for output that wants each; `None` for paths not reported on.
     #[must_use]
     pub fn describe(&self, record: &CommandRecord) -> Option<Command> {
-        let index = self.by_kernel_id[usize::from(record.path) % MAX_PATHS as usize];
+        let followed = record.followed;
+        let index = self.by_kernel_id[usize::from(followed.path()) % MAX_PATHS as usize];
         let entry = self.paths.get(usize::from(index)).filter(|entry| self.wants(entry))?;
-        let route = self.routes.get(usize::from(record.route)).copied().flatten();
-        let has_sense = record.flags & command_flag::SENSE != 0;
+        let route = self.routes.get(usize::from(followed.route())).copied().flatten();
         Some(Command {
             path: entry.label.id,
             hctl: entry.label.hctl.clone(),
             dm_devno: route.map(|route| route.dm.to_string()),
             path_group: route.map(|route| route.path_group),
-            opcode: record.opcode,
-            cdb1: record.cdb1,
-            cdb2: record.cdb2,
+            opcode: record.cdb[0],
+            cdb1: record.cdb[1],
+            cdb2: record.cdb[2],
             bytes: record.bytes,
-            lba: (class(record.opcode) != Class::Other).then_some(record.lba),
+            lba: record.lba(),
             dispatched_at_ns: record.dispatch_ns,
             latency_ns: record.completion_ns.saturating_sub(record.dispatch_ns),
-            state: stats::access_state(record.state),
-            state_source: state_source_of(record.state_source),
+            state: stats::access_state(followed.state()),
+            state_source: state_source_of(followed.state_source()),
             result: record.result,
-            sense: has_sense.then_some([record.sense_key, record.asc, record.ascq]),
-            retries: record.retries,
-            passthrough: record.flags & command_flag::PASSTHROUGH != 0,
+            sense: followed.has(command_flag::SENSE).then_some([record.sense_key, record.asc, record.ascq]),
+            retries: u8::try_from(record.retries).unwrap_or(u8::MAX),
+            passthrough: followed.has(command_flag::PASSTHROUGH),
         })
     }
 

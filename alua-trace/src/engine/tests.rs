@@ -1,6 +1,6 @@
 //! Tests of the engine, driven as the probes drive it.
 
-use alua_trace_ebpf::record_kind;
+use alua_trace_ebpf::{Followed, record_kind};
 
 use super::*;
 use crate::{
@@ -77,27 +77,35 @@ fn engine() -> Engine {
 }
 
 fn read(path: u16, state: u8, dispatch_ns: u64, latency_ns: u64) -> CommandRecord {
+    read_from(path, state, state_source::HANDLER_DATA, 0, dispatch_ns, latency_ns)
+}
+
+fn read_from(
+    path: u16,
+    state: u8,
+    source: u8,
+    flags: u8,
+    dispatch_ns: u64,
+    latency_ns: u64,
+) -> CommandRecord {
     CommandRecord {
         kind: record_kind::COMMAND,
-        opcode: 0x28,
-        state,
-        state_source: state_source::HANDLER_DATA,
-        flags: 0,
         sense_key: 0,
         asc: 0,
         ascq: 0,
-        path,
-        route: 3,
-        bytes: 4096,
+        result: 0,
         dispatch_ns,
         completion_ns: dispatch_ns + latency_ns,
-        lba: 8,
-        result: 0,
+        followed: Followed::new(path, 3, state, source, flags),
+        cdb: [0x28, 0, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0],
+        bytes: 4096,
         retries: 0,
-        cdb1: 0,
-        cdb2: 0,
         reserved: 0,
     }
+}
+
+fn unknown(path: u16, dispatch_ns: u64) -> CommandRecord {
+    read_from(path, access_state::UNKNOWN, state_source::NONE, 0, dispatch_ns, 1)
 }
 
 fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
@@ -183,9 +191,7 @@ fn sysfs_is_believed_only_once_the_array_has_been_asked() {
         engine.shown_paths().into_iter().find(|path| path.hctl == hctl).unwrap().state
     };
     assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::Unknown);
-    let mut unknown = read(10, access_state::UNKNOWN, 1, 1);
-    unknown.state_source = state_source::NONE;
-    engine.command(&unknown, &Host);
+    engine.command(&unknown(10, 1), &Host);
     engine.topology(&topology(BOTH_ACTIVE), 10);
     assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::Unknown);
     engine.command(&read(10, AO, 20, 1), &Host);
@@ -266,11 +272,15 @@ fn avoidable_and_unavoidable_are_two_episodes() {
 #[test]
 fn unknown_states_and_passthrough_raise_nothing() {
     let mut engine = engine();
-    let mut unknown = read(11, access_state::UNKNOWN, 1, 1);
-    unknown.state_source = state_source::NONE;
-    engine.command(&unknown, &Host);
-    let mut checker = read(11, AN, 2, 1);
-    checker.flags = command_flag::PASSTHROUGH;
+    engine.command(&unknown(11, 1), &Host);
+    let checker = read_from(
+        11,
+        AN,
+        state_source::HANDLER_DATA,
+        command_flag::PASSTHROUGH,
+        2,
+        1,
+    );
     engine.command(&checker, &Host);
     engine.tick(10);
     assert!(flags(&mut engine).is_empty());

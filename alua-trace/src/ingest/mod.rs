@@ -1,6 +1,6 @@
 //! From bytes to records: safe decoding of the wire. Knows layouts, not meanings.
 
-use alua_trace_ebpf::{CommandRecord, RtpgRecord, record_kind};
+use alua_trace_ebpf::{CommandRecord, Followed, RtpgRecord, record_kind};
 use bytes::Buf;
 use thiserror::Error;
 
@@ -46,24 +46,21 @@ const RTPG_BYTES: usize = size_of::<RtpgRecord>();
 fn command(mut bytes: &[u8]) -> CommandRecord {
     CommandRecord {
         kind: bytes.get_u8(),
-        opcode: bytes.get_u8(),
-        state: bytes.get_u8(),
-        state_source: bytes.get_u8(),
-        flags: bytes.get_u8(),
         sense_key: bytes.get_u8(),
         asc: bytes.get_u8(),
         ascq: bytes.get_u8(),
-        path: bytes.get_u16_ne(),
-        route: bytes.get_u16_ne(),
-        bytes: bytes.get_u32_ne(),
+        result: bytes.get_u32_ne(),
         dispatch_ns: bytes.get_u64_ne(),
         completion_ns: bytes.get_u64_ne(),
-        lba: bytes.get_u64_ne(),
-        result: bytes.get_u32_ne(),
-        retries: bytes.get_u8(),
-        cdb1: bytes.get_u8(),
-        cdb2: bytes.get_u8(),
-        reserved: bytes.get_u8(),
+        followed: Followed(bytes.get_u64_ne()),
+        cdb: {
+            let mut cdb = [0; 12];
+            bytes.copy_to_slice(&mut cdb);
+            cdb
+        },
+        bytes: bytes.get_u32_ne(),
+        retries: bytes.get_u32_ne(),
+        reserved: bytes.get_u32_ne(),
     }
 }
 
@@ -92,23 +89,16 @@ mod tests {
     fn record() -> CommandRecord {
         CommandRecord {
             kind: record_kind::COMMAND,
-            opcode: 0x28,
-            state: 0x81,
-            state_source: 1,
-            flags: 3,
             sense_key: 6,
             asc: 0x2a,
-            ascq: 6,
-            path: 0x0102,
-            route: 0x0304,
-            bytes: 4096,
+            ascq: 7,
+            result: 2,
             dispatch_ns: 0x1122_3344_5566_7788,
             completion_ns: 0x1122_3344_5566_8899,
-            lba: u64::MAX - 1,
-            result: 2,
+            followed: Followed::new(0x0102, 0x0304, 0x81, 1, 3),
+            cdb: [0x28, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+            bytes: 4096,
             retries: 5,
-            cdb1: 7,
-            cdb2: 8,
             reserved: 0,
         }
     }

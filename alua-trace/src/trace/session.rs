@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use alua_trace_ebpf::{PathCounts, PathSlot, RouteSlot};
+use alua_trace_ebpf::{PathCounts, PathSlot, RouteSlot, command_flag};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use tokio::{
@@ -38,7 +38,7 @@ use crate::{
 
 /// How often the ring is drained: it holds several times what arrives in between, and a flag is
 /// raised at most this much after its cause.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(50);
 /// How often topology and modules are looked at without an announcement.
 const LOOK: Duration = Duration::from_secs(1);
 /// At most so often announcements make it look.
@@ -344,7 +344,8 @@ impl<'config> Session<'config> {
         let mut in_flight: HashMap<u16, u64> = HashMap::new();
         for command in self.probes.in_flight()? {
             // Those that timed out are counted as that.
-            *in_flight.entry(command.path).or_default() += u64::from(command.timed_out == 0);
+            let timed_out = command.followed.has(command_flag::LATE);
+            *in_flight.entry(command.followed.path()).or_default() += u64::from(!timed_out);
         }
         let (paths, flags) =
             self.engine.finish(&|id| in_flight.get(&id).copied().unwrap_or(0));

@@ -1,0 +1,97 @@
+//! The log of one path: what it was asked, when it saw that and when it was done. Memory is taken
+//! once; commands beyond it are counted.
+
+use std::io::{self, Write};
+
+use super::access::PathName;
+
+/// One command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Entry {
+    /// Order in which the array saw it, over all paths.
+    pub(crate) sequence: u64,
+    /// First CDB byte.
+    pub(crate) opcode: u8,
+    /// Status byte.
+    pub(crate) status: u8,
+    /// Logical block, for reads and writes.
+    pub(crate) lba: u64,
+    /// Blocks, for reads and writes.
+    pub(crate) blocks: u32,
+    /// Monotonic time at which the array saw it.
+    pub(crate) seen_at_ns: u64,
+    /// Monotonic time just before it was handed back.
+    pub(crate) completed_at_ns: u64,
+}
+
+/// A path's log.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    entries: Vec<Entry>,
+    dropped: u64,
+}
+
+impl Journal {
+    /// Room for `capacity` commands.
+    pub(crate) fn new(capacity: usize) -> Journal {
+        Journal {
+            entries: Vec::with_capacity(capacity),
+            dropped: 0,
+        }
+    }
+
+    /// Notes a command.
+    pub(crate) fn note(&mut self, entry: Entry) {
+        if self.entries.len() < self.entries.capacity() {
+            self.entries.push(entry);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Forgets everything but the memory.
+    pub(crate) fn forget(&mut self) {
+        self.entries.clear();
+        self.dropped = 0;
+    }
+
+    /// Commands noted, and commands there was no room for.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.entries.len(), self.dropped)
+    }
+
+    /// Writes a line a command: path, sequence, opcode, status, lba, blocks, seen, completed.
+    pub(crate) fn write(&self, path: PathName, to: &mut impl Write) -> io::Result<()> {
+        for it in &self.entries {
+            writeln!(
+                to,
+                "{path} {} {:02x} {:02x} {} {} {} {}",
+                it.sequence,
+                it.opcode,
+                it.status,
+                it.lba,
+                it.blocks,
+                it.seen_at_ns,
+                it.completed_at_ns
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut journal = Journal::new(2);
+        let room = journal.entries.capacity();
+        for _ in 0..room + 3 {
+            journal.note(Entry::default());
+        }
+        assert_eq!(journal.counts(), (room, 3));
+        journal.forget();
+        assert_eq!(journal.counts(), (0, 0));
+    }
+}

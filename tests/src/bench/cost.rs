@@ -1,0 +1,134 @@
+//! What watching costs: the same load alone and under each observer, in alternating rounds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::observers::{OBSERVERS, Observer};
+use crate::lab::Lab;
+use crate::lab::load::{Load, Until};
+use crate::lab::multipath::{Map, MapOptions};
+use crate::protocol::Message;
+use crate::runner::Reporter;
+
+const NAME: &str = "cost";
+const ROUNDS: usize = 3;
+const LIMIT: Duration = Duration::from_secs(600);
+const LOAD_MS: u64 = 5000;
+
+#[derive(Default)]
+struct Measured {
+    iops: Vec<f64>,
+    max_rss_kib: u64,
+    lost: Option<u64>,
+    problem: Option<String>,
+}
+
+/// Runs it and sends a row for each observer.
+pub(super) fn run(reporter: &Reporter) -> Result<()> {
+    let mut lab = Lab::new(reporter, NAME);
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    load(&map, 1000)?;
+    let mut measured: BTreeMap<&str, Measured> = BTreeMap::new();
+    for round in 1..=ROUNDS {
+        for observer in OBSERVERS {
+            lab.log(format!("round {round}: {}", observer.name));
+            let entry = measured.entry(observer.name).or_default();
+            if entry.problem.is_none() {
+                entry.problem = measure(observer, &map, entry)
+                    .err()
+                    .map(|it| format!("{it:#}"));
+            }
+        }
+    }
+    let none = measured
+        .get("none")
+        .and_then(Measured::mean)
+        .context("no baseline")?;
+    for observer in OBSERVERS {
+        if let Some(result) = measured.get(observer.name) {
+            report(&lab, observer, result, none);
+        }
+    }
+    lab.tear_down()
+}
+
+/// psync and 8 jobs: batching at a greater depth would hide the cost of a probe.
+fn load(map: &Map, milliseconds: u64) -> Result<f64> {
+    let load = Load {
+        engine: "psync",
+        depth: 1,
+        jobs: 8,
+        until: Until::Milliseconds(milliseconds),
+        ..Load::random_reads(&map.node(), 0)
+    };
+    Ok(load.run(LIMIT)?.read.iops)
+}
+
+fn measure(observer: &Observer, map: &Map, into: &mut Measured) -> Result<()> {
+    let watching = observer.start()?;
+    let iops = load(map, LOAD_MS)?;
+    if let Some(watching) = watching {
+        let end = watching.stop()?;
+        into.max_rss_kib = into.max_rss_kib.max(end.max_rss_kib);
+        into.lost = match (into.lost, end.lost) {
+            (Some(before), Some(now)) => Some(before + now),
+            (before, now) => before.or(now),
+        };
+    }
+    into.iops.push(iops);
+    Ok(())
+}
+
+impl Measured {
+    fn mean(&self) -> Option<f64> {
+        let count = self.iops.len();
+        (count > 0).then(|| self.iops.iter().sum::<f64>() / count as f64)
+    }
+}
+
+fn report(lab: &Lab, observer: &Observer, result: &Measured, none: f64) {
+    let unknown = || "?".to_owned();
+    let delta = result.mean().map(|mean| 100.0 * (mean - none) / none);
+    let rounds: Vec<String> = result
+        .iops
+        .iter()
+        .map(|iops| format!("{iops:.0}"))
+        .collect();
+    let watches = observer.name != "none";
+    let rss = watches.then(|| format!("{:.1}", result.max_rss_kib as f64 / 1024.0));
+    let lost = watches.then(|| result.lost.map_or_else(unknown, |lost| lost.to_string()));
+    let cells = [
+        ("observer", observer.name.to_owned()),
+        (
+            "IOPS",
+            result
+                .mean()
+                .map_or_else(unknown, |mean| format!("{mean:.0}")),
+        ),
+        (
+            "delta %",
+            delta.map_or_else(unknown, |delta| format!("{delta:+.2}")),
+        ),
+        ("rounds", rounds.join(" ")),
+        ("max RSS MiB", rss.unwrap_or_default()),
+        ("events lost", lost.unwrap_or_default()),
+        ("problem", result.problem.clone().unwrap_or_default()),
+    ];
+    let cells = cells
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), text))
+        .collect();
+    lab.reporter().send(&Message::Row {
+        source: NAME.to_owned(),
+        cells,
+    });
+    if let Some(mean) = result.mean() {
+        lab.figure(&format!("{}: IOPS", observer.name), mean, "1/s");
+    }
+    if let Some(delta) = delta.filter(|_| watches) {
+        lab.figure(&format!("{}: change of IOPS", observer.name), delta, "%");
+    }
+}

@@ -1,0 +1,17 @@
+//! Benchmarks: one guest with one CPU that counts instructions (`-icount`), so that guest time is
+//! work done and the host's load does not matter.
+
+mod cost;
+mod observers;
+
+use anyhow::{Result, bail};
+
+use crate::runner::Reporter;
+
+/// Runs one by name.
+pub(crate) fn run(reporter: &Reporter, name: &str) -> Result<i32> {
+    match name {
+        "cost" => cost::run(reporter).map(|()| 0),
+        _ => bail!("no benchmark {name}"),
+    }
+}

@@ -1,0 +1,218 @@
+//! The observers that are compared: how each is started, when it watches, and what it cost.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+
+use crate::console::with_terminal;
+use crate::lab::bpf::Traces;
+use crate::lab::tracer::TOOL;
+use crate::sys;
+
+const JSON: &str = "/tmp/cost.jsonl";
+/// A latency histogram per SCSI device, the way people write it.
+const PER_DEVICE: &str = "\
+tracepoint:scsi:scsi_dispatch_cmd_start {
+  @start[args->host_no, args->channel, args->id, args->lun, args->scheduler_tag] = nsecs;
+}
+tracepoint:scsi:scsi_dispatch_cmd_done
+/@start[args->host_no, args->channel, args->id, args->lun, args->scheduler_tag]/ {
+  $s = @start[args->host_no, args->channel, args->id, args->lun, args->scheduler_tag];
+  @us[args->host_no, args->channel, args->id, args->lun] = hist((nsecs - $s) / 1000);
+  delete(@start[args->host_no, args->channel, args->id, args->lun, args->scheduler_tag]);
+}
+";
+
+/// Someone who watches, or nobody.
+pub(super) struct Observer {
+    pub(super) name: &'static str,
+    program: &'static [&'static str],
+    /// Draws on a terminal, and tells its losses in [`JSON`].
+    own: bool,
+}
+
+pub(super) const OBSERVERS: &[Observer] = &[
+    Observer {
+        name: "none",
+        program: &[],
+        own: false,
+    },
+    Observer {
+        name: "alua-trace",
+        program: &[TOOL, "run", "--json", JSON],
+        own: true,
+    },
+    Observer {
+        name: "biolatency -D",
+        program: &["biolatency-libbpf", "-D"],
+        own: false,
+    },
+    Observer {
+        name: "bpftrace",
+        program: &["bpftrace", "-e", PER_DEVICE],
+        own: false,
+    },
+];
+
+/// What an observer cost, and what it missed when it says so.
+pub(super) struct End {
+    pub(super) max_rss_kib: u64,
+    pub(super) lost: Option<u64>,
+}
+
+/// A running observer.
+pub(super) struct Watching {
+    child: Child,
+    output: JoinHandle<Vec<u8>>,
+    own: bool,
+}
+
+impl Observer {
+    /// Starts it and waits until its programs are in the kernel.
+    pub(super) fn start(&self) -> Result<Option<Watching>> {
+        let [program, arguments @ ..] = self.program else {
+            return Ok(None);
+        };
+        let before = Traces::now().programs();
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let mut watching = if self.own {
+            on_pty(&mut command)?
+        } else {
+            piped(&mut command)?
+        };
+        sys::wait_for(
+            Duration::from_secs(60),
+            &format!("{program} to watch"),
+            || {
+                let ended = watching.child.try_wait()?;
+                anyhow::ensure!(ended.is_none(), "{program} ended: {ended:?}");
+                Ok(Traces::now().programs() > before)
+            },
+        )?;
+        settle()?;
+        Ok(Some(watching))
+    }
+}
+
+/// Programs are loaded one by one: it watches when their number no longer grows.
+fn settle() -> Result<()> {
+    let mut programs = Traces::now().programs();
+    for _ in 0..10 {
+        sys::sleep_ms(2000);
+        let now = Traces::now().programs();
+        if now == programs {
+            return Ok(());
+        }
+        programs = now;
+    }
+    Ok(())
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let (mut kept, mut piece) = (Vec::new(), [0; 4096]);
+        // A terminal ends with an error (EIO), a pipe with nothing.
+        while let Ok(length @ 1..) = from.read(&mut piece) {
+            if kept.len() < 1 << 20 {
+                kept.extend_from_slice(&piece[..length]);
+            }
+        }
+        kept
+    })
+}
+
+fn piped(command: &mut Command) -> Result<Watching> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    let output = drain(child.stdout.take().context("no output")?);
+    Ok(Watching {
+        child,
+        output,
+        own: false,
+    })
+}
+
+/// On a terminal of 120 × 40 that somebody reads, as a user has it.
+fn on_pty(command: &mut Command) -> Result<Watching> {
+    let _ = std::fs::remove_file(JSON);
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)
+        .context("failed to open a terminal")?;
+    rustix::pty::grantpt(&master)?;
+    rustix::pty::unlockpt(&master)?;
+    let size = Winsize {
+        ws_row: 40,
+        ws_col: 120,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&master, size)?;
+    let name = rustix::pty::ptsname(&master, Vec::new())?;
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_string_lossy().as_ref())?;
+    let child = with_terminal(command, slave)?
+        .env("TERM", "xterm-256color")
+        .spawn()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    // The command keeps a copy of the terminal, which must go or its end is never seen.
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Ok(Watching {
+        child,
+        output: drain(File::from(master)),
+        own: true,
+    })
+}
+
+impl Watching {
+    /// Ends it by SIGINT, as a user does.
+    pub(super) fn stop(mut self) -> Result<End> {
+        let pid = self.child.id();
+        let max_rss_kib = peak_memory(pid)?;
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::INT)
+            .context("failed to interrupt it")?;
+        let ended = sys::wait_for(Duration::from_secs(120), "the observer's end", || {
+            Ok(self.child.try_wait()?.is_some())
+        });
+        if ended.is_err() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        ended?;
+        let _ = self.output.join();
+        let lost = if self.own { Some(lost()?) } else { None };
+        Ok(End { max_rss_kib, lost })
+    }
+}
+
+fn peak_memory(pid: u32) -> Result<u64> {
+    let status = sys::read(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let words = line.context("no VmHWM")?.split_whitespace().next();
+    words.context("no VmHWM")?.parse().context("bad VmHWM")
+}
+
+/// Losses the tool tells in its summary.
+fn lost() -> Result<u64> {
+    let text = sys::read(JSON)?;
+    let last = text.lines().last().context("no summary")?;
+    let summary: serde_json::Value = serde_json::from_str(last)?;
+    summary["losses"]["ring_full"]
+        .as_u64()
+        .context("the summary tells no losses")
+}

@@ -1,0 +1,233 @@
+//! Nothing is lost silently: every command is counted once, whatever the trace begins, ends or
+//! chokes in the middle of.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::judge::{mapped_once, same};
+use super::{Case, Group, Kernels, Outcome};
+use crate::lab::load::Load;
+use crate::lab::multipath::{Map, MapOptions, Selector};
+use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::{Lab, disk};
+
+pub(super) const GROUP: Group = Group {
+    name: "conservation",
+    limit_seconds: 240,
+    kernels: Kernels::All,
+    cases: &[
+        Case {
+            name: "matches-dm",
+            run: matches_dm,
+        },
+        Case {
+            name: "matches-dm-bio",
+            run: matches_dm_bio,
+        },
+        Case {
+            name: "under-load",
+            run: under_load,
+        },
+        Case {
+            name: "small-ring",
+            run: small_ring,
+        },
+        Case {
+            name: "duration",
+            run: duration,
+        },
+    ],
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The trace encloses the load: dm's own count and the tool's agree exactly.
+fn matches_dm(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    for selector in [
+        Selector::ServiceTime,
+        Selector::RoundRobin,
+        Selector::QueueLength,
+    ] {
+        let map = lab.map(&MapOptions {
+            selector,
+            ..MapOptions::default()
+        })?;
+        for rw in ["randread", "randrw"] {
+            enclosed(lab, &map, rw)?;
+        }
+        map.remove()?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn matches_dm_bio(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions {
+        bio: true,
+        ..MapOptions::default()
+    })?;
+    enclosed(lab, &map, "randread")?;
+    Ok(Outcome::Passed)
+}
+
+/// Counts of dm's completed requests; in bio mode the paths merge, and a merged bio is no command.
+fn completed_by_dm(lab: &Lab, map: &Map) -> Result<u64> {
+    let dm = disk::stats(&map.dm)?;
+    let mut merged = 0;
+    for path in lab.paths() {
+        merged += disk::stats(&path.device)?.merges;
+    }
+    Ok(dm.reads + dm.writes - merged)
+}
+
+fn enclosed(lab: &mut Lab, map: &Map, rw: &'static str) -> Result<()> {
+    let trace = lab.trace(&TraceOptions::default())?;
+    let before = completed_by_dm(lab, map)?;
+    let done = Load {
+        rw,
+        ..Load::random_reads(&map.node(), 1500)
+    }
+    .run(LIMIT)?;
+    let after = completed_by_dm(lab, map)?;
+    let report = lab.stop(trace)?;
+    ensure!(done.total_ios() > 100, "fio did {} I/Os", done.total_ios());
+    ensure!(
+        report.summary.complete,
+        "the trace is not complete: {:?}",
+        report.summary.incomplete_because
+    );
+    same(
+        "through the map",
+        ("dm", after - before),
+        ("tool", mapped_once(&report)),
+    )
+}
+
+/// Start and stop while commands are in flight.
+fn under_load(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    disk::wait_for_io(&map.dm, 100)?;
+    for round in 0..4 {
+        let options = TraceOptions {
+            commands: round % 2 == 1,
+            ..TraceOptions::default()
+        };
+        let trace = lab.trace(&options)?;
+        disk::wait_for_io(&map.dm, 1000)?;
+        let report = lab.stop(trace)?;
+        let completed: u64 = report
+            .summary
+            .paths
+            .iter()
+            .map(|it| it.counts.completed)
+            .sum();
+        ensure!(
+            completed >= 1000,
+            "round {round}: {completed} commands in the trace"
+        );
+        if options.commands {
+            let told = report.commands().count() as u64;
+            let kept: u64 = report
+                .summary
+                .paths
+                .iter()
+                .map(|it| it.counts.recorded)
+                .sum();
+            same("lines of commands", ("recorded", kept), ("lines", told))?;
+            routed(&report, &map)?;
+        }
+    }
+    load.stop()?;
+    Ok(Outcome::Passed)
+}
+
+/// Each read came through the map, in its first group.
+fn routed(report: &Report, map: &Map) -> Result<()> {
+    let devno = map.devno()?;
+    for command in report.commands().filter(|it| it.is_transfer()) {
+        ensure!(
+            command.dm_devno.as_ref() == Some(&devno) && command.path_group == Some(1),
+            "came through {devno} group 1: {command:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A ring of one page overflows. Every loss is counted and shown.
+fn small_ring(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load {
+        depth: 64,
+        jobs: 2,
+        ..Load::random_reads(&map.node(), 60_000)
+    }
+    .start()?;
+    disk::wait_for_io(&map.dm, 100)?;
+    let options = TraceOptions {
+        ring_bytes: Some(4096),
+        commands: true,
+        ..TraceOptions::default()
+    };
+    let mut lost = 0;
+    for _ in 0..3 {
+        let trace = lab.trace(&options)?;
+        disk::wait_for_io(&map.dm, 4000)?;
+        let report = lab.stop(trace)?;
+        let losses = report.summary.losses.ring_full;
+        lab.figure("lost with a ring of one page", losses as f64, "commands");
+        if losses > 0 {
+            ensure!(
+                !report.summary.complete,
+                "{losses} commands lost, yet complete"
+            );
+            ensure!(
+                report.stdout.contains(&losses.to_string()),
+                "the plain summary does not say that {losses} were lost: {}",
+                report.stdout
+            );
+        }
+        lost += losses;
+    }
+    load.stop()?;
+    ensure!(lost > 0, "a ring of one page lost nothing in three traces");
+    Ok(Outcome::Passed)
+}
+
+/// `--duration` ends by itself, about when it should.
+fn duration(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    disk::wait_for_io(&map.dm, 100)?;
+    let options = TraceOptions {
+        duration_ms: Some(2000),
+        interval_ms: Some(500),
+        map: Some(map.name.clone()),
+        ..TraceOptions::default()
+    };
+    let report = crate::lab::tracer::Trace::run(&options, LIMIT);
+    let report = lab.keep(report)?;
+    load.stop()?;
+    ensure!(
+        report.status == 0,
+        "status {}: {}",
+        report.status,
+        report.stderr
+    );
+    let took = report.summary.duration_ns as f64 / 1e9;
+    ensure!((1.9..4.0).contains(&took), "2 s took {took} s");
+    for path in &report.summary.paths {
+        ensure!(
+            path.path.map.as_deref() == Some(map.name.as_str()),
+            "--map {} showed {:?}",
+            map.name,
+            path.path
+        );
+    }
+    Ok(Outcome::Passed)
+}

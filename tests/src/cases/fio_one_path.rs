@@ -1,0 +1,100 @@
+//! One path, no dm: fio and the tool look at the same commands and must agree.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::judge::{close, latencies, mean, percentile, same};
+use super::{Case, Group, Kernels, Outcome};
+use crate::lab::Lab;
+use crate::lab::load::{Load, Until};
+use crate::lab::schema::{Class, State};
+use crate::lab::tracer::{TraceOptions, commands_of};
+
+pub(super) const GROUP: Group = Group {
+    name: "fio-one-path",
+    limit_seconds: 180,
+    kernels: Kernels::All,
+    cases: &[
+        Case {
+            name: "counts",
+            run: counts,
+        },
+        Case {
+            name: "percentiles",
+            run: percentiles,
+        },
+    ],
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn counts(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let path = lab.path("A1")?;
+    for (engine, depth) in [("psync", 1), ("libaio", 8)] {
+        let load = Load {
+            engine,
+            depth,
+            until: Until::Count(3000),
+            ..Load::random_reads(&path.node(), 0)
+        };
+        let trace = lab.trace(&TraceOptions::default())?;
+        let done = load.run(LIMIT)?;
+        let report = lab.stop(trace)?;
+        let summary = report.path(&path.hctl)?;
+        let reads = commands_of(summary, Class::Read);
+        same(engine, ("fio", done.read.total_ios), ("tool", reads))?;
+        let bytes: u64 = summary
+            .latency
+            .iter()
+            .filter(|it| it.class == Class::Read)
+            .map(|it| it.bytes)
+            .sum();
+        same(
+            "bytes",
+            ("fio", done.read.total_ios * 4096),
+            ("tool", bytes),
+        )?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// fio measures from submission to reaping: more than dispatch to completion by about the same
+/// for every command. That surplus is the difference of the means; without it, the percentiles
+/// must agree. The array takes 1 to 10 ms, so that the surplus is small against them.
+fn percentiles(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    lab.array()?.ask("delay all 1ms..10ms")?;
+    let path = lab.path("A1")?;
+    for (engine, depth, count) in [("psync", 1, 1500), ("libaio", 8, 5000)] {
+        let load = Load {
+            engine,
+            depth,
+            until: Until::Count(count),
+            each: true,
+            ..Load::random_reads(&path.node(), 0)
+        };
+        let trace = lab.trace(&TraceOptions::default())?;
+        let done = load.run(LIMIT)?;
+        let report = lab.stop(trace)?;
+        let seen = latencies(&report, Class::Read, State::Optimized);
+        let fio_mean = done.each_ns.iter().sum::<u64>() as f64 / done.each_ns.len().max(1) as f64;
+        let surplus = fio_mean - mean(&seen);
+        lab.figure(&format!("{engine}: fio's mean"), fio_mean, "ns");
+        lab.figure(&format!("{engine}: fio measures more by"), surplus, "ns");
+        ensure!(
+            surplus > 0.0,
+            "fio measured less than the tool by {} ns",
+            -surplus
+        );
+        for percent in [50.0, 99.0, 99.9] {
+            let fio = done.exact_percentile(percent)? as f64;
+            let tool = percentile(&seen, percent)? as f64;
+            lab.figure(&format!("{engine}: fio's p{percent}"), fio, "ns");
+            lab.figure(&format!("{engine}: tool's p{percent}"), tool, "ns");
+            close(&format!("{engine} p{percent}"), tool, fio - surplus, 2.0)?;
+        }
+    }
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,236 @@
+//! Flags: raised soon, on the right commands, with the right verdict.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Case, Group, Kernels, Outcome};
+use crate::lab::load::{Load, percentile};
+use crate::lab::multipath::{Map, MapOptions};
+use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
+use crate::lab::tracer::{Report, Trace, TraceOptions};
+use crate::lab::{Lab, disk};
+use crate::sys;
+
+pub(super) const GROUP: Group = Group {
+    name: "flags",
+    limit_seconds: 420,
+    kernels: Kernels::All,
+    cases: &[
+        Case {
+            name: "latency",
+            run: |lab| latency(lab, 50, None),
+        },
+        Case {
+            name: "latency-slow-array",
+            run: |lab| latency(lab, 25, Some(400)),
+        },
+        Case {
+            name: "avoidable",
+            run: avoidable,
+        },
+        Case {
+            name: "unavoidable-failed",
+            run: unavoidable_failed,
+        },
+        Case {
+            name: "unavoidable-offline",
+            run: unavoidable_offline,
+        },
+        Case {
+            name: "none-without-cause",
+            run: none_without_cause,
+        },
+    ],
+};
+
+const RAISED_WITHIN_NS: u64 = 250_000_000;
+/// An episode is over after a second without an offending command.
+const QUIET_MS: u64 = 1600;
+
+fn raised(report: &Report) -> Vec<&Flag> {
+    report
+        .flag_events()
+        .filter(|event| event.change == FlagChange::Raised)
+        .map(|event| &event.flag)
+        .filter(|flag| flag.kind == FlagKind::NonOptimizedIo)
+        .collect()
+}
+
+/// Episodes of I/O on the non-optimized group: each is flagged within 250 ms of its first
+/// dispatch, also when no command completes before that.
+fn latency(lab: &mut Lab, episodes: usize, delay_ms: Option<u64>) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    if let Some(delay) = delay_ms {
+        lab.array()?.ask(&format!("delay B {delay}ms"))?;
+    }
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load {
+        depth: 4,
+        ..Load::random_reads(&map.node(), 600_000)
+    }
+    .start()?;
+    disk::wait_for_io(&map.dm, 50)?;
+    let trace = lab.trace(&TraceOptions::with_commands())?;
+    for episode in 0..episodes {
+        map.switch_group(2)?;
+        if episode == 0 {
+            told_while_it_runs(&trace)?;
+        } else {
+            sys::sleep_ms(300);
+        }
+        map.switch_group(1)?;
+        sys::sleep_ms(QUIET_MS + delay_ms.unwrap_or(0));
+    }
+    let report = lab.stop(trace)?;
+    load.stop()?;
+    let flags = raised(&report);
+    ensure!(
+        flags.len() == episodes,
+        "{episodes} episodes, {} flags",
+        flags.len()
+    );
+    let dispatches = offending(&report);
+    let mut delays = Vec::new();
+    for flag in &flags {
+        let first = first_of_episode(&dispatches, flag.first_at_ns)?;
+        ensure!(
+            flag.first_at_ns == first,
+            "flag {} begins at {}, its episode at {first}",
+            flag.id,
+            flag.first_at_ns
+        );
+        delays.push(flag.raised_at_ns.saturating_sub(first));
+        ensure!(
+            flag.avoidable == Some(true),
+            "optimized paths were idle: {flag:?}"
+        );
+    }
+    delays.sort_unstable();
+    for percent in [50.0, 99.0] {
+        let value = percentile(&delays, percent).context("no flags")?;
+        lab.figure(
+            &format!("flag raised after, p{percent}"),
+            value as f64 / 1e6,
+            "ms",
+        );
+    }
+    let p99 = percentile(&delays, 99.0).context("no flags")?;
+    ensure!(
+        p99 <= RAISED_WITHIN_NS,
+        "p99 of the time to a flag is {p99} ns: {delays:?}"
+    );
+    Ok(Outcome::Passed)
+}
+
+/// The flag is in the output at once, not only at the end.
+fn told_while_it_runs(trace: &Trace) -> Result<()> {
+    sys::wait_for(Duration::from_secs(2), "a flag in the output", || {
+        let lines = trace.lines_so_far()?;
+        Ok(lines.iter().any(|line| matches!(line, Line::Flag(_))))
+    })
+}
+
+/// Dispatch times of reads and writes on a path that was not optimized.
+fn offending(report: &Report) -> BTreeSet<u64> {
+    report
+        .commands()
+        .filter(|command| command.is_transfer() && command.state == State::NonOptimized)
+        .map(|command| command.dispatched_at_ns)
+        .collect()
+}
+
+/// Goes back from `at_ns` to the first dispatch that follows a pause.
+fn first_of_episode(dispatches: &BTreeSet<u64>, at_ns: u64) -> Result<u64> {
+    let mut first = *dispatches
+        .range(..=at_ns)
+        .next_back()
+        .context("no dispatch that early")?;
+    for earlier in dispatches.range(..first).rev() {
+        if first - earlier > 1_000_000_000 {
+            break;
+        }
+        first = *earlier;
+    }
+    Ok(first)
+}
+
+/// One episode, judged by `avoidable`.
+fn episode(
+    lab: &mut Lab,
+    expected: bool,
+    cause: impl FnOnce(&mut Lab, &Map) -> Result<()>,
+) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load {
+        depth: 4,
+        ..Load::random_reads(&map.node(), 60_000)
+    }
+    .start()?;
+    disk::wait_for_io(&map.dm, 50)?;
+    let trace = lab.trace(&TraceOptions::default())?;
+    cause(lab, &map)?;
+    disk::wait_for_io(&lab.path("B1")?.device, 50)?;
+    sys::sleep_ms(1200);
+    let report = lab.stop(trace)?;
+    load.stop()?;
+    let flags = &report.summary.flags;
+    let flag = flags
+        .iter()
+        .find(|flag| flag.kind == FlagKind::NonOptimizedIo)
+        .context("no flag was raised")?;
+    ensure!(
+        flag.avoidable == Some(expected),
+        "avoidable should be {expected}: {flag:?}"
+    );
+    ensure!(flag.commands > 50 && !flag.paths.is_empty(), "{flag:?}");
+    ensure!(
+        report.stdout.contains(&map.name),
+        "the plain output does not name {}: {}",
+        map.name,
+        report.stdout
+    );
+    Ok(Outcome::Passed)
+}
+
+fn avoidable(lab: &mut Lab) -> Result<Outcome> {
+    episode(lab, true, |_, map| map.switch_group(2))
+}
+
+fn unavoidable_failed(lab: &mut Lab) -> Result<Outcome> {
+    episode(lab, false, |lab, map| {
+        for name in ["A1", "A2"] {
+            map.message(&format!("fail_path {}", lab.path(name)?.devno))?;
+        }
+        Ok(())
+    })
+}
+
+fn unavoidable_offline(lab: &mut Lab) -> Result<Outcome> {
+    episode(lab, false, |lab, _| {
+        for name in ["A1", "A2"] {
+            crate::lab::loopback::set_transport(lab.path(name)?.name, false)?;
+        }
+        Ok(())
+    })
+}
+
+/// Load on optimized paths only, and a state the kernel does not know: no flag.
+fn none_without_cause(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    disk::wait_for_io(&map.dm, 50)?;
+    let trace = lab.trace(&TraceOptions::default())?;
+    disk::wait_for_io(&map.dm, 2000)?;
+    let report = lab.stop(trace)?;
+    load.stop()?;
+    ensure!(
+        report.summary.flags.is_empty(),
+        "raised for nothing: {:?}",
+        report.summary.flags
+    );
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,125 @@
+//! Devices and maps that come, go and change their names in mid-run are followed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::judge::{mapped_once, same};
+use super::{Case, Group, Kernels, Outcome};
+use crate::lab::load::Load;
+use crate::lab::multipath::MapOptions;
+use crate::lab::schema::PathChange;
+use crate::lab::tracer::TraceOptions;
+use crate::lab::{Lab, disk, loopback};
+use crate::sys;
+
+pub(super) const GROUP: Group = Group {
+    name: "follows-changes",
+    limit_seconds: 120,
+    kernels: Kernels::All,
+    cases: &[
+        Case {
+            name: "path-deleted-and-back",
+            run: path_deleted_and_back,
+        },
+        Case {
+            name: "map-created",
+            run: map_created,
+        },
+    ],
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// dm keeps the old disk open, so the path comes back under another name.
+fn path_deleted_and_back(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let old = lab.path("A1")?;
+    let trace = lab.trace(&TraceOptions::default())?;
+    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    disk::wait_for_io(&old.device, 50)?;
+    old.delete()?;
+    sys::sleep_ms(1500);
+    let new = loopback::scan(old.name)?;
+    ensure!(new.hctl == old.hctl, "{old:?} came back as {new:?}");
+    ensure!(new.device != old.device, "the name did not change: {new:?}");
+    let direct = Load::random_reads(&new.node(), 1000).run(LIMIT)?;
+    sys::sleep_ms(1200);
+    load.stop()?;
+    let report = lab.stop(trace)?;
+    let changes: Vec<PathChange> = report
+        .path_events()
+        .filter(|event| event.path.hctl == old.hctl)
+        .map(|event| event.change)
+        .collect();
+    let vanished = changes
+        .iter()
+        .position(|change| *change == PathChange::Vanished);
+    let vanished = vanished.with_context(|| format!("it never vanished: {changes:?}"))?;
+    ensure!(
+        changes[vanished..]
+            .iter()
+            .any(|it| matches!(it, PathChange::Appeared | PathChange::Relabelled)),
+        "it never came back: {changes:?}"
+    );
+    let summary = report.path(&new.hctl)?;
+    ensure!(
+        summary.present,
+        "the path is there, the summary says it is not"
+    );
+    ensure!(
+        summary.path.device.as_deref() == Some(new.device.as_str()),
+        "it is {}, the summary says {:?}",
+        new.device,
+        summary.path.device
+    );
+    let completed: u64 = report
+        .summary
+        .paths
+        .iter()
+        .filter(|path| path.path.hctl == new.hctl)
+        .map(|path| path.counts.completed)
+        .sum();
+    ensure!(
+        completed >= direct.total_ios(),
+        "fio did {} I/Os on {} alone, the tool counted {completed}",
+        direct.total_ios(),
+        new.device
+    );
+    Ok(Outcome::Passed)
+}
+
+fn map_created(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let trace = lab.trace(&TraceOptions::default())?;
+    sys::sleep_ms(1000);
+    let map = lab.map(&MapOptions::default())?;
+    let before = disk::stats(&map.dm)?;
+    let done = Load::random_reads(&map.node(), 2000).run(LIMIT)?;
+    let after = disk::stats(&map.dm)?;
+    sys::sleep_ms(1200);
+    let report = lab.stop(trace)?;
+    ensure!(done.total_ios() > 100, "fio did {} I/Os", done.total_ios());
+    for path in lab.paths() {
+        let summary = report.path(&path.hctl)?;
+        ensure!(
+            summary.path.map.as_deref() == Some(map.name.as_str()),
+            "{} belongs to {}, the summary says {:?}",
+            path.hctl,
+            map.name,
+            summary.path
+        );
+        let group = u32::from(path.name.controller.group());
+        ensure!(summary.path.path_group == Some(group), "{:?}", summary.path);
+    }
+    same(
+        "through the new map",
+        (
+            "dm",
+            after.reads + after.writes - before.reads - before.writes,
+        ),
+        ("tool", mapped_once(&report)),
+    )?;
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,204 @@
+//! Groups of test cases: one guest boot each. Owns how a case is chosen, run, judged, reported and
+//! cleaned up after.
+
+mod bad_input;
+mod command_mode;
+mod conservation;
+mod fio_one_path;
+mod flags;
+mod follows;
+mod ground_truth;
+mod judge;
+mod lab_itself;
+mod state_swaps;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::lab::Lab;
+use crate::protocol::{Message, Verdict};
+use crate::runner::Reporter;
+
+/// Which kernels a group is worth a boot on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernels {
+    /// Every one.
+    All,
+    /// The default one: the answer does not depend on the kernel.
+    DefaultOnly,
+}
+
+/// What a case came to, when no assertion failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    /// It holds.
+    Passed,
+    /// It could not be tried here, and why.
+    NotRun(String),
+}
+
+/// One case.
+struct Case {
+    name: &'static str,
+    run: fn(&mut Lab) -> Result<Outcome>,
+}
+
+/// Cases that share a boot.
+struct Group {
+    name: &'static str,
+    limit_seconds: u32,
+    kernels: Kernels,
+    cases: &'static [Case],
+}
+
+const GROUPS: &[&Group] = &[
+    &lab_itself::GROUP,
+    &conservation::GROUP,
+    &fio_one_path::GROUP,
+    &ground_truth::GROUP,
+    &state_swaps::GROUP,
+    &flags::GROUP,
+    &follows::GROUP,
+    &command_mode::GROUP,
+    &bad_input::GROUP,
+];
+
+/// Prints the groups for the host.
+pub(crate) fn print_list() -> ExitCode {
+    println!("{}", list());
+    ExitCode::SUCCESS
+}
+
+fn list() -> serde_json::Value {
+    let groups: Vec<_> = GROUPS
+        .iter()
+        .map(|group| {
+            let kernels = match group.kernels {
+                Kernels::All => "all",
+                Kernels::DefaultOnly => "default",
+            };
+            let cases: Vec<_> = group.cases.iter().map(|case| case.name).collect();
+            json!({
+                "name": group.name,
+                "seconds": group.limit_seconds,
+                "kernels": kernels,
+                "cases": cases,
+            })
+        })
+        .collect();
+    json!({ "groups": groups })
+}
+
+/// How long a group may take.
+pub(crate) fn limit(group: &str) -> Duration {
+    let seconds = find(group).map_or(60, |group| group.limit_seconds);
+    Duration::from_secs(u64::from(seconds))
+}
+
+fn find(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().copied().find(|group| group.name == name)
+}
+
+/// Runs the chosen cases of a group; the exit status is 0 when none failed.
+pub(crate) fn run_group(reporter: &Reporter, group: &str, filters: &[String]) -> Result<i32> {
+    let group = find(group).with_context(|| format!("no group {group}"))?;
+    let mut status = 0;
+    for case in group.cases.iter().filter(|case| chosen(case.name, filters)) {
+        if run_case(reporter, group.name, case) == Verdict::Failed {
+            status = 1;
+        }
+    }
+    Ok(status)
+}
+
+fn chosen(name: &str, filters: &[String]) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+}
+
+fn run_case(reporter: &Reporter, group: &str, case: &Case) -> Verdict {
+    let name = format!("{group}/{}", case.name);
+    reporter.send(&Message::CaseStarted { name: name.clone() });
+    let started = Instant::now();
+    let mut lab = Lab::new(reporter, &name.replace('/', "-"));
+    let outcome = catch_unwind(AssertUnwindSafe(|| judge(&mut lab, case)))
+        .unwrap_or_else(|panic| Err(anyhow::anyhow!("panicked: {}", panic_text(&*panic))));
+    let (verdict, detail) = match outcome {
+        Ok(Outcome::Passed) => (Verdict::Passed, String::new()),
+        Ok(Outcome::NotRun(why)) => (Verdict::NotRun, why),
+        Err(error) => (Verdict::Failed, format!("{error:#}")),
+    };
+    if verdict == Verdict::Failed {
+        lab.send_evidence();
+    }
+    let (verdict, detail) = match lab.tear_down() {
+        Ok(()) => (verdict, detail),
+        Err(error) => (
+            Verdict::Failed,
+            format!("{detail} {error:#}").trim().to_owned(),
+        ),
+    };
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    reporter.send(&Message::Case {
+        name,
+        verdict,
+        detail,
+        duration_ms,
+    });
+    verdict
+}
+
+/// The case's own judgement, and what every trace must satisfy whatever the case is about.
+fn judge(lab: &mut Lab, case: &Case) -> Result<Outcome> {
+    let outcome = (case.run)(lab)?;
+    for (index, report) in lab.reports.iter().enumerate() {
+        report
+            .check_conservation()
+            .with_context(|| format!("trace {}", index + 1))?;
+    }
+    Ok(outcome)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_chosen_by_any_part_of_its_name() {
+        assert!(chosen("state-swaps-lio", &[]));
+        assert!(chosen(
+            "state-swaps-lio",
+            &["nothing".to_owned(), "lio".to_owned()]
+        ));
+        assert!(!chosen("state-swaps-lio", &["emulator".to_owned()]));
+    }
+
+    #[test]
+    fn names_are_unique_and_limits_are_set() {
+        let mut names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), GROUPS.len());
+        for group in GROUPS {
+            let mut cases: Vec<&str> = group.cases.iter().map(|case| case.name).collect();
+            cases.sort_unstable();
+            cases.dedup();
+            assert_eq!(cases.len(), group.cases.len(), "{}", group.name);
+            assert!(
+                !cases.is_empty() && group.limit_seconds > 0,
+                "{}",
+                group.name
+            );
+        }
+        assert_eq!(list()["groups"][0]["name"], GROUPS[0].name);
+    }
+}

@@ -1,0 +1,170 @@
+//! The state of a command is the one known at its dispatch, through any number of swaps.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Case, Group, Kernels, Outcome};
+use crate::array::Controller;
+use crate::lab::kmsg::{KernelLog, Line};
+use crate::lab::lio;
+use crate::lab::load::Load;
+use crate::lab::schema::{PathChange, State};
+use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::{Lab, disk};
+use crate::sys;
+
+pub(super) const GROUP: Group = Group {
+    name: "state-swaps",
+    limit_seconds: 180,
+    kernels: Kernels::All,
+    cases: &[
+        Case {
+            name: "emulator",
+            run: emulator,
+        },
+        Case {
+            name: "lio",
+            run: lio_swaps,
+        },
+    ],
+};
+
+const SWAPS: usize = 20;
+/// The kernel writes its log line a moment after it has stored the state.
+const TOLERANCE_NS: u64 = 1_000_000;
+
+fn emulator(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    swaps(lab, |lab, _| lab.array()?.ask("swap").map(|_| ()))
+}
+
+fn lio_swaps(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    lab.expect_states("active/optimized", "active/non-optimized")?;
+    swaps(lab, |lab, round| {
+        let (a, b) = if round % 2 == 0 {
+            (lio::State::NonOptimized, lio::State::Optimized)
+        } else {
+            (lio::State::Optimized, lio::State::NonOptimized)
+        };
+        lab.target()?.set_states(a, b)
+    })
+}
+
+/// I/O on every path, so that every path is told of every swap.
+fn swaps(lab: &mut Lab, mut swap: impl FnMut(&mut Lab, usize) -> Result<()>) -> Result<Outcome> {
+    let nodes: Vec<String> = lab.paths().iter().map(|path| path.node()).collect();
+    let mut kernel = KernelLog::open()?;
+    let trace = lab.trace(&TraceOptions::with_commands())?;
+    let load = Load {
+        depth: 8,
+        ..Load::random_reads(&nodes.join(":"), 120_000)
+    }
+    .start()?;
+    let last = lab.path("B2")?.device;
+    disk::wait_for_io(&last, 20)?;
+    let mut swapped_at_ns = Vec::new();
+    for round in 0..SWAPS {
+        swapped_at_ns.push(sys::monotonic_ns());
+        swap(lab, round)?;
+        sys::sleep_ms(400);
+        disk::wait_for_io(&last, 20)?;
+    }
+    load.stop()?;
+    let report = lab.stop(trace)?;
+    let drift = (KernelLog::open()?.offset_ns() - kernel.offset_ns()).abs();
+    lab.figure("drift of the kernel log's clock", drift as f64, "ns");
+    let lines = kernel.lines()?;
+    let said: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{} {}", line.at_ns, line.text))
+        .collect();
+    lab.evidence("kernel-log.txt", said.join("\n"));
+    let checked = check(lab, &report, &lines, &swapped_at_ns)?;
+    lab.figure(
+        "commands checked against the kernel log",
+        checked as f64,
+        "commands",
+    );
+    ensure!(checked > 500, "only {checked} commands could be checked");
+    let changes = report
+        .path_events()
+        .filter(|event| event.change == PathChange::State)
+        .count();
+    ensure!(
+        changes >= SWAPS,
+        "{SWAPS} swaps gave {changes} changes of a path's state"
+    );
+    Ok(Outcome::Passed)
+}
+
+/// `alua: port group 01 state N …` of the kernel log.
+fn announced(line: &Line) -> Option<(Controller, State)> {
+    let (_, rest) = line.text.split_once("alua: port group ")?;
+    let mut words = rest.split(' ');
+    let group = u16::from_str_radix(words.next()?, 16).ok()?;
+    let state = match words.nth(1)? {
+        "A" => State::Optimized,
+        "N" => State::NonOptimized,
+        _ => return None,
+    };
+    Some((Controller::of_group(group)?, state))
+}
+
+/// From a line of the kernel's on, until the array moves again, each command of the group carries
+/// the state the line tells.
+fn check(lab: &Lab, report: &Report, lines: &[Line], swapped_at_ns: &[u64]) -> Result<u64> {
+    let controllers: BTreeMap<String, Controller> = lab
+        .paths()
+        .into_iter()
+        .map(|path| (path.hctl, path.name.controller))
+        .collect();
+    let mut checked = 0;
+    for command in report.commands().filter(|it| it.is_transfer()) {
+        let at_ns = command.dispatched_at_ns;
+        let controller = controllers
+            .get(&command.hctl)
+            .context("a path nobody made")?;
+        let swap = swapped_at_ns.iter().rev().find(|swap| **swap <= at_ns);
+        let Some(swap) = swap else { continue };
+        let told = lines
+            .iter()
+            .rev()
+            .filter(|line| line.at_ns >= *swap && line.at_ns + TOLERANCE_NS <= at_ns)
+            .find_map(|line| announced(line).filter(|it| it.0 == *controller));
+        let Some((_, state)) = told else { continue };
+        checked += 1;
+        ensure!(
+            command.state == state,
+            "dispatched at {at_ns}, swapped at {swap}, the kernel had said {state:?}: {command:?}"
+        );
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_words_are_understood() {
+        let line = |text: &str| Line {
+            at_ns: 0,
+            text: text.to_owned(),
+        };
+        let text = "sd 1:0:0:0: alua: port group 02 state N non-preferred supports TOlUSNA";
+        assert_eq!(
+            announced(&line(text)),
+            Some((Controller::B, State::NonOptimized))
+        );
+        assert_eq!(
+            announced(&line("sd 1:0:0:0: alua: port group 01 state T non")),
+            None
+        );
+        assert_eq!(
+            announced(&line("sd 1:0:0:0: Asymmetric access state changed")),
+            None
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! The interactive console `hvc0`: the demonstration and the shell. Owns how a program gets a
+//! terminal of its own.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::termios::Winsize;
+
+use crate::lab::Lab;
+use crate::lab::disk;
+use crate::lab::multipath::{Map, MapOptions};
+use crate::lab::tracer::TOOL;
+use crate::protocol::Terminal;
+use crate::runner::Reporter;
+use crate::sys;
+
+const CONSOLE: &str = "/dev/hvc0";
+
+const MESSAGE: &str = "\
+A dm-multipath map over an array with two controllers, four paths:
+
+  mpatha    path group 1: controller A, active/optimized
+            path group 2: controller B, active/non-optimized and 2 ms slower
+
+  alua-trace run -- fio --name=load --filename=/dev/mapper/mpatha --rw=randread --bs=4k \\
+      --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=10 --output=/dev/null
+  dmsetup message mpatha 0 switch_group 2      I/O goes to controller B
+  dmsetup message mpatha 0 fail_path 8:0       a path fails; reinstate_path brings it back
+  array swap                                   the controllers trade their states
+  array delay A 5ms..10ms                      controller A is slow and irregular
+  sg_rtpg -d /dev/sda                          what the array says
+  alua-trace doctor                            what a trace on this kernel can tell
+
+  exit (or Ctrl-D) ends the machine.
+";
+
+/// An array, a map, and a shell until the user leaves it.
+pub(crate) fn shell(reporter: &Reporter, terminal: &Terminal) -> Result<i32> {
+    let mut lab = Lab::new(reporter, "shell");
+    set_up(&mut lab)?;
+    sys::write("/etc/motd", MESSAGE)?;
+    let profile = "cat /etc/motd\narray() { /init array-say \"$*\"; }\nPS1='lab# '\n";
+    sys::write("/etc/profile", profile)?;
+    let mut command = Command::new("busybox");
+    command.args(["sh", "-l"]);
+    let status = on_console(&mut command, terminal)?
+        .wait()
+        .context("the shell is lost")?;
+    lab.tear_down()?;
+    Ok(status.code().unwrap_or(1))
+}
+
+fn set_up(lab: &mut Lab) -> Result<Map> {
+    lab.implicit_emulator()?.ask("delay B 2ms")?;
+    let map = lab.map(&MapOptions::default())?;
+    let _ = sys::process::run("dmsetup", &["mknodes"]);
+    Ok(map)
+}
+
+/// The tool at work: load through a map, a forced move half-way, the summary.
+pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Result<i32> {
+    let mut lab = Lab::new(reporter, "demo");
+    let map = set_up(&mut lab)?;
+    let load = format!(
+        "exec fio --name=load --filename={} --rw=randread --bs=4k --direct=1 --ioengine=libaio \
+         --iodepth=8 --time_based --runtime={seconds} --thread --output=/dev/null",
+        map.node()
+    );
+    let mut command = Command::new(TOOL);
+    command.arg("run");
+    if !terminal.is_terminal {
+        command.arg("--no-live");
+    }
+    command.args(["--", "busybox", "sh", "-c", &load]);
+    let mut tool = on_console(&mut command, terminal)?;
+    // A tool that ends at once has said why on the console.
+    let loaded = disk::wait_for_io_while(&map.dm, 50, || Ok(tool.try_wait()?.is_none()));
+    if loaded.is_ok() {
+        sys::sleep_ms(u64::from(seconds) * 500);
+        map.switch_group(2)?;
+    }
+    let status = wait(&mut tool, Duration::from_secs(u64::from(seconds) + 60))?;
+    lab.tear_down()?;
+    Ok(status)
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<i32> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code().unwrap_or(1));
+        }
+        sys::sleep_ms(50);
+    }
+    child.kill().context("failed to end the tool")?;
+    child.wait()?;
+    anyhow::bail!("the tool did not end within {} s", limit.as_secs())
+}
+
+/// Starts a program as the leader of a session on the console, of the user's window size.
+fn on_console(command: &mut Command, terminal: &Terminal) -> Result<Child> {
+    let console = open(CONSOLE)?;
+    let size = Winsize {
+        ws_row: terminal.rows,
+        ws_col: terminal.columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let _ = rustix::termios::tcsetwinsize(&console, size);
+    with_terminal(command, console)?
+        .env("TERM", &terminal.term)
+        .env("HOME", "/root")
+        .spawn()
+        .with_context(|| format!("failed to start {command:?} on {CONSOLE}"))
+}
+
+fn open(path: &str) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(path)
+        .with_context(|| format!("failed to open {path}"))
+}
+
+/// Makes `terminal` the standard streams and the controlling terminal of `command`.
+pub(crate) fn with_terminal(command: &mut Command, terminal: File) -> Result<&mut Command> {
+    command
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal.try_clone()?)
+        .stderr(terminal);
+    // SAFETY: only system calls run between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+            Ok(())
+        });
+    }
+    Ok(command)
+}

@@ -1,0 +1,91 @@
+//! The emulator as a process of its own, connected by tcm_loop.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::loopback::{self, LabPath};
+use crate::array::{self, Client, LoggedCommand, Options};
+use crate::sys;
+use crate::sys::process::Background;
+
+/// A running emulator.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    options: Options,
+    process: Option<Background>,
+    client: Client,
+    /// A1 B1 A2 B2.
+    pub(crate) paths: Vec<LabPath>,
+}
+
+impl Emulator {
+    /// Starts it and connects every path.
+    pub(crate) fn start(options: Options) -> Result<Emulator> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("array").args(options.to_arguments());
+        let mut process = Background::start(&mut command)?;
+        let mut client = None;
+        let waited = sys::wait_for(Duration::from_secs(10), "the emulator's socket", || {
+            anyhow::ensure!(process.is_running()?, "the emulator ended");
+            client = Client::connect(&options.socket).ok();
+            Ok(client.is_some())
+        });
+        if let Err(error) = waited {
+            let said = process
+                .finish(Duration::from_millis(100))
+                .map(|output| output.stderr);
+            return Err(error).context(said.unwrap_or_default());
+        }
+        let client = client.context("no connection to the emulator")?;
+        let mut emulator = Emulator {
+            options,
+            process: Some(process),
+            client,
+            paths: Vec::new(),
+        };
+        for name in emulator.options.paths() {
+            emulator
+                .paths
+                .push(loopback::connect(name, &array::backstore_dir(name))?);
+        }
+        Ok(emulator)
+    }
+
+    /// Sends a request over the control socket.
+    pub(crate) fn ask(&mut self, request: &str) -> Result<Vec<String>> {
+        self.client.ask(request)
+    }
+
+    /// What the array saw since it was told to `forget`.
+    pub(crate) fn log(&mut self) -> Result<Vec<LoggedCommand>> {
+        self.client.log()
+    }
+
+    /// Disconnects every path and ends the process.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let Some(process) = self.process.take() else {
+            return Ok(());
+        };
+        let _ = self.client.ask("delay all 0");
+        let _ = self.client.ask("errors all off");
+        let mut problems = Vec::new();
+        for name in self.options.paths() {
+            problems.extend(loopback::disconnect(name).err());
+        }
+        let _ = self.client.ask("quit");
+        problems.extend(process.finish(Duration::from_secs(10)).err());
+        problems.extend(array::remove_leftovers(&self.options).err());
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem).context("failed to stop the emulator"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}

@@ -1,0 +1,406 @@
+//! The tool as a user runs it: started as a process, stopped by SIGINT, judged by its output.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use super::schema::{self, Class, Line, PathSummary, Start, Summary};
+use crate::sys;
+use crate::sys::process::{Background, Output};
+
+/// Where the guest has the tool.
+pub(crate) const TOOL: &str = "/usr/bin/alua-trace";
+const JSON: &str = "/tmp/alua-trace.jsonl";
+/// The tool attaches within this time, also under TCG.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How the tool is run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TraceOptions {
+    /// `--commands`.
+    pub(crate) commands: bool,
+    /// `--ring-bytes`.
+    pub(crate) ring_bytes: Option<u32>,
+    /// `--map`.
+    pub(crate) map: Option<String>,
+    /// `--duration`, in milliseconds.
+    pub(crate) duration_ms: Option<u64>,
+    /// `--interval`, in milliseconds.
+    pub(crate) interval_ms: Option<u64>,
+    /// `-- COMMAND…`.
+    pub(crate) command: Vec<String>,
+}
+
+impl TraceOptions {
+    /// With a line a command.
+    pub(crate) fn with_commands() -> TraceOptions {
+        TraceOptions {
+            commands: true,
+            ..TraceOptions::default()
+        }
+    }
+
+    /// The words of its command line, without the tool's name.
+    fn arguments(&self) -> Vec<String> {
+        let mut words: Vec<String> = ["run", "--json", JSON].map(str::to_owned).to_vec();
+        if self.commands {
+            words.push("--commands".to_owned());
+        }
+        let mut pair = |name: &str, value: Option<String>| {
+            words.extend(
+                value
+                    .map(|value| [name.to_owned(), value])
+                    .into_iter()
+                    .flatten(),
+            );
+        };
+        pair(
+            "--ring-bytes",
+            self.ring_bytes.map(|bytes| bytes.to_string()),
+        );
+        pair("--map", self.map.clone());
+        pair(
+            "--duration",
+            self.duration_ms.map(|time| format!("{time}ms")),
+        );
+        pair(
+            "--interval",
+            self.interval_ms.map(|time| format!("{time}ms")),
+        );
+        if !self.command.is_empty() {
+            words.push("--".to_owned());
+            words.extend(self.command.clone());
+        }
+        words
+    }
+}
+
+/// A running trace.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    process: Background,
+}
+
+impl Trace {
+    /// Starts it and waits until it says that it watches.
+    pub(crate) fn start(options: &TraceOptions) -> Result<Trace> {
+        let mut trace = Trace::launch(options)?;
+        let started = sys::wait_for(START_LIMIT, "the tracer's first line", || {
+            if !trace.process.is_running()? {
+                bail!("the tracer ended before its first line");
+            }
+            let text = std::fs::read_to_string(JSON).unwrap_or_default();
+            Ok(text.lines().next().is_some_and(|line| line.ends_with('}')))
+        });
+        match started {
+            Ok(()) => Ok(trace),
+            Err(error) => {
+                let said = trace.process.finish(Duration::from_millis(200));
+                let said = said.map_or_else(|error| error.to_string(), |output| output.stderr);
+                Err(error).context(format!("the tracer said: {said}"))
+            }
+        }
+    }
+
+    fn launch(options: &TraceOptions) -> Result<Trace> {
+        let _ = std::fs::remove_file(JSON);
+        let mut command = Command::new(TOOL);
+        command.args(options.arguments());
+        Ok(Trace {
+            process: Background::start(&mut command)?,
+        })
+    }
+
+    /// Runs it to its own end: with `--duration` or a command.
+    pub(crate) fn run(options: &TraceOptions, limit: Duration) -> Result<Report> {
+        Trace::launch(options)?.finish(limit)
+    }
+
+    /// Process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// True while it runs.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        self.process.is_running()
+    }
+
+    /// What it has written so far; a last line that is not whole is left out.
+    pub(crate) fn lines_so_far(&self) -> Result<Vec<Line>> {
+        let text = std::fs::read_to_string(JSON).context("failed to read the trace")?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        parse_lines(whole)
+    }
+
+    /// Ends it as a user does, with Ctrl-C.
+    pub(crate) fn stop(mut self) -> Result<Report> {
+        self.process.signal(Signal::INT)?;
+        self.finish(STOP_LIMIT)
+    }
+
+    /// Ends it without a chance to clean up.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.signal(Signal::KILL)?;
+        sys::wait_for(Duration::from_secs(5), "a killed tracer", || {
+            Ok(!self.process.is_running()?)
+        })
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(self, limit: Duration) -> Result<Report> {
+        let output = self.process.finish(limit)?;
+        let raw = std::fs::read_to_string(JSON)
+            .with_context(|| format!("no trace was written: {}", output.stderr.trim()))?;
+        Report::parse(raw, output)
+    }
+}
+
+/// A trace that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    /// Every line as written.
+    pub(crate) raw: String,
+    /// Every line.
+    pub(crate) lines: Vec<Line>,
+    /// The first one.
+    pub(crate) start: Start,
+    /// The last one.
+    pub(crate) summary: Summary,
+    /// Exit status.
+    pub(crate) status: i32,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it complained about.
+    pub(crate) stderr: String,
+}
+
+fn parse_lines(text: &str) -> Result<Vec<Line>> {
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_str(line)
+                .with_context(|| format!("line {} is not what was agreed: {line}", index + 1))
+        })
+        .collect()
+}
+
+impl Report {
+    fn parse(raw: String, output: Output) -> Result<Report> {
+        let lines = parse_lines(&raw)?;
+        let Some(Line::Start(start)) = lines.first().cloned() else {
+            bail!("the trace does not begin with `start`");
+        };
+        let Some(Line::Summary(summary)) = lines.last().cloned() else {
+            bail!(
+                "the trace does not end with `summary`: {}",
+                output.stderr.trim()
+            );
+        };
+        ensure!(
+            start.schema == schema::SCHEMA,
+            "schema {} is not known",
+            start.schema
+        );
+        let status = output.code();
+        Ok(Report {
+            raw,
+            lines,
+            start,
+            summary,
+            status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
+    }
+
+    /// Every command, in the order written.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &schema::Command> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Command(command) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// Every change of a path.
+    pub(crate) fn path_events(&self) -> impl Iterator<Item = &schema::PathEvent> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Path(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    /// Every change of a flag.
+    pub(crate) fn flag_events(&self) -> impl Iterator<Item = &schema::FlagEvent> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Flag(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    /// The summary of the path at `hctl`: the last one, should it have come back.
+    pub(crate) fn path(&self, hctl: &str) -> Result<&PathSummary> {
+        let found = self
+            .summary
+            .paths
+            .iter()
+            .rev()
+            .find(|path| path.path.hctl == hctl);
+        found.with_context(|| format!("the summary has no path {hctl}"))
+    }
+
+    /// Per path `dispatched = completed + failed + …` and `completed = recorded + losses`, and
+    /// the histograms hold what was recorded.
+    pub(crate) fn check_conservation(&self) -> Result<()> {
+        for summary in &self.summary.paths {
+            check_path(summary).with_context(|| format!("path {}", summary.path.hctl))?;
+        }
+        let lost: u64 = self
+            .summary
+            .paths
+            .iter()
+            .map(|path| path.counts.ring_full)
+            .sum();
+        ensure!(
+            lost == self.summary.losses.ring_full,
+            "paths lost {lost}, the summary says {}",
+            self.summary.losses.ring_full
+        );
+        ensure!(
+            self.summary.complete == self.summary.incomplete_because.is_empty(),
+            "complete is {} with the reasons {:?}",
+            self.summary.complete,
+            self.summary.incomplete_because
+        );
+        Ok(())
+    }
+}
+
+fn check_path(summary: &PathSummary) -> Result<()> {
+    let it = summary.counts;
+    let ends =
+        it.completed + it.failed + it.timed_out + it.superseded + it.untracked + it.in_flight;
+    ensure!(
+        it.dispatched == ends,
+        "dispatched {}, ends {ends}: {it:?}",
+        it.dispatched
+    );
+    let kept = it.recorded + it.ring_full + it.implausible;
+    ensure!(
+        it.completed == kept,
+        "completed {}, kept or lost {kept}: {it:?}",
+        it.completed
+    );
+    let commands: u64 = summary.latency.iter().map(|latency| latency.commands).sum();
+    ensure!(
+        commands == it.recorded,
+        "recorded {}, in histograms {commands}",
+        it.recorded
+    );
+    for latency in &summary.latency {
+        let in_buckets: u64 = latency.buckets.iter().map(|bucket| bucket.1).sum();
+        ensure!(
+            in_buckets == latency.commands,
+            "{:?} {:?}: {} commands, {in_buckets} in buckets",
+            latency.class,
+            latency.state,
+            latency.commands
+        );
+    }
+    Ok(())
+}
+
+/// Commands of `class` of a path, over all states.
+pub(crate) fn commands_of(summary: &PathSummary, class: Class) -> u64 {
+    summary
+        .latency
+        .iter()
+        .filter(|latency| latency.class == class)
+        .map(|latency| latency.commands)
+        .sum()
+}
+
+/// Buckets of some histograms added up.
+pub(crate) fn merge_buckets<'a>(
+    latencies: impl IntoIterator<Item = &'a schema::Latency>,
+) -> BTreeMap<u64, u64> {
+    let mut merged = BTreeMap::new();
+    for (bound, count) in latencies.into_iter().flat_map(|latency| &latency.buckets) {
+        *merged.entry(*bound).or_insert(0) += count;
+    }
+    merged
+}
+
+/// Runs the tool with any words and returns what it said, whatever the status.
+pub(crate) fn say(arguments: &[&str], limit: Duration) -> Result<Output> {
+    let mut command = Command::new(TOOL);
+    command.args(arguments);
+    Background::start_with(&mut command, Stdio::piped())?.finish(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(counts: schema::Counts, commands: u64) -> PathSummary {
+        let text = r#"{"path":{"id":0,"hctl":"0:0:0:0","device":null,"devno":null,"wwid":null,
+            "map":null,"dm":null,"path_group":null,"port_group":null,"relative_port":null,
+            "vendor":null,"product":null,"handler":null,"state":"AO","state_source":"rtpg-seen",
+            "preferred":null},"present":true,"counts":{"dispatched":0,"completed":0,"failed":0,
+            "timed_out":0,"superseded":0,"untracked":0,"in_flight":0,"recorded":0,"ring_full":0,
+            "implausible":0},"share":1.0,"latency":[{"class":"read","state":"AO","commands":0,
+            "passthrough":0,"mapped":0,"errors":0,"bytes":0,"min_ns":1,"mean_ns":1.0,"p50_ns":1,
+            "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"buckets":[]}]}"#;
+        let mut summary: PathSummary = serde_json::from_str(text).unwrap();
+        summary.counts = counts;
+        summary.latency[0].commands = commands;
+        summary.latency[0].buckets = vec![(100, commands)];
+        summary
+    }
+
+    #[test]
+    fn a_lost_command_is_noticed_wherever_it_went() {
+        let good = schema::Counts {
+            dispatched: 10,
+            completed: 8,
+            failed: 1,
+            in_flight: 1,
+            recorded: 5,
+            ring_full: 3,
+            ..Default::default()
+        };
+        check_path(&summary(good, 5)).unwrap();
+        assert!(
+            check_path(&summary(
+                schema::Counts {
+                    dispatched: 11,
+                    ..good
+                },
+                5
+            ))
+            .is_err()
+        );
+        assert!(
+            check_path(&summary(
+                schema::Counts {
+                    ring_full: 2,
+                    ..good
+                },
+                5
+            ))
+            .is_err()
+        );
+        assert!(check_path(&summary(good, 4)).is_err());
+    }
+
+    #[test]
+    fn a_field_nobody_agreed_on_is_refused() {
+        let line = r#"{"type":"flag","change":"raised","flag":{},"more":1}"#;
+        assert!(serde_json::from_str::<Line>(line).is_err());
+        assert!(serde_json::from_str::<Line>(r#"{"type":"surprise"}"#).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Everything a person types in this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+#[command(
+    after_help = "What is fetched is verified, kept in target/lab and fetched once; \
+    from the second time on nothing needs a network. Only installing QEMU needs root."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// See alua-trace at work: on this host if it has multipath storage, else in the lab
+    Run(RunArgs),
+    /// A shell in a guest that has an array, four paths and alua-trace
+    Lab(LabArgs),
+    /// All tests: units here, then real kernels in the lab
+    Test(TestArgs),
+    /// Measure: what the tool costs natively, and what tracing costs a guest
+    Bench(BenchArgs),
+    /// Say what is here and what is missing, with remedies; changes nothing
+    Doctor,
+    /// Formatting, lints, documentation and licences
+    Ci,
+}
+
+/// Options of everything that starts guests.
+#[derive(Debug, Args)]
+pub(crate) struct Fetching {
+    /// Ask the mirror for newer packages and kernels instead of using those fetched before
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Trace this host, or say exactly why not
+    #[arg(long, conflicts_with = "lab")]
+    pub(crate) host: bool,
+    /// Use the lab even if this host has multipath storage
+    #[arg(long)]
+    pub(crate) lab: bool,
+    /// The lab's kernel: 6.1, 6.12, newest, or the beginning of a version
+    #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
+    pub(crate) kernel: String,
+    /// How long: the load in the lab (40 if not given), the trace on this host
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: Option<u32>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    /// Further arguments of `alua-trace run`, on this host
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Options of `lab`.
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    /// 6.1, 6.12, newest, or the beginning of a version
+    #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
+    pub(crate) kernel: String,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Kernels for the lab's tests, instead of 6.1 and newest; may be given several times
+    #[arg(long = "kernel", value_name = "K")]
+    pub(crate) kernels: Vec<String>,
+    /// Only the tests that need no guest
+    #[arg(long, conflicts_with = "lab")]
+    pub(crate) unit: bool,
+    /// Only the lab's tests
+    #[arg(long)]
+    pub(crate) lab: bool,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    /// Only tests whose name, or lab group, contains one of these
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// `native`, or the name of a guest's benchmark such as `cost`; both if not given
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// The guest's kernel
+    #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
+    pub(crate) kernel: String,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_dashes_are_the_tools() {
+        let cli = Cli::parse_from(["xtask", "run", "--host", "--", "--json", "-"]);
+        let Verb::Run(run) = cli.verb else {
+            panic!("not run")
+        };
+        assert_eq!(run.arguments, ["--json", "-"]);
+        assert_eq!(run.kernel, "6.1");
+    }
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask bench`: what the tool costs, natively and in a guest that counts instructions.
+
+use std::time::Duration;
+
+use alua_trace_tests::protocol::Task;
+use anyhow::{Context, Result};
+
+use crate::cli::BenchArgs;
+use crate::lab::{Job, Lab};
+use crate::paths::Paths;
+use crate::programs::{Programs, cargo_in};
+use crate::say;
+use crate::toolchain;
+use crate::userland::Set;
+
+const NATIVE: &str = "native";
+const COST: &str = "cost";
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// Runs them; false when a guest failed.
+pub(crate) fn bench(paths: &Paths, args: &BenchArgs) -> Result<bool> {
+    let defaults = [NATIVE.to_owned(), COST.to_owned()];
+    let names = if args.names.is_empty() {
+        &defaults[..]
+    } else {
+        &args.names
+    };
+    let mut good = true;
+    for name in names {
+        good &= if name == NATIVE {
+            native(paths)
+        } else {
+            in_guest(paths, name, args)
+        }?;
+    }
+    Ok(good)
+}
+
+fn native(paths: &Paths) -> Result<bool> {
+    let environment = toolchain::prepare(paths)?;
+    say::step("native benchmarks");
+    let mut command = cargo_in(paths, "run");
+    command
+        .args([
+            "--release",
+            "--package",
+            "alua-trace",
+            "--example",
+            "bench_native",
+        ])
+        .envs(environment);
+    say::run(&mut command).context("the native benchmarks failed")?;
+    Ok(true)
+}
+
+fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
+    let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?.counted();
+    let programs = Programs::build(paths)?;
+    say::step(&format!(
+        "benchmark {name} on Linux {}: guest time counts instructions, so it is repeatable, and \
+         takes minutes",
+        lab.kernel.release
+    ));
+    let task = Task::Bench {
+        name: name.to_owned(),
+    };
+    let job = Job {
+        name: &format!("bench-{}-{name}", lab.kernel.release),
+        task: &task,
+        limit: Some(LIMIT),
+        interactive: false,
+    };
+    let report = lab.run(&programs, &job)?;
+    report.print_figures();
+    let totals = report.totals;
+    if !totals.failed.is_empty() || !totals.not_run.is_empty() {
+        totals.print();
+    }
+    Ok(totals.failed.is_empty())
+}

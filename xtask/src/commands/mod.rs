@@ -1,0 +1,8 @@
+//! One file per command.
+
+pub(crate) mod bench;
+pub(crate) mod ci;
+pub(crate) mod doctor;
+pub(crate) mod lab;
+pub(crate) mod run;
+pub(crate) mod test;

@@ -1,0 +1,185 @@
+//! `cargo xtask test`: unit tests here, then the lab's groups on real kernels, and one total.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use alua_trace_tests::protocol::Task;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::cli::TestArgs;
+use crate::kernels;
+use crate::lab::{Job, Lab};
+use crate::paths::Paths;
+use crate::programs::Programs;
+use crate::results::Totals;
+use crate::say;
+use crate::units;
+use crate::userland::Set;
+
+/// What `guest --list` prints.
+#[derive(Debug, Deserialize)]
+struct Listing {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Group {
+    name: String,
+    seconds: u64,
+    kernels: Kernels,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kernels {
+    /// Every kernel tested.
+    All,
+    /// The first kernel only.
+    Default,
+}
+
+/// Runs it; false when anything failed.
+pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
+    let begun = Instant::now();
+    let mut totals = Totals::default();
+    if !args.lab {
+        totals.add(units::run(paths, &args.filters)?, "unit");
+    }
+    if !args.unit {
+        lab_tests(paths, args, &mut totals)?;
+    }
+    println!();
+    totals.print();
+    say::step(&format!("{} s in all", begun.elapsed().as_secs()));
+    Ok(totals.failed.is_empty())
+}
+
+fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> {
+    let programs = match Programs::build(paths) {
+        Ok(programs) => programs,
+        Err(error) => {
+            totals.fail("lab", &format!("{error:#}"));
+            return Ok(());
+        }
+    };
+    let listing = say::output(Command::new(&programs.guest).arg("--list"))?;
+    let listing: Listing =
+        serde_json::from_str(&listing).context("cannot read the list of the lab's groups")?;
+    let groups = selected(&listing.groups, &args.filters);
+    let defaults = [kernels::DEFAULT.to_owned(), kernels::NEWEST.to_owned()];
+    let wanted = if args.kernels.is_empty() {
+        &defaults[..]
+    } else {
+        &args.kernels
+    };
+    let mut done = Vec::new();
+    for (at, kernel) in wanted.iter().enumerate() {
+        let jobs = groups
+            .iter()
+            .filter(|(group, _)| at == 0 || group.kernels == Kernels::All);
+        let jobs = jobs.cloned().collect::<Vec<_>>();
+        match Lab::prepare(paths, Set::Common, kernel, args.fetching.refresh) {
+            Err(error) => {
+                for (group, _) in &jobs {
+                    totals.skip(&format!("{kernel} {}", group.name), &format!("{error:#}"));
+                }
+            }
+            Ok(lab) if done.contains(&lab.kernel.release) => {
+                say::note(&format!("{kernel} is Linux {} again", lab.kernel.release));
+            }
+            Ok(lab) => {
+                run_groups(&lab, &programs, &jobs, totals)?;
+                done.push(lab.kernel.release);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_groups(
+    lab: &Lab,
+    programs: &Programs,
+    jobs: &[(Group, Vec<String>)],
+    totals: &mut Totals,
+) -> Result<()> {
+    for (group, filters) in jobs {
+        let place = format!("{} {}", lab.kernel.release, group.name);
+        println!("\n{} on Linux {}", group.name, lab.kernel.release);
+        let begun = Instant::now();
+        let task = Task::Test {
+            group: group.name.clone(),
+            filters: filters.clone(),
+        };
+        let job = Job {
+            name: &format!("test-{}-{}", lab.kernel.release, group.name),
+            task: &task,
+            limit: Some(Duration::from_secs(group.seconds)),
+            interactive: false,
+        };
+        let report = lab.run(programs, &job)?;
+        println!(
+            "  {} ({} s)",
+            report.totals.line(),
+            begun.elapsed().as_secs()
+        );
+        report.print_figures();
+        totals.add(report.totals, &place);
+    }
+    Ok(())
+}
+
+/// Groups whose name a filter is part of run whole; if there is none, every group runs with the
+/// filters for its cases.
+fn selected(groups: &[Group], filters: &[String]) -> Vec<(Group, Vec<String>)> {
+    let named = |group: &&Group| filters.iter().any(|filter| group.name.contains(filter));
+    let whole = groups
+        .iter()
+        .filter(named)
+        .map(|group| (group.clone(), Vec::new()));
+    let whole = whole.collect::<Vec<_>>();
+    if !whole.is_empty() {
+        return whole;
+    }
+    groups
+        .iter()
+        .map(|group| (group.clone(), filters.to_vec()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups() -> Vec<Group> {
+        let text = r#"{"groups":[
+            {"name":"alua-lio","seconds":90,"kernels":"all"},
+            {"name":"rdac","seconds":60,"kernels":"default","cases":["x"]}]}"#;
+        serde_json::from_str::<Listing>(text).unwrap().groups
+    }
+
+    #[test]
+    fn the_listing_is_understood() {
+        let groups = groups();
+        assert_eq!(groups[0].kernels, Kernels::All);
+        assert_eq!(
+            (groups[1].seconds, groups[1].kernels),
+            (60, Kernels::Default)
+        );
+    }
+
+    #[test]
+    fn a_filter_that_names_a_group_takes_it_whole() {
+        let chosen = selected(&groups(), &["rdac".into()]);
+        assert_eq!(chosen.len(), 1);
+        assert_eq!((chosen[0].0.name.as_str(), chosen[0].1.len()), ("rdac", 0));
+    }
+
+    #[test]
+    fn another_filter_goes_to_the_cases_of_all() {
+        let chosen = selected(&groups(), &["switch".into()]);
+        assert_eq!(chosen.len(), 2);
+        assert_eq!(chosen[0].1, ["switch"]);
+        assert_eq!(selected(&groups(), &[]).len(), 2);
+    }
+}

@@ -1,0 +1,152 @@
+//! The lab as the commands use it: everything fetched and ready, then one guest per task.
+
+use std::time::Duration;
+
+use alua_trace_tests::protocol::Task;
+use anyhow::{Result, bail};
+
+use crate::guest::{self, Boot, Ended};
+use crate::initramfs;
+use crate::kernels::Kernel;
+use crate::paths::Paths;
+use crate::programs::Programs;
+use crate::qemu::{self, Accelerator, GuestDir};
+use crate::results::Report;
+use crate::userland::{Set, Userland};
+
+/// A kernel and an image to start guests from.
+#[derive(Debug)]
+pub(crate) struct Lab<'a> {
+    paths: &'a Paths,
+    /// The kernel.
+    pub(crate) kernel: Kernel,
+    base: std::path::PathBuf,
+    accelerator: Accelerator,
+}
+
+/// One guest to run.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    /// Names its directory below the artefacts.
+    pub(crate) name: &'a str,
+    /// What it does.
+    pub(crate) task: &'a Task,
+    /// How long it may take.
+    pub(crate) limit: Option<Duration>,
+    /// Whether it owns the user's terminal.
+    pub(crate) interactive: bool,
+}
+
+impl<'a> Lab<'a> {
+    /// Everything that guests with `set` on `kernel` need, fetched or made where missing.
+    pub(crate) fn prepare(paths: &'a Paths, set: Set, kernel: &str, refresh: bool) -> Result<Self> {
+        if !cfg!(target_arch = "x86_64") {
+            bail!("the lab's guests are x86-64 and this machine is not");
+        }
+        qemu::find_or_install()?;
+        let _lock = paths.lock()?;
+        // The common set has what unpacks kernels, whatever the guests get.
+        let common = Userland::get(paths, Set::Common, refresh)?;
+        let userland = match set {
+            Set::Common => common.clone(),
+            Set::Bench => Userland::get(paths, set, refresh)?,
+        };
+        let kernel = Kernel::get(paths, &common, kernel, refresh)?;
+        let base = initramfs::base(paths, &userland, &kernel)?;
+        let accelerator = qemu::accelerator(paths, &kernel)?;
+        Ok(Self {
+            paths,
+            kernel,
+            base,
+            accelerator,
+        })
+    }
+
+    /// The same lab with guest time counted in instructions, on one processor.
+    pub(crate) fn counted(self) -> Self {
+        Self {
+            accelerator: Accelerator::Counted,
+            ..self
+        }
+    }
+
+    /// Runs one guest to its end. A broken guest is a failure in the report.
+    pub(crate) fn run(&self, programs: &Programs, job: &Job) -> Result<Report> {
+        let dir = GuestDir::take(self.paths, job.name)?;
+        let initrd = dir.path.join("initrd");
+        initramfs::with_overlay(
+            &self.base,
+            &programs.guest,
+            &programs.tool,
+            job.task,
+            &initrd,
+        )?;
+        let boot = Boot {
+            kernel: &self.kernel,
+            initrd: &initrd,
+            accelerator: self.accelerator,
+            interactive: job.interactive,
+            dir: &dir.path,
+            limit: job.limit,
+        };
+        let mut report = Report::new(&dir.path, job.interactive);
+        let ended = guest::run(&boot, &mut report);
+        std::fs::remove_file(&initrd).ok();
+        judge(&mut report, &ended?);
+        Ok(report)
+    }
+}
+
+/// A guest that did not finish failed in the case it was running.
+fn judge(report: &mut Report, ended: &Ended) {
+    let case = report
+        .running
+        .take()
+        .unwrap_or_else(|| "(no case running)".into());
+    match ended {
+        Ended::Broken(why) => report.broken(&case, why),
+        Ended::Bye(0) => {}
+        Ended::Bye(status) if report.totals.failed.is_empty() => {
+            report.totals.fail(
+                &case,
+                &format!("the guest's task ended with status {status}"),
+            );
+        }
+        Ended::Bye(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new(Path::new("/nonexistent"), true);
+        report.running = Some("case-a".into());
+        report
+    }
+
+    #[test]
+    fn a_broken_guest_fails_the_running_case() {
+        let mut report = report();
+        judge(&mut report, &Ended::Broken("no goodbye".into()));
+        assert_eq!(report.totals.failed[0].name, "case-a");
+        assert_eq!(report.totals.passed, 0);
+    }
+
+    #[test]
+    fn a_bad_status_fails_even_without_a_failed_case() {
+        let mut report = report();
+        judge(&mut report, &Ended::Bye(3));
+        assert_eq!(report.totals.failed.len(), 1);
+    }
+
+    #[test]
+    fn a_good_end_adds_nothing() {
+        let mut report = report();
+        judge(&mut report, &Ended::Bye(0));
+        assert_eq!(report.totals.line(), "0 passed, 0 failed, 0 not run");
+    }
+}

@@ -1,0 +1,372 @@
+//! QEMU: finding or installing it, choosing what runs its guests, and its command line.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use alua_trace_tests::protocol::RESULTS_PORT;
+use anyhow::{Context, Result, bail};
+
+use crate::kernels::Kernel;
+use crate::paths::{Paths, create_dir, remove_dir, write_whole};
+use crate::say;
+
+/// The command that installs what the lab needs from root.
+pub(crate) const INSTALL: &str = "apt-get install --no-install-recommends qemu-system-x86";
+const PROGRAM: &str = "qemu-system-x86_64";
+/// The lab was proven with this one.
+const OLDEST: (u32, u32) = (7, 2);
+const KERNEL_COMMAND_LINE: &str = "console=ttyS0,115200 quiet tsc=reliable panic=-1 \
+                                   mitigations=off audit=0 apparmor=0";
+/// How long a guest under KVM may take to say its first word.
+const KVM_SPEAKS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accelerator {
+    /// The processor.
+    Kvm,
+    /// QEMU's translator: works everywhere.
+    Tcg,
+    /// The translator, counting: guest time is instructions executed. One processor.
+    Counted,
+}
+
+/// One guest's shape.
+#[derive(Debug)]
+pub(crate) struct Machine<'a> {
+    /// The kernel.
+    pub(crate) kernel: &'a Kernel,
+    /// Its first file system.
+    pub(crate) initrd: &'a Path,
+    /// What executes it.
+    pub(crate) accelerator: Accelerator,
+    /// Whether the user's terminal is its `hvc0`.
+    pub(crate) interactive: bool,
+    /// Where its console's text goes.
+    pub(crate) console: &'a Path,
+    /// Where its messages go.
+    pub(crate) results: &'a Path,
+}
+
+/// The QEMU on this machine, if it is new enough.
+pub(crate) fn find() -> Result<String> {
+    let remedy = || format!("the lab needs QEMU; run as root: {INSTALL}");
+    let text = say::output(Command::new(PROGRAM).arg("--version")).with_context(remedy)?;
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    match parse_version(&first) {
+        Some(version) if version >= OLDEST => Ok(first),
+        _ => bail!(
+            "the lab needs QEMU {}.{} or newer, and this is {first:?}",
+            OLDEST.0,
+            OLDEST.1
+        ),
+    }
+}
+
+fn parse_version(line: &str) -> Option<(u32, u32)> {
+    let mut parts = line.split("version ").nth(1)?.split('.');
+    let number = |part: &str| {
+        part.split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    Some((number(parts.next()?)?, number(parts.next()?)?))
+}
+
+/// The QEMU on this machine; root gets it installed when it is missing.
+pub(crate) fn find_or_install() -> Result<String> {
+    let missing = match find() {
+        Ok(version) => return Ok(version),
+        Err(error) => error,
+    };
+    if !rustix::process::geteuid().is_root() || have_program() {
+        return Err(missing);
+    }
+    say::step(&format!(
+        "QEMU is missing; installing it, as you are root: {INSTALL}"
+    ));
+    let install = || {
+        let mut command = Command::new("apt-get");
+        command
+            .args([
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "qemu-system-x86",
+            ])
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        say::run(&mut command)
+    };
+    if install().is_err() {
+        say::step("that failed; fetching the machine's package index first: apt-get update");
+        say::run(Command::new("apt-get").arg("update"))?;
+        install().with_context(|| format!("cannot install QEMU; run: {INSTALL}"))?;
+    }
+    find()
+}
+
+fn have_program() -> bool {
+    Command::new(PROGRAM)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+}
+
+/// KVM if it starts guests here, else the translator. Tried once per boot and kernel of the host.
+pub(crate) fn accelerator(paths: &Paths, kernel: &Kernel) -> Result<Accelerator> {
+    let kvm = Path::new("/dev/kvm");
+    if File::options().read(true).write(true).open(kvm).is_err() {
+        return Ok(Accelerator::Tcg);
+    }
+    let memory = paths.lab.join("accel");
+    let key = host_key();
+    if let Some(known) = remembered(&memory, &key) {
+        return Ok(known);
+    }
+    say::step("trying whether KVM starts guests here (10 s at most)");
+    let works = kvm_speaks(paths, kernel)?;
+    let (word, found) = if works {
+        ("kvm", Accelerator::Kvm)
+    } else {
+        ("tcg", Accelerator::Tcg)
+    };
+    say::note(if works {
+        "it does"
+    } else {
+        "it does not: guests run under QEMU's translator (slower, and just as exact)"
+    });
+    write_whole(&memory, format!("{key}\n{word}\n").as_bytes())?;
+    Ok(found)
+}
+
+fn host_key() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let uname = rustix::system::uname();
+    format!("{} {}", uname.release().to_string_lossy(), boot.trim())
+}
+
+fn remembered(memory: &Path, key: &str) -> Option<Accelerator> {
+    let text = fs::read_to_string(memory).ok()?;
+    let (known, word) = text.split_once('\n')?;
+    (known == key).then_some(if word.trim() == "kvm" {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Tcg
+    })
+}
+
+/// Boots the kernel without a file system and listens for its first line.
+fn kvm_speaks(paths: &Paths, kernel: &Kernel) -> Result<bool> {
+    let dir = paths.lab.join("artefacts/kvm-trial");
+    create_dir(&dir)?;
+    let console = dir.join("console.log");
+    write_whole(&console, b"")?;
+    let mut command = common(Accelerator::Kvm, kernel, &console);
+    command.args([
+        "-append",
+        "console=ttyS0,115200 earlyprintk=serial panic=-1",
+    ]);
+    // It is ended in any case, and says so.
+    let mut child = spawn(command.stderr(Stdio::null()))?;
+    let begun = Instant::now();
+    let mut spoke = false;
+    while !spoke && begun.elapsed() < KVM_SPEAKS_WITHIN {
+        thread::sleep(Duration::from_millis(100));
+        spoke = fs::read_to_string(&console).is_ok_and(|text| text.contains("Linux version"));
+        if child.try_wait().context("cannot wait for QEMU")?.is_some() {
+            break;
+        }
+    }
+    stop(&mut child);
+    Ok(spoke || fs::read_to_string(&console).is_ok_and(|text| text.contains("Linux version")))
+}
+
+/// Starts the guest, with what QEMU itself complains of in `errors`. QEMU ends with this process,
+/// however that ends.
+pub(crate) fn start(machine: &Machine, errors: File) -> Result<Child> {
+    spawn(command(machine).stderr(errors))
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", say::shown(command)))
+}
+
+/// Ends the guest if it still runs: asked first, as QEMU then gives the terminal back itself.
+pub(crate) fn stop(child: &mut Child) {
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let (Ok(None), Some(pid)) = (child.try_wait(), pid) {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(2) && matches!(child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    child.kill().ok();
+    child.wait().ok();
+}
+
+fn command(machine: &Machine) -> Command {
+    let mut command = common(machine.accelerator, machine.kernel, machine.console);
+    command
+        .arg("-initrd")
+        .arg(machine.initrd)
+        .args(["-append", KERNEL_COMMAND_LINE])
+        .args(["-device", "virtio-serial-pci"])
+        .args([
+            "-chardev",
+            &format!("file,id=results,path={}", escaped(machine.results)),
+        ])
+        .args([
+            "-device",
+            &format!("virtserialport,chardev=results,name={RESULTS_PORT}"),
+        ]);
+    if machine.interactive {
+        command
+            .args(["-chardev", "stdio,id=tty,signal=off"])
+            .args(["-device", "virtconsole,chardev=tty"])
+            .stdin(Stdio::inherit());
+    }
+    command
+}
+
+fn common(accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command {
+    // setpriv (util-linux, essential) makes the kernel end QEMU when xtask is killed.
+    let mut command = Command::new("setpriv");
+    let (accel, cpu, smp) = match accelerator {
+        Accelerator::Kvm => ("kvm", "host", "2"),
+        Accelerator::Tcg => ("tcg,thread=multi", "max", "2"),
+        Accelerator::Counted => ("tcg,thread=single", "max", "1"),
+    };
+    command
+        .args([
+            "--pdeathsig",
+            "KILL",
+            PROGRAM,
+            "-accel",
+            accel,
+            "-cpu",
+            cpu,
+            "-smp",
+            smp,
+        ])
+        .args([
+            "-m",
+            "4096",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+        ])
+        .arg("-kernel")
+        .arg(&kernel.vmlinuz)
+        .args(["-serial", &format!("file:{}", console.display())])
+        .stdin(Stdio::null());
+    if accelerator == Accelerator::Counted {
+        command.args(["-icount", "shift=1"]);
+    }
+    command
+}
+
+/// A path in a QEMU option list, where a comma is doubled.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// A directory for one guest's files, emptied, and this process's until the lock is dropped.
+#[derive(Debug)]
+pub(crate) struct GuestDir {
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl GuestDir {
+    /// The directory `name`, or `name.2` and so on while another run has it.
+    pub(crate) fn take(paths: &Paths, name: &str) -> Result<Self> {
+        let all = paths.lab.join("artefacts");
+        create_dir(&all)?;
+        let name = name.replace('/', "_");
+        for number in 1..100 {
+            let name = if number == 1 {
+                name.clone()
+            } else {
+                format!("{name}.{number}")
+            };
+            let lock = all.join(format!(".{name}.lock"));
+            let lock =
+                File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
+            if lock.try_lock().is_ok() {
+                let path = all.join(name);
+                remove_dir(&path)?;
+                create_dir(&path)?;
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+        bail!(
+            "a hundred runs of {name} are under way in {}",
+            all.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_qemu() {
+        let line = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)";
+        assert_eq!(parse_version(line), Some((7, 2)));
+        assert_eq!(parse_version("QEMU emulator version 10.0.2"), Some((10, 0)));
+        assert_eq!(parse_version("something else"), None);
+    }
+
+    #[test]
+    fn what_is_remembered_of_another_boot_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = dir.path().join("accel");
+        fs::write(&memory, "6.1 boot-a\nkvm\n").unwrap();
+        assert_eq!(remembered(&memory, "6.1 boot-a"), Some(Accelerator::Kvm));
+        assert_eq!(remembered(&memory, "6.1 boot-b"), None);
+    }
+
+    #[test]
+    fn counting_uses_one_processor() {
+        let kernel = Kernel {
+            release: "6.1".into(),
+            vmlinuz: "/k".into(),
+            tree: "/t".into(),
+        };
+        let machine = Machine {
+            kernel: &kernel,
+            initrd: Path::new("/i"),
+            accelerator: Accelerator::Counted,
+            interactive: false,
+            console: Path::new("/c"),
+            results: Path::new("/a,b"),
+        };
+        let line = command(&machine)
+            .get_args()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(
+            line.contains("-smp 1") && line.contains("-icount shift=1"),
+            "{line}"
+        );
+        assert!(line.contains("path=/a,,b"), "{line}");
+        assert!(!line.contains("virtconsole"), "{line}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The guests' programs: one Debian release serves every kernel. Also runs the few of them that
+//! the host needs (`depmod`, `xz`), so that the host need not have them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::packages::{Apt, tree_path};
+use crate::paths::{Paths, remove_dir};
+use crate::say;
+
+const RELEASE: &str = "trixie";
+const COMMON: [&str; 11] = [
+    "busybox-static",
+    "multipath-tools",
+    "sg3-utils",
+    "fio",
+    "dmsetup",
+    "udev",
+    "kmod",
+    "iproute2",
+    "strace",
+    "xz-utils",
+    "zstd",
+];
+const PEERS: [&str; 2] = ["bpftrace", "libbpf-tools"];
+
+/// What is in the image beside the common programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// What tests and the demonstration need.
+    Common,
+    /// The tracers to compare with as well.
+    Bench,
+}
+
+impl Set {
+    fn packages(self) -> Vec<&'static str> {
+        match self {
+            Self::Common => COMMON.to_vec(),
+            Self::Bench => [&COMMON[..], &PEERS].concat(),
+        }
+    }
+
+    /// Its name in file names.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Common => "common",
+            Self::Bench => "bench",
+        }
+    }
+}
+
+/// An unpacked set of programs.
+#[derive(Debug, Clone)]
+pub(crate) struct Userland {
+    /// Which set.
+    pub(crate) set: Set,
+    /// Where it lies.
+    pub(crate) root: PathBuf,
+}
+
+impl Userland {
+    /// The set, fetched if it is not here.
+    pub(crate) fn get(paths: &Paths, set: Set, refresh: bool) -> Result<Self> {
+        let packages = set.packages();
+        if !refresh && let Some(userland) = Self::known(&paths.lab, set) {
+            return Ok(userland);
+        }
+        let apt = Apt::open(&paths.lab, RELEASE, refresh)?;
+        if refresh {
+            remove_dir(&tree_path(&paths.lab, RELEASE, &packages))?;
+        }
+        let what = format!("the guests' programs ({} set)", set.name());
+        let root = apt.tree(&paths.lab, &what, &packages)?;
+        Ok(Self { set, root })
+    }
+
+    /// The set if it is here.
+    pub(crate) fn known(lab: &Path, set: Set) -> Option<Self> {
+        let root = tree_path(lab, RELEASE, &set.packages());
+        root.exists().then_some(Self { set, root })
+    }
+
+    /// Runs one of its programs on the host with its own loader and libraries.
+    pub(crate) fn command(&self, program: &str, as_name: &str) -> Command {
+        let mut command = Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"));
+        command
+            .arg("--library-path")
+            .arg(self.root.join("usr/lib/x86_64-linux-gnu"))
+            .args(["--argv0", as_name])
+            .arg(self.root.join(program));
+        command
+    }
+
+    /// Writes `modules.dep` and its indexes below `tree`.
+    pub(crate) fn depmod(&self, tree: &Path, release: &str) -> Result<()> {
+        say::output(
+            self.command("usr/bin/kmod", "depmod")
+                .arg("-b")
+                .arg(tree)
+                .arg(release),
+        )?;
+        Ok(())
+    }
+
+    /// The contents of a kernel module, whatever it is packed with.
+    pub(crate) fn unpacked(&self, module: &Path) -> Result<Vec<u8>> {
+        let (program, name) = match module.extension().and_then(|extension| extension.to_str()) {
+            Some("xz") => ("usr/bin/xz", "xz"),
+            Some("zst") => ("usr/bin/zstd", "zstd"),
+            _ => {
+                return std::fs::read(module)
+                    .with_context(|| format!("cannot read {}", module.display()));
+            }
+        };
+        let out = self
+            .command(program, name)
+            .arg("-dc")
+            .arg(module)
+            .output()
+            .with_context(|| format!("cannot run {name} on {}", module.display()))?;
+        if !out.status.success() {
+            bail!(
+                "{name} cannot unpack {}: {}",
+                module.display(),
+                String::from_utf8_lossy(&out.stderr)
+            );
+        }
+        Ok(out.stdout)
+    }
+}
