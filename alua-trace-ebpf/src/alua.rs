@@ -13,7 +13,7 @@ use aya_ebpf::{
 
 use crate::{
     kernel::{increment, read},
-    maps::{CONTROL, EVENTS, RTPGS, count_globally},
+    maps::{CONTROL, EVENTS, count_globally},
 };
 
 /// Port group and entry time of the RTPG work that a worker thread runs. A hash map because its
@@ -48,8 +48,9 @@ pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
 }
 
 fn returned(control: &Control, port_group: u64, entry_ns: u64) {
-    if let Some(rtpgs) = RTPGS.get_ptr_mut(0) {
-        increment(rtpgs);
+    if let Some(control) = CONTROL.get_ptr_mut(0) {
+        // SAFETY: an element of the array; the collector raises it by more than one.
+        increment(unsafe { &raw mut (*control).generation });
     }
     let alua = &control.alua;
     let record = RtpgRecord {

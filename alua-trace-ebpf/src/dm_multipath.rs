@@ -10,7 +10,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{Reader, claimed, layout, read},
-    maps::{CONTROL, ROUTES, count_globally, generation, home_slot},
+    maps::{CONTROL, ROUTES, count_globally, home_slot},
 };
 
 /// A slot that is not used again.
@@ -47,7 +47,7 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
     let home = home_slot(pgpath, MAX_ROUTES);
     let fresh = ROUTES
         .get(home)
-        .is_some_and(|slot| slot.pgpath == pgpath && slot.generation == generation(control));
+        .is_some_and(|slot| slot.pgpath == pgpath && slot.generation == control.generation);
     let id = if fresh { home } else { search(pgpath) };
     if id < MAX_ROUTES { id as u16 } else { table_full(ctx) }
 }
@@ -67,7 +67,7 @@ fn search(pgpath: u64) -> u32 {
     slot.path_group = target.path_group;
     slot.major = target.major;
     slot.minor = target.minor;
-    slot.generation = generation(control);
+    slot.generation = control.generation;
     id
 }
 

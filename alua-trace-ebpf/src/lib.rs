@@ -21,12 +21,10 @@ pub mod map_name {
     pub const IN_FLIGHT: &str = "IN_FLIGHT";
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
-    /// One [`super::Control`], written by the collector only.
+    /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
     /// Per-CPU array with one [`super::GlobalCounts`].
     pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
-    /// Array with one `u64`: RTPGs that ended, written by the probes only.
-    pub const RTPGS: &str = "RTPGS";
 }
 
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
@@ -278,8 +276,6 @@ pub struct PathCounts {
     pub superseded: u64,
     /// Of those, untracked: no slot and no room in the overflow map. Their end is not seen.
     pub untracked: u64,
-    /// Completed commands that reached the ring buffer.
-    pub recorded: u64,
     /// Completed commands that found the ring buffer full.
     pub ring_full: u64,
     /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
@@ -344,20 +340,20 @@ pub struct PathSlot {
     pub port_group: u64,
     /// `scsi_device.lun`.
     pub lun: u64,
+    /// [`Control::generation`] at which the rest was read from the kernel; 0 at first.
+    pub generation: u64,
     /// `Scsi_Host.host_no`.
     pub host: u32,
     /// `scsi_device.channel`.
     pub channel: u32,
     /// `scsi_device.id`.
     pub target: u32,
-    /// Generation at which the rest was read from the kernel: see [`Control::generation`].
-    pub generation: u32,
     /// [`handler`].
     pub handler: u8,
     /// [`state_source`] once the state of `port_group` is known; it stays known.
     pub state_source: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
 }
 
 /// What the probes know of a route: a path as a member of a path group of a map.
@@ -366,14 +362,16 @@ pub struct PathSlot {
 pub struct RouteSlot {
     /// Address of the `pgpath`, or 0 for a free slot, 1 for one that is not used again.
     pub pgpath: u64,
-    /// Generation at which it was read: see [`Control::generation`].
-    pub generation: u32,
+    /// [`Control::generation`] at which it was read; 0 at first.
+    pub generation: u64,
     /// `priority_group.pg_num`.
     pub path_group: u32,
     /// dm device.
     pub major: u32,
     /// dm device.
     pub minor: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Member offsets of the SCSI and block structures on the hot path, in bytes, from the running
@@ -433,12 +431,13 @@ pub struct ScsiLayout {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Control {
-    /// Raised whenever devices, handlers or tables may have changed. Its sum with
-    /// [`map_name::RTPGS`] is the generation of what a slot caches: when it has moved on, the
-    /// slot's next user reads the kernel again.
-    pub generation: u32,
+    /// Raised whenever devices, handlers, tables or states may have changed: by the collector, and
+    /// by the probes when an RTPG ends. What a slot caches is read again when it is older.
+    pub generation: u64,
     /// 1 while a bio-based multipath map exists.
     pub bio_based: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Address of `end_clone_request` (dm_mod), or 0: marks a request as dm's clone.
     pub end_clone_request: u64,
     /// Address of `clone_endio` (dm_mod), or 0: marks a bio as dm's clone.
@@ -448,7 +447,7 @@ pub struct Control {
     /// `scsi_dh_alua` layout.
     pub alua: AluaLayout,
     /// Zero.
-    pub reserved: u32,
+    pub reserved2: u32,
 }
 
 /// An offset this kernel does not have.
@@ -517,14 +516,14 @@ const _: () = {
     assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
     assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
-    assert!(size_of::<PathCounts>() == 128);
+    assert!(size_of::<PathCounts>() == 120);
     assert!(size_of::<GlobalCounts>() == 56);
     assert!(size_of::<CommandSlot>() == 24);
-    assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 36);
-    assert!(size_of::<RouteSlot>() == 24);
+    assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 24);
+    assert!(size_of::<RouteSlot>() == 32);
     assert!(size_of::<ScsiLayout>() == 88);
     assert!(size_of::<DmLayout>() == 52 && size_of::<AluaLayout>() == 32);
-    assert!(size_of::<Control>() == 24 + 52 + 32 + 4);
+    assert!(size_of::<Control>() == 32 + 52 + 32 + 4);
 };
 
 #[cfg(test)]

@@ -33,9 +33,6 @@ pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 #[map]
-pub static RTPGS: Array<u64> = Array::with_max_entries(1, 0);
-
-#[map]
 pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entries(1, 0);
 
 /// Adds to one of this CPU's global counts.
@@ -47,13 +44,6 @@ pub fn count_globally(add: impl FnOnce(&mut GlobalCounts)) {
         // same field on one CPU.
         add(unsafe { &mut *counts });
     }
-}
-
-/// The generation that cached slots are compared with.
-#[inline(always)]
-pub fn generation(control: &Control) -> u32 {
-    let rtpgs = RTPGS.get(0).copied().unwrap_or(0);
-    control.generation.wrapping_add(rtpgs as u32)
 }
 
 /// Home slot of a kernel address in a table of `entries` (a power of two).

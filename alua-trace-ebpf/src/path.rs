@@ -13,7 +13,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{Reader, claimed, layout, read},
-    maps::{CONTROL, PATH_COUNTS, PATHS, count_globally, generation, home_slot},
+    maps::{CONTROL, PATH_COUNTS, PATHS, count_globally, home_slot},
 };
 
 /// A slot that is not used again.
@@ -47,20 +47,18 @@ pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
 /// The path of a `scsi_device`, found or made.
 #[inline(always)]
 pub fn find(ctx: &RawTracePointContext, control: &Control, sdev: u64) -> Known {
-    let mut id = home_slot(sdev, MAX_PATHS);
-    if !is_fresh(control, id, sdev) {
-        id = search(sdev);
+    let home = home_slot(sdev, MAX_PATHS);
+    if let Some(slot) = PATHS.get(home)
+        && slot.sdev == sdev
+        && slot.generation == control.generation
+    {
+        return known(control, slot, home as u16);
     }
+    let id = search(sdev);
     match PATHS.get(id) {
         Some(slot) => known(control, slot, id as u16),
         None => table_full(ctx),
     }
-}
-
-/// The slot belongs to this device, and what it caches is not out of date.
-#[inline(always)]
-fn is_fresh(control: &Control, id: u32, sdev: u64) -> bool {
-    PATHS.get(id).is_some_and(|slot| slot.sdev == sdev && slot.generation == generation(control))
 }
 
 /// Finds, makes or refreshes a device's slot: its id, or an id past the table when it is full.
@@ -80,7 +78,7 @@ fn search(sdev: u64) -> u32 {
     slot.channel = address.channel;
     slot.target = address.target;
     slot.lun = address.lun;
-    slot.generation = generation(control);
+    slot.generation = control.generation;
     id
 }
 

@@ -163,6 +163,7 @@ impl Paths {
     }
 
     /// The state a command saw at its dispatch. Older news than what is known are no news.
+    #[inline]
     pub fn saw_state(
         &mut self,
         index: usize,
@@ -176,6 +177,11 @@ impl Paths {
             return None;
         }
         entry.state_at_ns = at_ns;
+        let label = &entry.label;
+        if label.state == state && label.state_source == source && label.preferred == Some(preferred)
+        {
+            return None;
+        }
         if self.known[entry.lun] == StateSource::None {
             self.known[entry.lun] = source;
         }
@@ -343,7 +349,6 @@ fn add(a: &PathCounts, b: &PathCounts) -> PathCounts {
         timed_out: a.timed_out.wrapping_add(b.timed_out),
         superseded: a.superseded.wrapping_add(b.superseded),
         untracked: a.untracked.wrapping_add(b.untracked),
-        recorded: a.recorded.wrapping_add(b.recorded),
         ring_full: a.ring_full.wrapping_add(b.ring_full),
         dispatched_by_state: by_state,
     }

@@ -32,7 +32,11 @@ pub struct Undecodable {
 #[inline]
 pub fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
     match (bytes.first(), bytes.len()) {
-        (Some(&record_kind::COMMAND), COMMAND_BYTES) => Ok(Record::Command(command(bytes))),
+        // As an array its length is known below: no field is checked again.
+        (Some(&record_kind::COMMAND), COMMAND_BYTES) => match bytes.first_chunk() {
+            Some(bytes) => Ok(Record::Command(command(bytes))),
+            None => Err(Undecodable { kind: record_kind::COMMAND, length: bytes.len() }),
+        },
         (Some(&record_kind::RTPG), RTPG_BYTES) => Ok(Record::Rtpg(rtpg(bytes))),
         (kind, length) => Err(Undecodable { kind: kind.copied().unwrap_or(0), length }),
     }
@@ -43,7 +47,8 @@ const RTPG_BYTES: usize = size_of::<RtpgRecord>();
 
 /// The probes run on this machine: its byte order is theirs.
 #[inline]
-fn command(mut bytes: &[u8]) -> CommandRecord {
+fn command(bytes: &[u8; COMMAND_BYTES]) -> CommandRecord {
+    let mut bytes = &bytes[..];
     CommandRecord {
         kind: bytes.get_u8(),
         sense_key: bytes.get_u8(),

@@ -79,6 +79,14 @@ impl Probes {
         &mut self.ebpf
     }
 
+    /// The generation now: the probes raise it, too.
+    ///
+    /// # Errors
+    /// The map cannot be read: does not happen on a running trace.
+    pub fn generation(&self) -> Result<u64> {
+        Ok(self.control.get(&0, 0).context("failed to read the control map")?.0.generation)
+    }
+
     /// Tells the probes what is new.
     ///
     /// # Errors
@@ -253,7 +261,6 @@ fn add_counts(a: &PathCounts, b: &PathCounts) -> PathCounts {
         timed_out: a.timed_out.wrapping_add(b.timed_out),
         superseded: a.superseded.wrapping_add(b.superseded),
         untracked: a.untracked.wrapping_add(b.untracked),
-        recorded: a.recorded.wrapping_add(b.recorded),
         ring_full: a.ring_full.wrapping_add(b.ring_full),
         dispatched_by_state: by_state,
     }

@@ -63,7 +63,7 @@ impl KernelFacts {
 
     /// What the probes are told of modules that may come and go.
     #[must_use]
-    pub fn control(&self, generation: u32, bio_based: bool) -> Control {
+    pub fn control(&self, generation: u64, bio_based: bool) -> Control {
         let address = |name| {
             // Without the layout the address must not make the probes read.
             self.addresses
@@ -75,6 +75,7 @@ impl KernelFacts {
         Control {
             generation,
             bio_based: u32::from(bio_based),
+            reserved: 0,
             end_clone_request: address("end_clone_request"),
             clone_endio: address("clone_endio"),
             dm: self.dm.clone().unwrap_or(DmLayout {
@@ -82,7 +83,7 @@ impl KernelFacts {
                 ..DmLayout::default()
             }),
             alua: self.alua.clone().unwrap_or(layout::no_alua()),
-            reserved: 0,
+            reserved2: 0,
         }
     }
 }

@@ -136,7 +136,10 @@ pub struct Sample {
 /// What is kept for one class × state.
 #[derive(Debug, Clone, Default)]
 struct Cell {
-    latency: LatencyHistogram,
+    /// Before the interval.
+    before: LatencyHistogram,
+    /// In the interval: a command is recorded once, and intervals are added up.
+    interval: LatencyHistogram,
     bytes: u64,
     passthrough: u64,
     mapped: u64,
@@ -148,7 +151,6 @@ struct Cell {
 pub struct PathStats {
     /// By class and state; made when first needed: most paths know two of the 24.
     cells: [[Option<Box<Cell>>; STATES.len()]; 3],
-    interval: LatencyHistogram,
     interval_bytes: u64,
     recorded: u64,
 }
@@ -159,12 +161,11 @@ impl PathStats {
     pub fn record(&mut self, sample: &Sample) {
         let state = alua_trace_ebpf::state_index(sample.state) & 7;
         let cell = self.cells[sample.class as usize][state].get_or_insert_default();
-        cell.latency.record(sample.latency_ns);
+        cell.interval.record(sample.latency_ns);
         cell.bytes += u64::from(sample.bytes);
         cell.passthrough += u64::from(sample.passthrough);
         cell.mapped += u64::from(sample.mapped);
         cell.errors += u64::from(sample.error);
-        self.interval.record(sample.latency_ns);
         self.interval_bytes += u64::from(sample.bytes);
         self.recorded += 1;
     }
@@ -177,16 +178,20 @@ impl PathStats {
 
     /// What the interval saw: latencies and bytes. [`Self::end_interval`] begins the next.
     #[must_use]
-    pub fn interval(&self) -> (&LatencyHistogram, u64) {
-        (&self.interval, self.interval_bytes)
+    pub fn interval(&self) -> (LatencyHistogram, u64) {
+        let mut sum = LatencyHistogram::default();
+        for cell in self.cells.iter().flatten().flatten().filter(|c| !c.interval.is_empty()) {
+            sum.add(&cell.interval);
+        }
+        (sum, self.interval_bytes)
     }
 
     /// Begins the next interval.
     pub fn end_interval(&mut self) {
-        if self.interval_bytes != 0 || !self.interval.is_empty() {
-            self.interval.clear();
-            self.interval_bytes = 0;
+        for cell in self.cells.iter_mut().flatten().flatten() {
+            cell.end_interval();
         }
+        self.interval_bytes = 0;
     }
 
     /// Adds the reads and writes in one state to `sum`.
@@ -194,7 +199,8 @@ impl PathStats {
         let Some(state) = STATES.iter().position(|known| *known == state) else { return };
         for class in [Class::Read, Class::Write] {
             if let Some(cell) = &self.cells[class as usize][state] {
-                sum.add(&cell.latency);
+                sum.add(&cell.before);
+                sum.add(&cell.interval);
             }
         }
     }
@@ -215,24 +221,33 @@ impl PathStats {
 }
 
 impl Cell {
+    fn end_interval(&mut self) {
+        if !self.interval.is_empty() {
+            self.before.add(&self.interval);
+            self.interval.clear();
+        }
+    }
+
     fn report(&self, class: Class, state: AccessState) -> Latency {
-        let quantile = |quantile| self.latency.quantile_ns(quantile).unwrap_or(0);
+        let mut latency = self.before.clone();
+        latency.add(&self.interval);
+        let quantile = |quantile| latency.quantile_ns(quantile).unwrap_or(0);
         Latency {
             class,
             state,
-            commands: self.latency.len(),
+            commands: latency.len(),
             passthrough: self.passthrough,
             mapped: self.mapped,
             errors: self.errors,
             bytes: self.bytes,
-            min_ns: self.latency.min_ns,
-            mean_ns: self.latency.mean_ns(),
+            min_ns: latency.min_ns,
+            mean_ns: latency.mean_ns(),
             p50_ns: quantile(0.50),
             p90_ns: quantile(0.90),
             p99_ns: quantile(0.99),
             p999_ns: quantile(0.999),
-            max_ns: self.latency.max_ns,
-            buckets: self.latency.non_empty_buckets(),
+            max_ns: latency.max_ns,
+            buckets: latency.non_empty_buckets(),
         }
     }
 }

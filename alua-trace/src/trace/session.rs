@@ -69,7 +69,6 @@ pub(super) struct Session<'config> {
     ring: Ring,
     engine: Engine,
     sinks: Sinks,
-    generation: u32,
     bio_based: bool,
     started_at_ns: u64,
     looked_at_ns: u64,
@@ -126,7 +125,6 @@ impl<'config> Session<'config> {
             ring: Ring::new(ring),
             engine,
             sinks,
-            generation: 1,
             bio_based,
             started_at_ns,
             looked_at_ns: started_at_ns,
@@ -289,8 +287,10 @@ impl<'config> Session<'config> {
         let topology = topology::scan(&self.root, &DmControl::new(&self.root));
         self.engine.topology(&topology, self.looked_at_ns);
         self.bio_based = topology.maps().iter().any(|map| map.bio_based);
-        self.generation = self.generation.wrapping_add(1).max(1);
-        self.probes.set_control(&self.facts.control(self.generation, self.bio_based))
+        // By two: the probes may raise it by one meanwhile, and what they read before that must
+        // still be older than what is written here.
+        let generation = self.probes.generation()? + 2;
+        self.probes.set_control(&self.facts.control(generation, self.bio_based))
     }
 
     /// Attaches probes of modules that have loaded, and says which are gone.
