@@ -26,8 +26,13 @@ fn main() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
     let target_dir = out.join("probes");
     let mut command = cargo();
-    command.current_dir(probes).arg("--target-dir").arg(&target_dir);
-    let status = command.status().map_err(|error| format!("failed to run {command:?}: {error}"))?;
+    command
+        .current_dir(probes)
+        .arg("--target-dir")
+        .arg(&target_dir);
+    let status = command
+        .status()
+        .map_err(|error| format!("failed to run {command:?}: {error}"))?;
     if !status.success() {
         return Err(format!(
             "building the probes failed ({status}); they need nightly with rust-src and \
@@ -43,7 +48,13 @@ fn cargo() -> Command {
     let mut command =
         Command::new(env::var_os("ALUA_TRACE_BPF_CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo sets for build scripts describes the host's build, not this one.
-    for variable in ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOC", "RUSTFLAGS"] {
+    for variable in [
+        "RUSTC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTDOC",
+        "RUSTFLAGS",
+    ] {
         command.env_remove(variable);
     }
     match env::var_os("ALUA_TRACE_BPF_RUSTC") {
@@ -51,7 +62,9 @@ fn cargo() -> Command {
             command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
         }
         None => {
-            command.env("RUSTUP_TOOLCHAIN", "nightly").env_remove("CARGO");
+            command
+                .env("RUSTUP_TOOLCHAIN", "nightly")
+                .env_remove("CARGO");
         }
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags()).args([

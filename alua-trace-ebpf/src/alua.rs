@@ -28,7 +28,10 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
         let port_group = work.wrapping_sub(u64::from(control.alua.pg_rtpg_work));
         // SAFETY: takes no arguments and cannot fail.
         let now = unsafe { bpf_ktime_get_ns() };
-        if RTPG_WORKERS.insert(&bpf_get_current_pid_tgid(), &(port_group, now), 0).is_err() {
+        if RTPG_WORKERS
+            .insert(bpf_get_current_pid_tgid(), (port_group, now), 0)
+            .is_err()
+        {
             count_globally(|counts| counts.lost_records += 1);
         }
     }
@@ -39,9 +42,9 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
 pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
     let worker = bpf_get_current_pid_tgid();
     // SAFETY: only this thread inserts and removes its own entry.
-    let begun = unsafe { RTPG_WORKERS.get(&worker) }.copied();
+    let begun = unsafe { RTPG_WORKERS.get(worker) }.copied();
     if let (Some((port_group, entry_ns)), Some(control)) = (begun, CONTROL.get(0)) {
-        let _ = RTPG_WORKERS.remove(&worker);
+        let _ = RTPG_WORKERS.remove(worker);
         returned(control, port_group, entry_ns);
     }
     0

@@ -49,19 +49,27 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
         .get(home)
         .is_some_and(|slot| slot.pgpath == pgpath && slot.generation == control.generation);
     let id = if fresh { home } else { search(pgpath) };
-    if id < MAX_ROUTES { id as u16 } else { table_full(ctx) }
+    if id < MAX_ROUTES {
+        id as u16
+    } else {
+        table_full(ctx)
+    }
 }
 
 /// Finds, makes or refreshes a route's slot: its id, or an id past the table when it is full.
 /// Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(pgpath: u64) -> u32 {
-    let Some(control) = CONTROL.get(0) else { return MAX_ROUTES };
+    let Some(control) = CONTROL.get(0) else {
+        return MAX_ROUTES;
+    };
     let mut kernel = Reader::new();
     let target = Target::read(&mut kernel, &control.dm, pgpath);
     kernel.finish();
     let id = slot_of(pgpath, &target);
-    let Some(slot) = ROUTES.get_ptr_mut(id) else { return MAX_ROUTES };
+    let Some(slot) = ROUTES.get_ptr_mut(id) else {
+        return MAX_ROUTES;
+    };
     // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
     let slot = unsafe { &mut *slot };
     slot.path_group = target.path_group;
@@ -111,7 +119,9 @@ fn slot_of(pgpath: u64, target: &Target) -> u32 {
     let home = home_slot(pgpath, MAX_ROUTES);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_ROUTES - 1);
-        let Some(slot) = ROUTES.get_ptr_mut(id) else { break };
+        let Some(slot) = ROUTES.get_ptr_mut(id) else {
+            break;
+        };
         // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
         // compare-and-swap is for.
         if claimed(unsafe { &raw mut (*slot).pgpath }, pgpath) {
@@ -129,7 +139,10 @@ fn slot_of(pgpath: u64, target: &Target) -> u32 {
 /// Not inlined: a complaint takes more instructions than all the rest.
 #[inline(never)]
 fn complain(ctx: &RawTracePointContext) {
-    warn!(ctx, "route table full: the map of further paths is not known");
+    warn!(
+        ctx,
+        "route table full: the map of further paths is not known"
+    );
 }
 
 #[inline(always)]

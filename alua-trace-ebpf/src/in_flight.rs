@@ -52,34 +52,38 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
         // SAFETY: as above.
         End::Free => unsafe { (&raw mut (*slot).cmd).write_volatile(0) },
         // SAFETY: as above.
-        End::MarkTimedOut => unsafe { (*slot).followed = command.followed.with(command_flag::LATE) },
+        End::MarkTimedOut => unsafe {
+            (*slot).followed = command.followed.with(command_flag::LATE)
+        },
     }
     Some(command)
 }
 
 #[inline(never)]
 fn overflow(command: &CommandSlot) {
-    if let Some(old) = IN_FLIGHT_OVERFLOW.get_ptr(&command.cmd) {
+    if let Some(old) = IN_FLIGHT_OVERFLOW.get_ptr(command.cmd) {
         // SAFETY: an element of the map; only this command's hooks change it.
         count_superseded(unsafe { &*old });
     }
     count_globally(|counts| counts.overflowed += 1);
-    if IN_FLIGHT_OVERFLOW.insert(&command.cmd, command, 0).is_err() {
+    if IN_FLIGHT_OVERFLOW.insert(command.cmd, command, 0).is_err() {
         path::count(command.followed.path(), |counts| counts.untracked += 1);
     }
 }
 
 #[inline(always)]
 fn take_overflow(cmd: u64, end: End) -> Option<CommandSlot> {
-    let slot = IN_FLIGHT_OVERFLOW.get_ptr_mut(&cmd)?;
+    let slot = IN_FLIGHT_OVERFLOW.get_ptr_mut(cmd)?;
     // SAFETY: an element of the map; only this command's hooks change it.
     let command = unsafe { *slot };
     match end {
         End::Free => {
-            let _ = IN_FLIGHT_OVERFLOW.remove(&cmd);
+            let _ = IN_FLIGHT_OVERFLOW.remove(cmd);
         }
         // SAFETY: as above.
-        End::MarkTimedOut => unsafe { (*slot).followed = command.followed.with(command_flag::LATE) },
+        End::MarkTimedOut => unsafe {
+            (*slot).followed = command.followed.with(command_flag::LATE)
+        },
     }
     Some(command)
 }

@@ -110,7 +110,7 @@ pub mod handler {
     pub const OTHER: u8 = 3;
 }
 
-/// Bits of [`CommandRecord::flags`].
+/// Bits of [`Followed::flags`].
 pub mod command_flag {
     /// `sense_key`, `asc` and `ascq` hold the command's sense data.
     pub const SENSE: u8 = 0x01;
@@ -222,12 +222,17 @@ impl CommandRecord {
         let cdb = &self.cdb;
         match cdb[0] {
             // READ(6), WRITE(6): 21 bits from byte 1.
-            0x08 | 0x0a => {
-                Some(u64::from(u32::from_be_bytes([0, cdb[1] & 0x1f, cdb[2], cdb[3]])))
-            }
+            0x08 | 0x0a => Some(u64::from(u32::from_be_bytes([
+                0,
+                cdb[1] & 0x1f,
+                cdb[2],
+                cdb[3],
+            ]))),
             // (10) and (12): READ, WRITE, WRITE AND VERIFY, VERIFY, SYNCHRONIZE CACHE, WRITE SAME.
             0x28 | 0x2a | 0x2e | 0x2f | 0x35 | 0x41 | 0xa8 | 0xaa | 0xae | 0xaf => {
-                Some(u64::from(u32::from_be_bytes([cdb[2], cdb[3], cdb[4], cdb[5]])))
+                Some(u64::from(u32::from_be_bytes([
+                    cdb[2], cdb[3], cdb[4], cdb[5],
+                ])))
             }
             // (16): the same, and COMPARE AND WRITE.
             0x88 | 0x89 | 0x8a | 0x8e | 0x8f | 0x91 | 0x93 => Some(u64::from_be_bytes([
@@ -551,9 +556,18 @@ mod tests {
 
     #[test]
     fn block_addresses_are_read_from_every_form_of_cdb() {
-        assert_eq!(with_cdb(&[0x08, 0xff, 0x01, 0x02, 1, 0]).lba(), Some(0x1f_0102));
-        assert_eq!(with_cdb(&[0x28, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(), Some(0x0102_0304));
-        assert_eq!(with_cdb(&[0xaa, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(), Some(0x0102_0304));
+        assert_eq!(
+            with_cdb(&[0x08, 0xff, 0x01, 0x02, 1, 0]).lba(),
+            Some(0x1f_0102)
+        );
+        assert_eq!(
+            with_cdb(&[0x28, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(),
+            Some(0x0102_0304)
+        );
+        assert_eq!(
+            with_cdb(&[0xaa, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(),
+            Some(0x0102_0304)
+        );
         let long = [0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
         assert_eq!(with_cdb(&long).lba(), Some(0x0102_0304_0506_0708));
         assert_eq!(with_cdb(&[0xa3, 0x0a]).lba(), None);
@@ -577,6 +591,9 @@ mod tests {
             assert_eq!(state_index(reserved), 7);
         }
         assert_eq!(state_index(access_state::UNKNOWN), 7);
-        assert_eq!(state_index(access_state::PREFERRED | access_state::NON_OPTIMIZED), 1);
+        assert_eq!(
+            state_index(access_state::PREFERRED | access_state::NON_OPTIMIZED),
+            1
+        );
     }
 }

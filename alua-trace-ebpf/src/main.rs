@@ -1,10 +1,17 @@
 //! The probes: programs on the kernel's SCSI, dm-multipath and device-handler code.
 //!
 //! One file per kernel subsystem. No kernel offset is compiled in: SCSI and block offsets come in
-//! the frozen global [`kernel::SCSI_LAYOUT`], those of modules that may load later in the
+//! the frozen global `kernel::SCSI_LAYOUT`, those of modules that may load later in the
 //! `CONTROL` map. Nothing here decides what a state or a latency means; that is the collector's.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features, reason = "the target has compare-and-swap but core::sync::atomic does not offer it"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    feature(core_intrinsics),
+    allow(
+        internal_features,
+        reason = "the target has compare-and-swap but core::sync::atomic does not offer it"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod alua;

@@ -5,8 +5,8 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot, access_state,
-    handler, state_source,
+    ABSENT, Control, MAX_PATHS, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot, access_state, handler,
+    state_source,
 };
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
@@ -31,8 +31,11 @@ pub struct Known {
 }
 
 impl Known {
-    const NONE: Self =
-        Self { id: NO_PATH, state: access_state::UNKNOWN, source: state_source::NONE };
+    const NONE: Self = Self {
+        id: NO_PATH,
+        state: access_state::UNKNOWN,
+        source: state_source::NONE,
+    };
 }
 
 /// Adds to one of this CPU's counts of a path.
@@ -65,11 +68,15 @@ pub fn find(ctx: &RawTracePointContext, control: &Control, sdev: u64) -> Known {
 /// Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(sdev: u64) -> u32 {
-    let Some(control) = CONTROL.get(0) else { return MAX_PATHS };
+    let Some(control) = CONTROL.get(0) else {
+        return MAX_PATHS;
+    };
     let mut kernel = Reader::new();
     let address = Address::read(&mut kernel, sdev);
     let id = slot_of(sdev, &address);
-    let Some(slot) = PATHS.get_ptr_mut(id) else { return MAX_PATHS };
+    let Some(slot) = PATHS.get_ptr_mut(id) else {
+        return MAX_PATHS;
+    };
     // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
     let slot = unsafe { &mut *slot };
     refresh(&mut kernel, control, slot, sdev);
@@ -120,7 +127,9 @@ fn slot_of(sdev: u64, address: &Address) -> u32 {
     let home = home_slot(sdev, MAX_PATHS);
     for step in 0..PROBE_LENGTH {
         let id = (home + step) & (MAX_PATHS - 1);
-        let Some(slot) = PATHS.get_ptr_mut(id) else { break };
+        let Some(slot) = PATHS.get_ptr_mut(id) else {
+            break;
+        };
         // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
         // compare-and-swap is for.
         if claimed(unsafe { &raw mut (*slot).sdev }, sdev) {
@@ -145,8 +154,16 @@ fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
     let Some([state, preferred]) = read::<[u32; 2]>(slot.port_group, control.alua.pg_state) else {
         return Known { id, ..Known::NONE };
     };
-    let preferred = if preferred != 0 { access_state::PREFERRED } else { 0 };
-    Known { id, state: (state as u8 & access_state::MASK) | preferred, source: slot.state_source }
+    let preferred = if preferred != 0 {
+        access_state::PREFERRED
+    } else {
+        0
+    };
+    Known {
+        id,
+        state: (state as u8 & access_state::MASK) | preferred,
+        source: slot.state_source,
+    }
 }
 
 /// Handler and port group of a path, and whether the state of the group is known.
@@ -169,8 +186,11 @@ fn refresh(kernel: &mut Reader, control: &Control, slot: &mut PathSlot, sdev: u6
         let timeout = unsafe { kernel.get::<u8>(port_group, control.alua.pg_transition_tmo) };
         if u32::from(timeout) | kernel.u32(port_group, control.alua.pg_state) != 0 {
             let first = slot.generation == 0;
-            slot.state_source =
-                if first { state_source::HANDLER_DATA } else { state_source::RTPG_SEEN };
+            slot.state_source = if first {
+                state_source::HANDLER_DATA
+            } else {
+                state_source::RTPG_SEEN
+            };
         }
     }
 }
@@ -195,7 +215,10 @@ fn handler_of(kernel: &mut Reader, sdev: u64) -> u8 {
 /// Not inlined: a complaint takes more instructions than all the rest.
 #[inline(never)]
 fn complain(ctx: &RawTracePointContext) {
-    warn!(ctx, "path table full: commands on further devices are not traced");
+    warn!(
+        ctx,
+        "path table full: commands on further devices are not traced"
+    );
 }
 
 #[inline(always)]

@@ -10,9 +10,7 @@ use alua_trace_ebpf::{
     state_index,
 };
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::bpf_ktime_get_ns,
-    macros::raw_tracepoint,
+    bindings::BPF_RB_NO_WAKEUP, helpers::bpf_ktime_get_ns, macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
 
@@ -50,7 +48,11 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     let tail = Tail::read(cmd)?;
     let path = path::find(ctx, control, tail.sdev);
     let (pgpath, mut flags) = pgpath(control, cmd, &tail);
-    let route = if pgpath == 0 { NO_ROUTE } else { dm_multipath::find(ctx, control, pgpath) };
+    let route = if pgpath == 0 {
+        NO_ROUTE
+    } else {
+        dm_multipath::find(ctx, control, pgpath)
+    };
     if pgpath == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
@@ -79,9 +81,12 @@ impl Tail {
             return read::<Self>(request_of(cmd), layout!(request_end_io));
         }
         // Before 5.16 `device` is further down.
-        let [end_io, end_io_data] =
-            read::<[u64; 2]>(request_of(cmd), layout!(request_end_io))?;
-        Some(Self { end_io, end_io_data, sdev: read::<u64>(cmd, layout!(cmnd_device))? })
+        let [end_io, end_io_data] = read::<[u64; 2]>(request_of(cmd), layout!(request_end_io))?;
+        Some(Self {
+            end_io,
+            end_io_data,
+            sdev: read::<u64>(cmd, layout!(cmnd_device))?,
+        })
     }
 }
 
@@ -138,7 +143,10 @@ impl Cdb {
 #[inline(always)]
 fn pgpath(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
     if control.end_clone_request != 0 && tail.end_io == control.end_clone_request {
-        return (dm_multipath::pgpath_of_request(control, tail.end_io_data), 0);
+        return (
+            dm_multipath::pgpath_of_request(control, tail.end_io_data),
+            0,
+        );
     }
     if control.bio_based != 0 {
         let pgpath = dm_multipath::pgpath_of_bio(control, request_of(cmd));
@@ -203,7 +211,10 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
         record.result = window.member::<u32>(layout!(cmnd_result));
         record.bytes = window.member::<u32>(layout!(cmnd_sdb_length));
         record.retries = window.member::<u32>(layout!(cmnd_retries));
-        (cdb(&window), window.member::<u64>(layout!(cmnd_sense_buffer)))
+        (
+            cdb(&window),
+            window.member::<u64>(layout!(cmnd_sense_buffer)),
+        )
     };
     record.kind = record_kind::COMMAND;
     record.sense_key = 0;

@@ -148,15 +148,28 @@ fn load(program: &[u64]) -> Result<OwnedFd> {
     ];
     match bpf(sys::PROG_LOAD, &mut attributes) {
         Ok(descriptor) => Ok(owned(descriptor)),
-        Err(error) => bail!("{error}: {}", String::from_utf8_lossy(&log).trim_matches('\0')),
+        Err(error) => bail!(
+            "{error}: {}",
+            String::from_utf8_lossy(&log).trim_matches('\0')
+        ),
     }
 }
 
 fn run(program: RawFd, argument: u64) -> Result<()> {
     let context = [argument];
     // prog_fd and retval, four words of data, repeat, ctx_size_in, ctx_in, ctx_out, flags, batch
-    let mut attributes =
-        [words(program as u32, 0), 0, 0, 0, 0, words(8, 0), context.as_ptr() as u64, 0, 0, 0];
+    let mut attributes = [
+        words(program as u32, 0),
+        0,
+        0,
+        0,
+        0,
+        words(8, 0),
+        context.as_ptr() as u64,
+        0,
+        0,
+        0,
+    ];
     bpf(sys::PROG_TEST_RUN, &mut attributes).map(drop)
 }
 
@@ -180,10 +193,22 @@ struct Memory {
 impl Memory {
     fn new() -> Result<Self> {
         let size = 16 * 1024 + COMMANDS * STRIDE;
-        let mut attributes =
-            [words(sys::MAP_TYPE_ARRAY, 4), words(size as u32, 1), 0, 0, 0, 0, 0, 0];
+        let mut attributes = [
+            words(sys::MAP_TYPE_ARRAY, 4),
+            words(size as u32, 1),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         let map = owned(bpf(sys::MAP_CREATE, &mut attributes)?);
-        let mut memory = Self { map, address: 0, bytes: vec![0; size] };
+        let mut memory = Self {
+            map,
+            address: 0,
+            bytes: vec![0; size],
+        };
         memory.address = memory.find_address()?;
         memory.fill();
         memory.update()?;
@@ -309,7 +334,10 @@ fn probes() -> Result<Probes> {
         .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
         .map_max_entries(map_name::EVENTS, RING_BYTES)
         .load(OBJECT)?;
-    let mut take = |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+    let mut take = |name: &str| {
+        ebpf.take_map(name)
+            .with_context(|| format!("no map {name}"))
+    };
     let mut control: Array<_, Wire<Control>> = Array::try_from(take(map_name::CONTROL)?)?;
     let told = Control {
         generation: 1,
@@ -325,12 +353,25 @@ fn probes() -> Result<Probes> {
     let began = Instant::now();
     let start = program(&mut ebpf, "scsi_dispatch_cmd_start")?;
     let done = program(&mut ebpf, "scsi_dispatch_cmd_done")?;
-    println!("load two programs {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "load two programs {:.1} ms",
+        began.elapsed().as_secs_f64() * 1e3
+    );
     // The control map lives as long as the programs that use it.
-    Ok(Probes { _ebpf: ebpf, start, done, ring, paths, routes })
+    Ok(Probes {
+        _ebpf: ebpf,
+        start,
+        done,
+        ring,
+        paths,
+        routes,
+    })
 }
 
-struct KernelTables<'a>(&'a Array<MapData, Wire<PathSlot>>, &'a Array<MapData, Wire<RouteSlot>>);
+struct KernelTables<'a>(
+    &'a Array<MapData, Wire<PathSlot>>,
+    &'a Array<MapData, Wire<RouteSlot>>,
+);
 
 impl Tables for KernelTables<'_> {
     fn path(&self, id: u16) -> Option<PathSlot> {
@@ -367,7 +408,11 @@ fn bench_probes(probes: &mut Probes, memory: &Memory) -> Result<()> {
         round(probes)?;
     }
     let programs = [probes.start, probes.done, empty.as_raw_fd()];
-    let before = [run_time(programs[0])?, run_time(programs[1])?, run_time(programs[2])?];
+    let before = [
+        run_time(programs[0])?,
+        run_time(programs[1])?,
+        run_time(programs[2])?,
+    ];
     for _ in 0..ROUNDS {
         round(probes)?;
     }
@@ -376,7 +421,10 @@ fn bench_probes(probes: &mut Probes, memory: &Memory) -> Result<()> {
     println!("empty program {empty:.1} ns");
     println!("dispatch less empty {:.1} ns", start - empty);
     println!("completion less empty {:.1} ns", done - empty);
-    println!("dispatch and completion {:.1} ns", start + done - 2.0 * empty);
+    println!(
+        "dispatch and completion {:.1} ns",
+        start + done - 2.0 * empty
+    );
     Ok(())
 }
 
@@ -399,15 +447,24 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
         });
         seconds += began.elapsed().as_secs_f64();
     }
-    ensure!(engine.losses().undecodable == 0, "records could not be decoded");
+    ensure!(
+        engine.losses().undecodable == 0,
+        "records could not be decoded"
+    );
     let recorded: u64 = engine
         .finish(&|_| 0)
         .0
         .iter()
         .flat_map(|path| path.latency.iter().map(|latency| latency.mapped))
         .sum();
-    ensure!(recorded == records as u64, "{recorded} of {records} records in histograms");
-    println!("collector {:.2} million records/s", records as f64 / seconds / 1e6);
+    ensure!(
+        recorded == records as u64,
+        "{recorded} of {records} records in histograms"
+    );
+    println!(
+        "collector {:.2} million records/s",
+        records as f64 / seconds / 1e6
+    );
     Ok(())
 }
 

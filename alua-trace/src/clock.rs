@@ -14,6 +14,8 @@ pub fn monotonic_ns() -> u64 {
 /// Wall clock, in ns since the epoch; 0 for a clock set before it.
 #[must_use]
 pub fn wall_unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -33,7 +33,11 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
     let facts = KernelFacts::gather(&root, config.btf.as_deref())?;
     let mut plan = probes::plan(&facts);
     if let Ok(layout) = facts.scsi() {
-        match Probes::load(&layout, &facts.control(1, false), RING_BYTES.max(page_size())) {
+        match Probes::load(
+            &layout,
+            &facts.control(1, false),
+            RING_BYTES.max(page_size()),
+        ) {
             Ok((mut probes, _ring)) => probes.attach(&mut plan),
             Err(error) => plan.iter_mut().for_each(|planned| {
                 let remedy = "run as root on a kernel with BPF (Linux 5.12 or newer)";
@@ -51,7 +55,11 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
             ProbeStatus::Unsupported | ProbeStatus::Broken => false,
         }),
         probes: plan.iter().map(probes::Planned::report).collect(),
-        paths: topology.devices().iter().filter(|device| device.is_disk()).count(),
+        paths: topology
+            .devices()
+            .iter()
+            .filter(|device| device.is_disk())
+            .count(),
         maps: topology.maps().len(),
     };
     print(config, &report)?;

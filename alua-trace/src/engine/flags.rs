@@ -102,7 +102,11 @@ impl Flags {
         let lun = self.lun(entry.lun);
         if grown > 0 {
             let episode = lun.episode.get_or_insert_with(|| {
-                Box::new(Episode::new(since_ns.max(lun.over_ns), lun.offences, lun.total))
+                Box::new(Episode::new(
+                    since_ns.max(lun.over_ns),
+                    lun.offences,
+                    lun.total,
+                ))
             });
             episode.active_at_ns = now_ns;
             episode.flag.last_at_ns = episode.flag.last_at_ns.max(since_ns);
@@ -116,20 +120,27 @@ impl Flags {
 
     /// Whether an episode waits to be raised: a fresh look at the topology is due first.
     pub fn pending(&self) -> bool {
-        self.luns.iter().any(|lun| lun.episode.as_ref().is_some_and(|episode| !episode.raised))
+        self.luns
+            .iter()
+            .any(|lun| lun.episode.as_ref().is_some_and(|episode| !episode.raised))
     }
 
     /// Raises and ends what is due at `now_ns`.
     pub fn tick(&mut self, paths: &Paths, now_ns: u64, say: &mut dyn FnMut(FlagEvent)) {
         for index in 0..self.luns.len() {
             let lun = &mut self.luns[index];
-            let Some(episode) = &mut lun.episode else { continue };
+            let Some(episode) = &mut lun.episode else {
+                continue;
+            };
             let avoidable = avoidable(paths, index);
             if !episode.raised {
                 self.next_id += 1;
                 episode.raise(paths, index, self.next_id, avoidable, now_ns);
                 episode.refresh(lun.offences, lun.total);
-                say(FlagEvent { change: FlagChange::Raised, flag: episode.flag.clone() });
+                say(FlagEvent {
+                    change: FlagChange::Raised,
+                    flag: episode.flag.clone(),
+                });
                 continue;
             }
             let changed = episode.flag.avoidable != Some(avoidable);
@@ -138,11 +149,20 @@ impl Flags {
             if !quiet && !changed {
                 continue;
             }
-            let Some(mut episode) = lun.episode.take() else { continue };
+            let Some(mut episode) = lun.episode.take() else {
+                continue;
+            };
             episode.refresh(lun.offences, lun.total);
-            episode.flag.ended_at_ns = Some(if quiet { episode.flag.last_at_ns } else { now_ns });
+            episode.flag.ended_at_ns = Some(if quiet {
+                episode.flag.last_at_ns
+            } else {
+                now_ns
+            });
             lun.over_ns = episode.flag.ended_at_ns.unwrap_or(now_ns);
-            say(FlagEvent { change: FlagChange::Ended, flag: episode.flag.clone() });
+            say(FlagEvent {
+                change: FlagChange::Ended,
+                flag: episode.flag.clone(),
+            });
             self.ended.push(episode.flag);
         }
     }
@@ -154,7 +174,10 @@ impl Flags {
                 let before = episode.flag.commands;
                 episode.refresh(lun.offences, lun.total);
                 if episode.flag.commands != before {
-                    say(FlagEvent { change: FlagChange::Updated, flag: episode.flag.clone() });
+                    say(FlagEvent {
+                        change: FlagChange::Updated,
+                        flag: episode.flag.clone(),
+                    });
                 }
             }
         }
@@ -175,7 +198,10 @@ impl Flags {
             ..blank(now_ns)
         };
         self.ended.push(flag.clone());
-        FlagEvent { change: FlagChange::Raised, flag }
+        FlagEvent {
+            change: FlagChange::Raised,
+            flag,
+        }
     }
 
     /// Every flag of the trace, in the order they were raised.
@@ -231,17 +257,26 @@ impl Episode {
     fn raise(&mut self, paths: &Paths, lun: usize, id: u32, avoidable: bool, now_ns: u64) {
         let mut before = LatencyHistogram::default();
         for entry in paths.of_lun(lun) {
-            entry.stats.add_block_io(AccessState::Optimized, &mut before);
+            entry
+                .stats
+                .add_block_io(AccessState::Optimized, &mut before);
         }
         self.before_ns = before.quantile_ns(0.5);
         self.raised = true;
-        let label = paths.of_lun(lun).map(|entry| &entry.label).find(|label| label.map.is_some());
+        let label = paths
+            .of_lun(lun)
+            .map(|entry| &entry.label)
+            .find(|label| label.map.is_some());
         let label = label.or_else(|| paths.of_lun(lun).map(|entry| &entry.label).next());
         let flag = &mut self.flag;
         flag.id = id;
         flag.raised_at_ns = now_ns;
         flag.avoidable = Some(avoidable);
-        flag.severity = if avoidable { Severity::Warning } else { Severity::Info };
+        flag.severity = if avoidable {
+            Severity::Warning
+        } else {
+            Severity::Info
+        };
         if let Some(label) = label {
             flag.subject = label
                 .map
@@ -256,9 +291,15 @@ impl Episode {
     fn refresh(&mut self, offences: u64, total: u64) {
         let flag = &mut self.flag;
         // The stream may be ahead of the counts, and the counts of a full ring buffer.
-        flag.commands = offences.saturating_sub(self.offences).max(self.offending.len());
+        flag.commands = offences
+            .saturating_sub(self.offences)
+            .max(self.offending.len());
         let all = total.saturating_sub(self.total).max(flag.commands);
-        flag.share = if all == 0 { 1.0 } else { flag.commands as f64 / all as f64 };
+        flag.share = if all == 0 {
+            1.0
+        } else {
+            flag.commands as f64 / all as f64
+        };
         flag.p50_ns = self.offending.quantile_ns(0.5);
         let (optimized, baseline) = match self.optimized.quantile_ns(0.5) {
             Some(same) => (Some(same), Some(Baseline::SamePeriod)),
@@ -313,8 +354,9 @@ fn in_flight(paths: &Paths, lun: usize, hctls: &BTreeSet<String>) -> bool {
 
 fn text(paths: &Paths, lun: usize, over: &BTreeSet<String>, avoidable: bool) -> String {
     let over: Vec<&str> = over.iter().map(String::as_str).collect();
-    let usable: Vec<&str> =
-        optimized(paths, lun).map(|entry| entry.label.hctl.as_str()).collect();
+    let usable: Vec<&str> = optimized(paths, lun)
+        .map(|entry| entry.label.hctl.as_str())
+        .collect();
     if avoidable {
         format!(
             "I/O goes over {}, not active/optimized, although {} is active/optimized and usable",

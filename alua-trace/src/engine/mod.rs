@@ -8,8 +8,8 @@ use alua_trace_ebpf::{
 
 use crate::{
     report::model::{
-        Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent,
-        PathSummary, Row, StateSource,
+        Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent, PathSummary,
+        Row, StateSource,
     },
     scsi::opcode,
     stats::{self, Sample},
@@ -99,7 +99,9 @@ impl Engine {
         if route != NO_ROUTE {
             self.resolve_route(route, tables);
         }
-        let Some(entry) = self.paths.get_mut(index) else { return };
+        let Some(entry) = self.paths.get_mut(index) else {
+            return;
+        };
         let Some(latency_ns) = record.completion_ns.checked_sub(record.dispatch_ns) else {
             entry.implausible += 1;
             return;
@@ -117,12 +119,18 @@ impl Engine {
         });
         let state = stats::access_state(state_byte);
         if !passthrough {
-            let io = BlockIo { state, dispatch_ns: record.dispatch_ns, latency_ns };
+            let io = BlockIo {
+                state,
+                dispatch_ns: record.dispatch_ns,
+                latency_ns,
+            };
             self.flags.command(entry, &io);
         }
         let source = state_source_of(record.followed.state_source());
         let preferred = state_byte & access_state::PREFERRED != 0;
-        let event = self.paths.saw_state(index, state, source, preferred, record.dispatch_ns);
+        let event = self
+            .paths
+            .saw_state(index, state, source, preferred, record.dispatch_ns);
         if let Some(event) = event {
             self.say_path(event);
         }
@@ -146,12 +154,15 @@ impl Engine {
         self.global = global;
         for (id, new) in per_path {
             let index = usize::from(self.by_kernel_id[usize::from(*id) % MAX_PATHS as usize]);
-            let Some(entry) = self.paths.get(index) else { continue };
+            let Some(entry) = self.paths.get(index) else {
+                continue;
+            };
             let old = entry.counts();
             self.paths.set_counts(index, *id, new);
             if let Some(entry) = self.paths.get(index) {
                 let new = entry.counts();
-                self.flags.counts(entry, &old, &new, self.counts_read_ns, now_ns);
+                self.flags
+                    .counts(entry, &old, &new, self.counts_read_ns, now_ns);
             }
         }
         self.counts_read_ns = now_ns;
@@ -183,7 +194,8 @@ impl Engine {
     /// Raises and ends flags.
     pub fn tick(&mut self, now_ns: u64) {
         let mut events = Vec::new();
-        self.flags.tick(&self.paths, now_ns, &mut |event| events.push(event));
+        self.flags
+            .tick(&self.paths, now_ns, &mut |event| events.push(event));
         self.say_flags(events);
     }
 
@@ -278,8 +290,15 @@ impl Engine {
     pub fn describe(&self, record: &CommandRecord) -> Option<Command> {
         let followed = record.followed;
         let index = self.by_kernel_id[usize::from(followed.path()) % MAX_PATHS as usize];
-        let entry = self.paths.get(usize::from(index)).filter(|entry| self.wants(entry))?;
-        let route = self.routes.get(usize::from(followed.route())).copied().flatten();
+        let entry = self
+            .paths
+            .get(usize::from(index))
+            .filter(|entry| self.wants(entry))?;
+        let route = self
+            .routes
+            .get(usize::from(followed.route()))
+            .copied()
+            .flatten();
         Some(Command {
             path: entry.label.id,
             hctl: entry.label.hctl.clone(),
@@ -295,7 +314,11 @@ impl Engine {
             state: stats::access_state(followed.state()),
             state_source: state_source_of(followed.state_source()),
             result: record.result,
-            sense: followed.has(command_flag::SENSE).then_some([record.sense_key, record.asc, record.ascq]),
+            sense: followed.has(command_flag::SENSE).then_some([
+                record.sense_key,
+                record.asc,
+                record.ascq,
+            ]),
             retries: u8::try_from(record.retries).unwrap_or(u8::MAX),
             passthrough: followed.has(command_flag::PASSTHROUGH),
         })
@@ -325,8 +348,14 @@ impl Engine {
         if let Some(known @ None) = self.routes.get_mut(usize::from(id))
             && let Some(slot) = tables.route(id)
         {
-            let dm = DevNo { major: slot.major, minor: slot.minor };
-            *known = Some(Route { dm, path_group: slot.path_group });
+            let dm = DevNo {
+                major: slot.major,
+                minor: slot.minor,
+            };
+            *known = Some(Route {
+                dm,
+                path_group: slot.path_group,
+            });
         }
     }
 
@@ -334,7 +363,11 @@ impl Engine {
         if self.maps.is_empty() {
             return entry.is_disk || entry.stats.recorded() > 0;
         }
-        entry.label.map.as_ref().is_some_and(|map| self.maps.contains(map))
+        entry
+            .label
+            .map
+            .as_ref()
+            .is_some_and(|map| self.maps.contains(map))
     }
 
     fn wants_flag(&self, flag: &Flag) -> bool {
@@ -344,12 +377,23 @@ impl Engine {
     }
 
     fn shown(&self) -> impl Iterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> =
-            self.paths.entries().iter().filter(|entry| self.wants(entry)).collect();
+        let mut entries: Vec<&Entry> = self
+            .paths
+            .entries()
+            .iter()
+            .filter(|entry| self.wants(entry))
+            .collect();
         entries.sort_by(|a, b| {
             // Paths without a map come last.
-            let key = |entry: &Entry| (entry.label.map.is_none(), entry.label.path_group, entry.hctl);
-            (a.label.map.is_none(), &a.label.map).cmp(&(b.label.map.is_none(), &b.label.map))
+            let key = |entry: &Entry| {
+                (
+                    entry.label.map.is_none(),
+                    entry.label.path_group,
+                    entry.hctl,
+                )
+            };
+            (a.label.map.is_none(), &a.label.map)
+                .cmp(&(b.label.map.is_none(), &b.label.map))
                 .then_with(|| key(a).cmp(&key(b)))
         });
         entries.into_iter()
@@ -357,7 +401,11 @@ impl Engine {
 
     fn say_path(&mut self, event: PathEvent) {
         let wanted = self.maps.is_empty()
-            || event.path.map.as_ref().is_some_and(|map| self.maps.contains(map));
+            || event
+                .path
+                .map
+                .as_ref()
+                .is_some_and(|map| self.maps.contains(map));
         if wanted {
             self.events.push(Event::Path(event));
         }
@@ -408,7 +456,12 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
 fn share_intervals(rows: &mut [Row]) {
     let totals: Vec<f64> = rows
         .iter()
-        .map(|row| rows.iter().filter(|o| o.path.map == row.path.map).map(|o| o.iops).sum())
+        .map(|row| {
+            rows.iter()
+                .filter(|o| o.path.map == row.path.map)
+                .map(|o| o.iops)
+                .sum()
+        })
         .collect();
     for (row, total) in rows.iter_mut().zip(totals) {
         row.share = if total > 0.0 { row.iops / total } else { 0.0 };
@@ -427,7 +480,10 @@ fn share_summary(paths: &mut [PathSummary]) {
         })
         .collect();
     for (path, total) in paths.iter_mut().zip(totals) {
-        path.share = if total > 0 { path.counts.completed as f64 / total as f64 } else { 0.0 };
+        path.share = if total > 0 {
+            path.counts.completed as f64 / total as f64
+        } else {
+            0.0
+        };
     }
 }
-

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use alua_trace_ebpf::PathCounts;
 
 use crate::{
-    report::model::{
-        self, AccessState, Counts, PathChange, PathEvent, StateSource,
-    },
+    report::model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
     scsi,
     stats::PathStats,
     topology::{Device, Hctl, Topology},
@@ -39,7 +37,9 @@ pub(super) struct Entry {
 impl Entry {
     /// Sum over the probes' ids.
     pub fn counts(&self) -> PathCounts {
-        self.kernel.iter().fold(PathCounts::default(), |sum, (_, counts)| add(&sum, counts))
+        self.kernel
+            .iter()
+            .fold(PathCounts::default(), |sum, (_, counts)| add(&sum, counts))
     }
 
     /// Dispatched and not ended, by subtraction: for the live view.
@@ -178,7 +178,9 @@ impl Paths {
         }
         entry.state_at_ns = at_ns;
         let label = &entry.label;
-        if label.state == state && label.state_source == source && label.preferred == Some(preferred)
+        if label.state == state
+            && label.state_source == source
+            && label.preferred == Some(preferred)
         {
             return None;
         }
@@ -212,7 +214,10 @@ impl Paths {
 
     /// The entry of a device: another logical unit at the same address is another path.
     fn entry_of(&mut self, device: &Device) -> usize {
-        let lun = device.wwid.clone().unwrap_or_else(|| device.hctl.to_string());
+        let lun = device
+            .wwid
+            .clone()
+            .unwrap_or_else(|| device.hctl.to_string());
         let lun = self.lun(lun);
         if let Some(index) = self.by_hctl.get(&device.hctl).copied() {
             let entry = &mut self.entries[index];
@@ -230,7 +235,10 @@ impl Paths {
         let index = match returned {
             Some(index) => index,
             None => {
-                let key = device.wwid.clone().unwrap_or_else(|| device.hctl.to_string());
+                let key = device
+                    .wwid
+                    .clone()
+                    .unwrap_or_else(|| device.hctl.to_string());
                 self.add(device.hctl, key, false)
             }
         };
@@ -247,7 +255,8 @@ impl Paths {
         events: &mut Vec<PathEvent>,
     ) {
         let entry = &mut self.entries[index];
-        let appeared = !entry.present || entry.label.vendor.is_none() && entry.label.device.is_none();
+        let appeared =
+            !entry.present || entry.label.vendor.is_none() && entry.label.device.is_none();
         let label = label(entry, device, topology);
         let relabelled = label != entry.label;
         let member = device.devno.and_then(|devno| topology.membership(devno));
@@ -256,7 +265,11 @@ impl Paths {
         entry.is_disk = device.is_disk();
         entry.usable = device.running && member.is_none_or(|(_, _, path)| path.active);
         if appeared || relabelled {
-            let change = if appeared { PathChange::Appeared } else { PathChange::Relabelled };
+            let change = if appeared {
+                PathChange::Appeared
+            } else {
+                PathChange::Relabelled
+            };
             events.push(event(entry, change, now_ns));
         }
         let source = self.known[entry.lun];
@@ -268,8 +281,18 @@ impl Paths {
         if let Some(state) = device.access_state.as_ref().and_then(|text| text.state()) {
             entry.state_at_ns = now_ns;
             let own = entry.label.state_source;
-            let source = if own == StateSource::None { source } else { own };
-            events.extend(set_state(entry, model_state(state), source, device.preferred, now_ns));
+            let source = if own == StateSource::None {
+                source
+            } else {
+                own
+            };
+            events.extend(set_state(
+                entry,
+                model_state(state),
+                source,
+                device.preferred,
+                now_ns,
+            ));
         }
     }
 }
@@ -289,7 +312,11 @@ fn set_state(
 }
 
 fn event(entry: &Entry, change: PathChange, seen_at_ns: u64) -> PathEvent {
-    PathEvent { seen_at_ns, change, path: entry.label.clone() }
+    PathEvent {
+        seen_at_ns,
+        change,
+        path: entry.label.clone(),
+    }
 }
 
 fn unlabelled(index: usize, hctl: Hctl) -> model::Path {

@@ -22,7 +22,11 @@ impl Tables for Host {
             11 => 2,
             _ => return None,
         };
-        Some(PathSlot { sdev: 0xffff, host, ..PathSlot::default() })
+        Some(PathSlot {
+            sdev: 0xffff,
+            host,
+            ..PathSlot::default()
+        })
     }
 
     fn route(&self, id: u16) -> Option<RouteSlot> {
@@ -77,7 +81,14 @@ fn engine() -> Engine {
 }
 
 fn read(path: u16, state: u8, dispatch_ns: u64, latency_ns: u64) -> CommandRecord {
-    read_from(path, state, state_source::HANDLER_DATA, 0, dispatch_ns, latency_ns)
+    read_from(
+        path,
+        state,
+        state_source::HANDLER_DATA,
+        0,
+        dispatch_ns,
+        latency_ns,
+    )
 }
 
 fn read_from(
@@ -105,19 +116,31 @@ fn read_from(
 }
 
 fn unknown(path: u16, dispatch_ns: u64) -> CommandRecord {
-    read_from(path, access_state::UNKNOWN, state_source::NONE, 0, dispatch_ns, 1)
+    read_from(
+        path,
+        access_state::UNKNOWN,
+        state_source::NONE,
+        0,
+        dispatch_ns,
+        1,
+    )
 }
 
 fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
-    let mut counts =
-        PathCounts { dispatched: optimized + non_optimized, ..PathCounts::default() };
+    let mut counts = PathCounts {
+        dispatched: optimized + non_optimized,
+        ..PathCounts::default()
+    };
     counts.dispatched_by_state[0] = optimized;
     counts.dispatched_by_state[1] = non_optimized;
     counts
 }
 
 fn not_optimized(n: u64) -> GlobalCounts {
-    GlobalCounts { not_optimized: n, ..GlobalCounts::default() }
+    GlobalCounts {
+        not_optimized: n,
+        ..GlobalCounts::default()
+    }
 }
 
 fn flags(engine: &mut Engine) -> Vec<FlagEvent> {
@@ -153,7 +176,10 @@ fn a_described_command_names_its_route() {
     let command = engine.describe(&record).unwrap();
     assert_eq!(command.dm_devno.as_deref(), Some("254:0"));
     assert_eq!(command.path_group, Some(2));
-    assert_eq!((command.state, command.lba), (AccessState::NonOptimized, Some(8)));
+    assert_eq!(
+        (command.state, command.lba),
+        (AccessState::NonOptimized, Some(8))
+    );
     assert_eq!(command.sense, None);
 }
 
@@ -188,7 +214,12 @@ fn an_older_dispatch_does_not_bring_back_its_state() {
 fn sysfs_is_believed_only_once_the_array_has_been_asked() {
     let mut engine = engine();
     let state_of = |engine: &Engine, hctl: &str| {
-        engine.shown_paths().into_iter().find(|path| path.hctl == hctl).unwrap().state
+        engine
+            .shown_paths()
+            .into_iter()
+            .find(|path| path.hctl == hctl)
+            .unwrap()
+            .state
     };
     assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::Unknown);
     engine.command(&unknown(10, 1), &Host);
@@ -211,7 +242,10 @@ fn a_flag_is_raised_before_the_first_command_completes() {
     let raised = flags(&mut engine);
     assert_eq!(raised.len(), 1);
     let flag = &raised[0].flag;
-    assert_eq!((raised[0].change, flag.kind), (FlagChange::Raised, FlagKind::NonOptimizedIo));
+    assert_eq!(
+        (raised[0].change, flag.kind),
+        (FlagChange::Raised, FlagKind::NonOptimizedIo)
+    );
     assert_eq!(flag.avoidable, Some(true));
     assert_eq!((flag.commands, flag.subject.as_str()), (2, "mpatha"));
     assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
@@ -257,8 +291,10 @@ fn avoidable_and_unavoidable_are_two_episodes() {
     engine.tick(5);
     engine.command(&read(11, AN, 6, 1_000), &Host);
     engine.tick(7);
-    let avoidable: Vec<(FlagChange, Option<bool>)> =
-        flags(&mut engine).iter().map(|event| (event.change, event.flag.avoidable)).collect();
+    let avoidable: Vec<(FlagChange, Option<bool>)> = flags(&mut engine)
+        .iter()
+        .map(|event| (event.change, event.flag.avoidable))
+        .collect();
     assert_eq!(
         avoidable,
         [
@@ -306,8 +342,10 @@ fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
     };
     engine.topology(&topology_with(BOTH_ACTIVE, other), 4);
     let (paths, _) = engine.finish(&|_| 0);
-    let same_address: Vec<&PathSummary> =
-        paths.iter().filter(|path| path.path.hctl == "1:0:0:0").collect();
+    let same_address: Vec<&PathSummary> = paths
+        .iter()
+        .filter(|path| path.path.hctl == "1:0:0:0")
+        .collect();
     assert_eq!(same_address.len(), 2);
     assert_eq!(same_address.iter().filter(|path| path.present).count(), 1);
 }
@@ -316,14 +354,22 @@ fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
 fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
     let mut engine = engine();
     for at in 0..30 {
-        engine.command(&read(if at % 3 == 0 { 10 } else { 11 }, AO, at, 1_000), &Host);
+        engine.command(
+            &read(if at % 3 == 0 { 10 } else { 11 }, AO, at, 1_000),
+            &Host,
+        );
     }
     let interval = engine.interval(0, 1_000 * MS);
     let shares: Vec<f64> = interval.rows.iter().map(|row| row.share).collect();
     assert!((shares[0] - 1.0 / 3.0).abs() < 1e-9 && (shares[1] - 2.0 / 3.0).abs() < 1e-9);
     assert!((interval.rows[0].iops - 10.0).abs() < 1e-9);
     let empty = engine.interval(0, 2_000 * MS);
-    assert!(empty.rows.iter().all(|row| row.p50_ns.is_none() && row.share == 0.0));
+    assert!(
+        empty
+            .rows
+            .iter()
+            .all(|row| row.p50_ns.is_none() && row.share == 0.0)
+    );
 }
 
 #[test]
@@ -342,7 +388,11 @@ fn counts_survive_a_second_id_for_the_same_path() {
     struct Twice;
     impl Tables for Twice {
         fn path(&self, _: u16) -> Option<PathSlot> {
-            Some(PathSlot { sdev: 1, host: 1, ..PathSlot::default() })
+            Some(PathSlot {
+                sdev: 1,
+                host: 1,
+                ..PathSlot::default()
+            })
         }
         fn route(&self, _: u16) -> Option<RouteSlot> {
             None
@@ -354,6 +404,9 @@ fn counts_survive_a_second_id_for_the_same_path() {
     let per_path = [(20, dispatched(5, 0)), (21, dispatched(7, 0))];
     engine.counts(GlobalCounts::default(), &per_path, 1);
     let (paths, _) = engine.finish(&|id| u64::from(id));
-    let path = paths.iter().find(|path| path.path.hctl == "1:0:0:0").unwrap();
+    let path = paths
+        .iter()
+        .find(|path| path.path.hctl == "1:0:0:0")
+        .unwrap();
     assert_eq!((path.counts.dispatched, path.counts.in_flight), (12, 41));
 }

@@ -35,10 +35,16 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
         // As an array its length is known below: no field is checked again.
         (Some(&record_kind::COMMAND), COMMAND_BYTES) => match bytes.first_chunk() {
             Some(bytes) => Ok(Record::Command(command(bytes))),
-            None => Err(Undecodable { kind: record_kind::COMMAND, length: bytes.len() }),
+            None => Err(Undecodable {
+                kind: record_kind::COMMAND,
+                length: bytes.len(),
+            }),
         },
         (Some(&record_kind::RTPG), RTPG_BYTES) => Ok(Record::Rtpg(rtpg(bytes))),
-        (kind, length) => Err(Undecodable { kind: kind.copied().unwrap_or(0), length }),
+        (kind, length) => Err(Undecodable {
+            kind: kind.copied().unwrap_or(0),
+            length,
+        }),
     }
 }
 
@@ -133,7 +139,13 @@ mod tests {
         for kind in (0..=u8::MAX).filter(|kind| *kind != record_kind::COMMAND) {
             let mut bad = good.clone();
             bad[0] = kind;
-            assert_eq!(decode(&bad), Err(Undecodable { kind, length: good.len() }));
+            assert_eq!(
+                decode(&bad),
+                Err(Undecodable {
+                    kind,
+                    length: good.len()
+                })
+            );
         }
     }
 }

@@ -24,7 +24,9 @@ impl Ring {
         mut each: impl FnMut(Result<Record, Undecodable>),
     ) -> usize {
         for drained in 0..limit {
-            let Some(item) = self.ring.next() else { return drained };
+            let Some(item) = self.ring.next() else {
+                return drained;
+            };
             each(decode(&item));
         }
         limit

@@ -84,7 +84,12 @@ impl Probes {
     /// # Errors
     /// The map cannot be read: does not happen on a running trace.
     pub fn generation(&self) -> Result<u64> {
-        Ok(self.control.get(&0, 0).context("failed to read the control map")?.0.generation)
+        Ok(self
+            .control
+            .get(&0, 0)
+            .context("failed to read the control map")?
+            .0
+            .generation)
     }
 
     /// Tells the probes what is new.
@@ -92,7 +97,9 @@ impl Probes {
     /// # Errors
     /// The map cannot be written: does not happen on a running trace.
     pub fn set_control(&mut self, control: &Control) -> Result<()> {
-        self.control.set(0, Wire(*control), 0).context("failed to write the control map")
+        self.control
+            .set(0, Wire(*control), 0)
+            .context("failed to write the control map")
     }
 
     /// Attaches planned probes, and says in each what became of it. Every program is loaded before
@@ -129,7 +136,9 @@ impl Probes {
         let name = planned.spec.name;
         match (self.ebpf.program_mut(name), planned.spec.hook) {
             (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
-                program.attach(tracepoint).context("the tracepoint cannot be attached to")?;
+                program
+                    .attach(tracepoint)
+                    .context("the tracepoint cannot be attached to")?;
             }
             (
                 Some(Program::KProbe(program)),
@@ -155,7 +164,11 @@ impl Probes {
     /// # Errors
     /// The map cannot be read: does not happen on a running trace.
     pub fn path(&self, id: u16) -> Result<Option<PathSlot>> {
-        let slot = self.paths.get(&u32::from(id), 0).context("failed to read the path table")?.0;
+        let slot = self
+            .paths
+            .get(&u32::from(id), 0)
+            .context("failed to read the path table")?
+            .0;
         Ok((slot.sdev != 0).then_some(slot))
     }
 
@@ -164,7 +177,11 @@ impl Probes {
     /// # Errors
     /// As [`Self::path`].
     pub fn route(&self, id: u16) -> Result<Option<RouteSlot>> {
-        let slot = self.routes.get(&u32::from(id), 0).context("failed to read the route table")?.0;
+        let slot = self
+            .routes
+            .get(&u32::from(id), 0)
+            .context("failed to read the route table")?
+            .0;
         Ok((slot.pgpath != 0).then_some(slot))
     }
 
@@ -187,8 +204,13 @@ impl Probes {
     /// # Errors
     /// As [`Self::path`].
     pub fn counts(&self, id: u16) -> Result<PathCounts> {
-        let per_cpu = self.counts.get(&u32::from(id), 0).context("failed to read path counts")?;
-        Ok(per_cpu.iter().fold(PathCounts::default(), |sum, cpu| add_counts(&sum, &cpu.0)))
+        let per_cpu = self
+            .counts
+            .get(&u32::from(id), 0)
+            .context("failed to read path counts")?;
+        Ok(per_cpu
+            .iter()
+            .fold(PathCounts::default(), |sum, cpu| add_counts(&sum, &cpu.0)))
     }
 
     /// Counts that belong to no path, over all CPUs.
@@ -196,8 +218,13 @@ impl Probes {
     /// # Errors
     /// As [`Self::path`].
     pub fn global_counts(&self) -> Result<GlobalCounts> {
-        let per_cpu = self.global.get(&0, 0).context("failed to read the global counts")?;
-        Ok(per_cpu.iter().fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
+        let per_cpu = self
+            .global
+            .get(&0, 0)
+            .context("failed to read the global counts")?;
+        Ok(per_cpu
+            .iter()
+            .fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
     }
 
     /// Every command in flight, those marked as timed out among them. Reads the whole table: for
@@ -219,13 +246,16 @@ impl Probes {
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
-    ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name} in the object"))
+    ebpf.take_map(name)
+        .ok_or_else(|| anyhow!("no map {name} in the object"))
 }
 
 /// Attaches by the bare name, which works on kernels whose release aya cannot parse, then with
 /// the module's, which tells functions of equal name apart.
 fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<()> {
-    let Err(bare) = program.attach(function, 0) else { return Ok(()) };
+    let Err(bare) = program.attach(function, 0) else {
+        return Ok(());
+    };
     program
         .attach(format!("{module}:{function}"), 0)
         .map(drop)
@@ -237,10 +267,15 @@ fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         // The verifier's log is long; what it says last before its statistics is the reason.
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+        Err(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) => {
             let log = verifier_log.to_string();
-            let lines: Vec<&str> =
-                log.lines().take_while(|line| !line.starts_with("verification time")).collect();
+            let lines: Vec<&str> = log
+                .lines()
+                .take_while(|line| !line.starts_with("verification time"))
+                .collect();
             let end = lines[lines.len().saturating_sub(3)..].join("; ");
             Err(anyhow!("the kernel refuses the program: {io_error}; {end}"))
         }

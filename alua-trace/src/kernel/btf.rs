@@ -84,11 +84,13 @@ impl<'base> Btf<'base> {
     pub fn parse(data: Vec<u8>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
         let header = Header::parse(&data)?;
         // Only complete BTF starts its strings with the empty one (`btf_parse_str_sec`).
-        let base = base.filter(|_| data.get(header.strings.start).is_some_and(|byte| *byte != 0));
+        let base = base.filter(|_| {
+            data.get(header.strings.start)
+                .is_some_and(|byte| *byte != 0)
+        });
         let mut btf = Self {
             first_type: base.map_or(1, |base| base.first_type + base.types.len() as u32),
-            first_string: base
-                .map_or(0, |base| base.first_string + base.strings.len() as u32),
+            first_string: base.map_or(0, |base| base.first_string + base.strings.len() as u32),
             base,
             strings: header.strings,
             types: Vec::new(),
@@ -102,13 +104,17 @@ impl<'base> Btf<'base> {
     fn index(&mut self, section: Range<usize>) -> Result<(), BtfError> {
         let mut at = section.start;
         while at < section.end {
-            let ty = self.header_at(at).ok_or(BtfError::Malformed("truncated type"))?;
+            let ty = self
+                .header_at(at)
+                .ok_or(BtfError::Malformed("truncated type"))?;
             let body = body_len(&ty).ok_or(BtfError::Malformed("unknown kind of type"))?;
             if ty.body + body > section.end {
                 return Err(BtfError::Malformed("type reaches past its section"));
             }
             if matches!(ty.kind, STRUCT | UNION) && ty.name != 0 {
-                let name = self.string(ty.name).ok_or(BtfError::Malformed("bad name"))?;
+                let name = self
+                    .string(ty.name)
+                    .ok_or(BtfError::Malformed("bad name"))?;
                 let hash = hash(name);
                 // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
                 self.structures.entry(hash).or_insert(at as u32);
@@ -132,7 +138,10 @@ impl<'base> Btf<'base> {
     /// # Errors
     /// [`BtfError::NoStruct`], [`BtfError::NoMember`], [`BtfError::BitField`].
     pub fn member(&self, structure: &str, path: &str) -> Result<Member, BtfError> {
-        let missing = || BtfError::NoMember { structure: structure.into(), member: path.into() };
+        let missing = || BtfError::NoMember {
+            structure: structure.into(),
+            member: path.into(),
+        };
         let (owner, mut ty) = self.structure(structure)?;
         let mut btf = owner;
         let mut bits = 0u32;
@@ -144,12 +153,20 @@ impl<'base> Btf<'base> {
             found = Some(ty);
         }
         let ty = found.ok_or_else(missing)?;
-        if bits % 8 != 0 {
+        if !bits.is_multiple_of(8) {
             return Err(BtfError::BitField(format!("{structure}.{path}")));
         }
         let is_pointer = ty.kind == 2;
-        let size = if is_pointer { 8 } else { btf.size(&ty, 0).unwrap_or(0) };
-        Ok(Member { offset: bits / 8, size, is_pointer })
+        let size = if is_pointer {
+            8
+        } else {
+            btf.size(&ty, 0).unwrap_or(0)
+        };
+        Ok(Member {
+            offset: bits / 8,
+            size,
+            is_pointer,
+        })
     }
 
     /// Names, bit offsets and number of the members of a structure: its layout, to be compared.
@@ -161,7 +178,10 @@ impl<'base> Btf<'base> {
         let members = (0..ty.members)
             .filter_map(|index| btf.member_at(&ty, index))
             .map(|(name, offset, _)| {
-                (String::from_utf8_lossy(btf.string(name).unwrap_or_default()).into(), offset)
+                (
+                    String::from_utf8_lossy(btf.string(name).unwrap_or_default()).into(),
+                    offset,
+                )
             })
             .collect();
         Ok((ty.size_or_type, members))
@@ -204,7 +224,11 @@ impl<'base> Btf<'base> {
         let at = ty.body + index as usize * 12;
         let offset = self.word(at + 8)?;
         // With the kind flag, the upper byte is the width of a bit field.
-        let offset = if ty.kind_flag { offset & 0xff_ffff } else { offset };
+        let offset = if ty.kind_flag {
+            offset & 0xff_ffff
+        } else {
+            offset
+        };
         Some((self.word(at)?, offset, self.word(at + 4)?))
     }
 
@@ -237,7 +261,8 @@ impl<'base> Btf<'base> {
             2 => Some(8),
             3 if depth < MAX_DEPTH => {
                 let (btf, element) = self.resolve(self.word(ty.body)?)?;
-                btf.size(&element, depth + 1)?.checked_mul(self.word(ty.body + 8)?)
+                btf.size(&element, depth + 1)?
+                    .checked_mul(self.word(ty.body + 8)?)
             }
             _ => None,
         }
@@ -282,7 +307,9 @@ impl Header {
             return Err(short);
         };
         if first as u16 != MAGIC {
-            return Err(BtfError::Malformed("no BTF magic in this machine's byte order"));
+            return Err(BtfError::Malformed(
+                "no BTF magic in this machine's byte order",
+            ));
         }
         if (first >> 16) & 0xff != 1 {
             return Err(BtfError::Malformed("unknown version"));
@@ -342,11 +369,17 @@ mod tests {
 
     impl Writer {
         fn complete() -> Self {
-            Self { strings: vec![0], ..Self::default() }
+            Self {
+                strings: vec![0],
+                ..Self::default()
+            }
         }
 
         fn split(first_string: u32) -> Self {
-            Self { first_string, ..Self::default() }
+            Self {
+                first_string,
+                ..Self::default()
+            }
         }
 
         fn name(&mut self, name: &str) -> u32 {
@@ -357,7 +390,8 @@ mod tests {
         }
 
         fn words(&mut self, words: &[u32]) {
-            self.types.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            self.types
+                .extend(words.iter().flat_map(|word| word.to_le_bytes()));
         }
 
         fn int(&mut self, name: &str, size: u32) {
@@ -401,7 +435,10 @@ mod tests {
         assert_eq!(btf.size_of("request"), Ok(16));
         assert_eq!(btf.member("request", "b").unwrap().offset, 12);
         assert_eq!(btf.member("request", "b").unwrap().size, 4);
-        assert!(matches!(btf.member("request", "c"), Err(BtfError::NoMember { .. })));
+        assert!(matches!(
+            btf.member("request", "c"),
+            Err(BtfError::NoMember { .. })
+        ));
         assert!(matches!(btf.member("bio", "b"), Err(BtfError::NoStruct(_))));
     }
 
@@ -442,7 +479,13 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(Btf::parse(Vec::new(), None), Err(BtfError::Malformed(_))));
-        assert!(matches!(Btf::parse(vec![0; 64], None), Err(BtfError::Malformed(_))));
+        assert!(matches!(
+            Btf::parse(Vec::new(), None),
+            Err(BtfError::Malformed(_))
+        ));
+        assert!(matches!(
+            Btf::parse(vec![0; 64], None),
+            Err(BtfError::Malformed(_))
+        ));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     probes::{Facts, Hook, ModuleFacts, TABLE},
     types::{MODULES, RawTypes, Types, TypesError},
 };
-use crate::sysroot::{self, Sysroot, SymbolsError};
+use crate::sysroot::{self, SymbolsError, Sysroot};
 
 /// What one look at the kernel found.
 #[derive(Debug)]
@@ -32,8 +32,10 @@ impl KernelFacts {
     /// # Errors
     /// [`TypesError`]: no type information, or one that must not be used.
     pub fn gather(root: &Sysroot, directory: Option<&Path>) -> Result<Self, TypesError> {
-        let loaded: BTreeMap<_, _> =
-            MODULES.into_iter().map(|module| (module, root.is_loaded(module))).collect();
+        let loaded: BTreeMap<_, _> = MODULES
+            .into_iter()
+            .map(|module| (module, root.is_loaded(module)))
+            .collect();
         let mut raw = RawTypes::read(root, directory)?;
         let sources = raw
             .sources()

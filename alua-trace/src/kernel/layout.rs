@@ -60,7 +60,11 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
 /// The probes read the end of a request with the beginning of its `scsi_cmnd` in one go, and so
 /// the members of a `scsi_cmnd` that matter at completion.
 fn set_window(layout: &mut ScsiLayout) -> Result<()> {
-    let cdb = if layout.cmnd_cdb_is_pointer == 0 { 12 } else { 8 };
+    let cdb = if layout.cmnd_cdb_is_pointer == 0 {
+        12
+    } else {
+        8
+    };
     let members = [
         (layout.cmnd_cdb, cdb),
         (layout.cmnd_retries, 4),
@@ -68,13 +72,21 @@ fn set_window(layout: &mut ScsiLayout) -> Result<()> {
         (layout.cmnd_result, 4),
         (layout.cmnd_sense_buffer, 8),
     ];
-    let start = members.iter().map(|(offset, _)| offset / 8 * 8).min().unwrap_or(0);
-    let end = members.iter().map(|(offset, size)| offset + size).max().unwrap_or(0);
+    let start = members
+        .iter()
+        .map(|(offset, _)| offset / 8 * 8)
+        .min()
+        .unwrap_or(0);
+    let end = members
+        .iter()
+        .map(|(offset, size)| offset + size)
+        .max()
+        .unwrap_or(0);
     layout.window_start = start;
     layout.window_length = end - start;
     let at_the_end = layout.request_end_io_data == layout.request_end_io + 8
         && layout.request_size == layout.request_end_io + 16;
-    let aligned = layout.cmnd_cdb % 4 == 0;
+    let aligned = layout.cmnd_cdb.is_multiple_of(4);
     if at_the_end && aligned && layout.window_length <= MAX_WINDOW {
         return Ok(());
     }

@@ -227,8 +227,12 @@ mod tests {
         hidden: bool,
     }
 
-    const ALL: Fake =
-        Fake { unloaded: "", without_layout: "", without_function: "", hidden: false };
+    const ALL: Fake = Fake {
+        unloaded: "",
+        without_layout: "",
+        without_function: "",
+        hidden: false,
+    };
 
     impl Facts for Fake {
         fn module(&self, name: &str) -> ModuleFacts {
@@ -248,27 +252,59 @@ mod tests {
     }
 
     fn status(facts: &Fake, name: &str) -> ProbeStatus {
-        plan(facts).into_iter().find(|planned| planned.spec.name == name).unwrap().status
+        plan(facts)
+            .into_iter()
+            .find(|planned| planned.spec.name == name)
+            .unwrap()
+            .status
     }
 
     #[test]
     fn everything_there_is_ok() {
-        assert!(plan(&ALL).iter().all(|planned| planned.status == ProbeStatus::Ok));
+        assert!(
+            plan(&ALL)
+                .iter()
+                .all(|planned| planned.status == ProbeStatus::Ok)
+        );
     }
 
     #[test]
     fn each_obstacle_has_its_own_status_and_a_remedy() {
-        let unloaded = Fake { unloaded: "scsi_dh_alua", ..ALL };
-        assert_eq!(status(&unloaded, "alua_rtpg_work"), ProbeStatus::NotApplicable);
+        let unloaded = Fake {
+            unloaded: "scsi_dh_alua",
+            ..ALL
+        };
+        assert_eq!(
+            status(&unloaded, "alua_rtpg_work"),
+            ProbeStatus::NotApplicable
+        );
         assert_eq!(status(&unloaded, "end_clone_request"), ProbeStatus::Ok);
-        let no_layout = Fake { without_layout: "scsi_mod", ..ALL };
-        assert_eq!(status(&no_layout, "scsi_dispatch_cmd_start"), ProbeStatus::Unsupported);
-        let no_function = Fake { without_function: "clone_endio", ..ALL };
-        assert_eq!(status(&no_function, "clone_endio"), ProbeStatus::Unsupported);
-        let hidden = Fake { hidden: true, ..ALL };
+        let no_layout = Fake {
+            without_layout: "scsi_mod",
+            ..ALL
+        };
+        assert_eq!(
+            status(&no_layout, "scsi_dispatch_cmd_start"),
+            ProbeStatus::Unsupported
+        );
+        let no_function = Fake {
+            without_function: "clone_endio",
+            ..ALL
+        };
+        assert_eq!(
+            status(&no_function, "clone_endio"),
+            ProbeStatus::Unsupported
+        );
+        let hidden = Fake {
+            hidden: true,
+            ..ALL
+        };
         assert_eq!(status(&hidden, "end_clone_request"), ProbeStatus::Broken);
         for facts in [&unloaded, &no_layout, &no_function, &hidden] {
-            for planned in plan(facts).iter().filter(|planned| planned.status != ProbeStatus::Ok) {
+            for planned in plan(facts)
+                .iter()
+                .filter(|planned| planned.status != ProbeStatus::Ok)
+            {
                 assert!(!planned.reason.is_empty() && !planned.remedy.is_empty());
             }
         }

@@ -95,10 +95,15 @@ impl RawTypes {
             };
         }
         if let Some(directory) = directory
-            && !modules.values().any(|(path, _)| path.starts_with(directory))
+            && !modules
+                .values()
+                .any(|(path, _)| path.starts_with(directory))
         {
             let source = io::Error::new(io::ErrorKind::NotFound, "it has no BTF file in it");
-            return Err(TypesError::Directory { dir: directory.into(), source });
+            return Err(TypesError::Directory {
+                dir: directory.into(),
+                source,
+            });
         }
         Ok(Self { vmlinux, modules })
     }
@@ -107,7 +112,10 @@ impl RawTypes {
     #[must_use]
     pub fn sources(&self) -> Vec<(String, PathBuf)> {
         let vmlinux = ("vmlinux".to_owned(), self.vmlinux.0.clone());
-        let modules = self.modules.iter().map(|(name, (path, _))| ((*name).into(), path.clone()));
+        let modules = self
+            .modules
+            .iter()
+            .map(|(name, (path, _))| ((*name).into(), path.clone()));
         std::iter::once(vmlinux).chain(modules).collect()
     }
 
@@ -117,8 +125,10 @@ impl RawTypes {
     /// [`TypesError::Damaged`].
     pub fn parse_vmlinux(&mut self) -> Result<Btf<'static>, TypesError> {
         let (path, data) = &mut self.vmlinux;
-        Btf::parse(std::mem::take(data), None)
-            .map_err(|source| TypesError::Damaged { path: path.clone(), source })
+        Btf::parse(std::mem::take(data), None).map_err(|source| TypesError::Damaged {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Parses the modules on top of `vmlinux`, and checks that they belong to it.
@@ -131,8 +141,10 @@ impl RawTypes {
     ) -> Result<Types<'base>, TypesError> {
         let mut modules = BTreeMap::new();
         for (name, (path, data)) in self.modules {
-            let btf = Btf::parse(data, Some(vmlinux))
-                .map_err(|source| TypesError::Damaged { path: path.clone(), source })?;
+            let btf = Btf::parse(data, Some(vmlinux)).map_err(|source| TypesError::Damaged {
+                path: path.clone(),
+                source,
+            })?;
             if let Some(why) = difference(vmlinux, &btf) {
                 return Err(TypesError::WrongKernel { path, why });
             }
@@ -180,9 +192,10 @@ fn read_vmlinux(
         None => None,
     };
     match (given, running) {
-        (Some((path, given)), Ok(running)) if given != running => {
-            Err(TypesError::WrongKernel { path, why: format!("it differs from {}", own.display()) })
-        }
+        (Some((path, given)), Ok(running)) if given != running => Err(TypesError::WrongKernel {
+            path,
+            why: format!("it differs from {}", own.display()),
+        }),
         (Some(given), _) => Ok(given),
         (None, Ok(running)) => Ok((own, running)),
         (None, Err(source)) => Err(TypesError::NoVmlinux { path: own, source }),
@@ -190,11 +203,11 @@ fn read_vmlinux(
 }
 
 /// `DIR/module.btf` or `DIR/module`.
-fn read_given(
-    directory: &Path,
-    module: &str,
-) -> Result<Option<(PathBuf, Vec<u8>)>, TypesError> {
-    let failed = |source| TypesError::Directory { dir: directory.into(), source };
+fn read_given(directory: &Path, module: &str) -> Result<Option<(PathBuf, Vec<u8>)>, TypesError> {
+    let failed = |source| TypesError::Directory {
+        dir: directory.into(),
+        source,
+    };
     fs::read_dir(directory).map_err(failed)?;
     for name in [format!("{module}.btf"), module.to_owned()] {
         let path = directory.join(name);
@@ -209,14 +222,25 @@ fn read_given(
 
 /// Structures of the block layer and the driver core that every module's types contain or refer
 /// to. Where a module brings its own copy, it must be the running kernel's.
-const SHARED: [&str; 8] =
-    ["request", "request_queue", "bio", "gendisk", "block_device", "device", "kobject", "module"];
+const SHARED: [&str; 8] = [
+    "request",
+    "request_queue",
+    "bio",
+    "gendisk",
+    "block_device",
+    "device",
+    "kobject",
+    "module",
+];
 
 fn difference(vmlinux: &Btf<'_>, module: &Btf<'_>) -> Option<String> {
     SHARED.into_iter().find_map(|name| {
         let (running, given) = (vmlinux.layout(name).ok()?, module.layout(name).ok()?);
         (running != given).then(|| {
-            format!("its struct {name} has {} bytes or other members, not {}", given.0, running.0)
+            format!(
+                "its struct {name} has {} bytes or other members, not {}",
+                given.0, running.0
+            )
         })
     })
 }

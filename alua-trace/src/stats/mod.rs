@@ -40,9 +40,17 @@ pub struct LatencyHistogram {
 
 impl Default for LatencyHistogram {
     fn default() -> Self {
-        #[expect(clippy::expect_used, reason = "the figures are a constant that new() accepts")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the figures are a constant that new() accepts"
+        )]
         let buckets = Histogram::new(FIGURES).expect("0 to 5 figures are valid");
-        Self { buckets, min_ns: u64::MAX, max_ns: 0, sum_ns: 0 }
+        Self {
+            buckets,
+            min_ns: u64::MAX,
+            max_ns: 0,
+            sum_ns: 0,
+        }
     }
 }
 
@@ -93,7 +101,11 @@ impl LatencyHistogram {
             return None;
         }
         let bucket = self.buckets.value_at_quantile(quantile);
-        Some(self.buckets.median_equivalent(bucket).clamp(self.min_ns, self.max_ns))
+        Some(
+            self.buckets
+                .median_equivalent(bucket)
+                .clamp(self.min_ns, self.max_ns),
+        )
     }
 
     /// The largest; `None` without any.
@@ -103,7 +115,11 @@ impl LatencyHistogram {
     }
 
     fn mean_ns(&self) -> f64 {
-        if self.is_empty() { 0.0 } else { self.sum_ns as f64 / self.len() as f64 }
+        if self.is_empty() {
+            0.0
+        } else {
+            self.sum_ns as f64 / self.len() as f64
+        }
     }
 
     fn non_empty_buckets(&self) -> Vec<(u64, u64)> {
@@ -180,7 +196,13 @@ impl PathStats {
     #[must_use]
     pub fn interval(&self) -> (LatencyHistogram, u64) {
         let mut sum = LatencyHistogram::default();
-        for cell in self.cells.iter().flatten().flatten().filter(|c| !c.interval.is_empty()) {
+        for cell in self
+            .cells
+            .iter()
+            .flatten()
+            .flatten()
+            .filter(|c| !c.interval.is_empty())
+        {
             sum.add(&cell.interval);
         }
         (sum, self.interval_bytes)
@@ -196,7 +218,9 @@ impl PathStats {
 
     /// Adds the reads and writes in one state to `sum`.
     pub fn add_block_io(&self, state: AccessState, sum: &mut LatencyHistogram) {
-        let Some(state) = STATES.iter().position(|known| *known == state) else { return };
+        let Some(state) = STATES.iter().position(|known| *known == state) else {
+            return;
+        };
         for class in [Class::Read, Class::Write] {
             if let Some(cell) = &self.cells[class as usize][state] {
                 sum.add(&cell.before);
@@ -209,7 +233,10 @@ impl PathStats {
     #[must_use]
     pub fn latencies(&self) -> Vec<Latency> {
         let mut latencies = Vec::new();
-        for (class, cells) in [Class::Read, Class::Write, Class::Other].iter().zip(&self.cells) {
+        for (class, cells) in [Class::Read, Class::Write, Class::Other]
+            .iter()
+            .zip(&self.cells)
+        {
             for (state, cell) in STATES.iter().zip(cells) {
                 if let Some(cell) = cell {
                     latencies.push(cell.report(*class, *state));
@@ -279,7 +306,10 @@ mod tests {
             let rank = ((quantile * exact.len() as f64).ceil() as usize).clamp(1, exact.len());
             let want = exact[rank - 1] as f64;
             let got = histogram.quantile_ns(quantile).unwrap() as f64;
-            assert!((got - want).abs() / want <= 0.008, "p{quantile}: {got} for {want}");
+            assert!(
+                (got - want).abs() / want <= 0.008,
+                "p{quantile}: {got} for {want}"
+            );
         }
         assert_eq!(histogram.max_ns(), exact.last().copied());
     }
@@ -297,10 +327,22 @@ mod tests {
             error: false,
         };
         stats.record(&sample);
-        stats.record(&Sample { state: 0x81, latency_ns: 2_000, ..sample });
-        stats.record(&Sample { class: Class::Other, state: 0x10, passthrough: true, ..sample });
+        stats.record(&Sample {
+            state: 0x81,
+            latency_ns: 2_000,
+            ..sample
+        });
+        stats.record(&Sample {
+            class: Class::Other,
+            state: 0x10,
+            passthrough: true,
+            ..sample
+        });
         let reports = stats.latencies();
-        let keys: Vec<_> = reports.iter().map(|report| (report.class, report.state)).collect();
+        let keys: Vec<_> = reports
+            .iter()
+            .map(|report| (report.class, report.state))
+            .collect();
         assert_eq!(
             keys,
             [

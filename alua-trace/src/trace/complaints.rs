@@ -50,6 +50,10 @@ impl Complaints {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -43,13 +43,18 @@ impl Load {
                 name.to_string_lossy()
             );
         };
-        Ok(Self { program: Some((path, arguments.to_vec())) })
+        Ok(Self {
+            program: Some((path, arguments.to_vec())),
+        })
     }
 
     /// Starts it. With `keep_output` what it prints is kept until [`Running::print_output`].
     pub fn start(self, keep_output: bool) -> Result<Running> {
         let Some((program, arguments)) = self.program else {
-            return Ok(Running { child: None, kept: None });
+            return Ok(Running {
+                child: None,
+                kept: None,
+            });
         };
         let mut command = Command::new(&program);
         command.args(arguments);
@@ -59,13 +64,18 @@ impl Load {
                 memfd_create("alua-trace-load", MemfdFlags::CLOEXEC)
                     .context("failed to make room for COMMAND's output")?,
             );
-            command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file.try_clone()?));
+            command
+                .stdout(Stdio::from(file.try_clone()?))
+                .stderr(Stdio::from(file.try_clone()?));
             kept = Some(file);
         }
         let child = command
             .spawn()
             .with_context(|| format!("failed to start COMMAND {}", program.display()))?;
-        Ok(Running { child: Some(child), kept })
+        Ok(Running {
+            child: Some(child),
+            kept,
+        })
     }
 }
 
@@ -73,9 +83,9 @@ impl Running {
     /// Its status as a shell's, once it has ended; for ever waiting when there is none.
     pub async fn ended(&mut self) -> Result<i32> {
         match &mut self.child {
-            Some(child) => {
-                Ok(shell_status(child.wait().await.context("failed to wait for COMMAND")?))
-            }
+            Some(child) => Ok(shell_status(
+                child.wait().await.context("failed to wait for COMMAND")?,
+            )),
             None => std::future::pending().await,
         }
     }
@@ -87,7 +97,11 @@ impl Running {
 
     /// Passes a signal on; one that has ended is left alone.
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok());
+        let id = self
+            .child
+            .as_ref()
+            .and_then(Child::id)
+            .and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(Pid::from_raw) {
             // It may end at this very moment; its status tells.
             let _ = kill_process(pid, signal);
@@ -96,9 +110,15 @@ impl Running {
 
     /// Prints what it printed while the live view had the terminal.
     pub fn print_output(&mut self) {
-        let Some(mut file) = self.kept.take() else { return };
+        let Some(mut file) = self.kept.take() else {
+            return;
+        };
         let mut output = Vec::new();
-        if file.rewind().and_then(|()| file.read_to_end(&mut output)).is_ok() {
+        if file
+            .rewind()
+            .and_then(|()| file.read_to_end(&mut output))
+            .is_ok()
+        {
             // A closed pipe is no error.
             let _ = std::io::stdout().write_all(&output);
         }
@@ -106,19 +126,24 @@ impl Running {
 }
 
 fn shell_status(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// As `execvp` looks for it.
 fn which(name: &Path) -> Option<PathBuf> {
     let runnable = |path: &Path| {
-        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        path.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if name.components().count() > 1 || name.is_absolute() {
         return runnable(name).then(|| name.to_owned());
     }
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|dir| dir.join(name)).find(|path| runnable(path))
+    env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| runnable(path))
 }
 
 #[cfg(test)]

@@ -65,7 +65,11 @@ fn resolve_maps(topology: &Topology, wanted: &[String]) -> Result<Vec<String>> {
 }
 
 fn known_maps(topology: &Topology) -> String {
-    let names: Vec<&str> = topology.maps().iter().map(|map| map.name.as_str()).collect();
+    let names: Vec<&str> = topology
+        .maps()
+        .iter()
+        .map(|map| map.name.as_str())
+        .collect();
     if names.is_empty() {
         let notes = topology.notes().join("; ");
         return format!("this host has none (see multipath -ll) {notes}");

@@ -8,7 +8,9 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// # Errors
 /// It may not; says what to do.
 pub fn check() -> Result<()> {
-    let effective = capabilities(None).context("failed to read this process' capabilities")?.effective;
+    let effective = capabilities(None)
+        .context("failed to read this process' capabilities")?
+        .effective;
     let narrow = CapabilitySet::BPF | CapabilitySet::PERFMON;
     if effective.contains(CapabilitySet::SYS_ADMIN) || effective.contains(narrow) {
         return Ok(());

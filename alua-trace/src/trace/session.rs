@@ -104,7 +104,9 @@ impl<'config> Session<'config> {
         refuse_without_required(&plan)?;
         let layout = facts.scsi()?;
         let bio_based = topology.maps().iter().any(|map| map.bio_based);
-        let ring_bytes = config.ring_bytes.max(u32::try_from(rustix::param::page_size())?);
+        let ring_bytes = config
+            .ring_bytes
+            .max(u32::try_from(rustix::param::page_size())?);
         let (mut probes, ring) = Probes::load(&layout, &facts.control(1, bio_based), ring_bytes)?;
         let complaints = Complaints::new(&mut probes);
         probes.attach(&mut plan);
@@ -290,7 +292,8 @@ impl<'config> Session<'config> {
         // By two: the probes may raise it by one meanwhile, and what they read before that must
         // still be older than what is written here.
         let generation = self.probes.generation()? + 2;
-        self.probes.set_control(&self.facts.control(generation, self.bio_based))
+        self.probes
+            .set_control(&self.facts.control(generation, self.bio_based))
     }
 
     /// Attaches probes of modules that have loaded, and says which are gone.
@@ -317,7 +320,11 @@ impl<'config> Session<'config> {
     }
 
     fn replan(&mut self, module: &str) {
-        for planned in self.plan.iter_mut().filter(|planned| planned.spec.module == module) {
+        for planned in self
+            .plan
+            .iter_mut()
+            .filter(|planned| planned.spec.module == module)
+        {
             self.probes.detach(planned.spec.name);
             *planned = probes::plan_one(planned.spec, &self.facts);
             self.probes.attach(std::slice::from_mut(planned));
@@ -347,8 +354,9 @@ impl<'config> Session<'config> {
             let timed_out = command.followed.has(command_flag::LATE);
             *in_flight.entry(command.followed.path()).or_default() += u64::from(!timed_out);
         }
-        let (paths, flags) =
-            self.engine.finish(&|id| in_flight.get(&id).copied().unwrap_or(0));
+        let (paths, flags) = self
+            .engine
+            .finish(&|id| in_flight.get(&id).copied().unwrap_or(0));
         let losses = self.engine.losses();
         let mut summary = Summary {
             duration_ns: ended_at_ns.saturating_sub(self.started_at_ns),
@@ -377,13 +385,28 @@ impl<'config> Session<'config> {
         let losses = &summary.losses;
         let mut because = Vec::new();
         for (count, what) in [
-            (losses.ring_full, "completed commands found the ring buffer full (--ring-bytes)"),
+            (
+                losses.ring_full,
+                "completed commands found the ring buffer full (--ring-bytes)",
+            ),
             (losses.untracked, "commands found no slot to be followed in"),
-            (losses.superseded, "commands were dispatched again before their end was seen"),
-            (losses.implausible, "records had a completion before their dispatch"),
+            (
+                losses.superseded,
+                "commands were dispatched again before their end was seen",
+            ),
+            (
+                losses.implausible,
+                "records had a completion before their dispatch",
+            ),
             (losses.undecodable, "records could not be decoded"),
-            (losses.path_table_full, "commands went to devices beyond the path table"),
-            (losses.route_table_full, "commands came by routes beyond the route table"),
+            (
+                losses.path_table_full,
+                "commands went to devices beyond the path table",
+            ),
+            (
+                losses.route_table_full,
+                "commands came by routes beyond the route table",
+            ),
             (losses.failed_reads, "reads of kernel memory failed"),
         ] {
             if count > 0 {
@@ -416,8 +439,16 @@ fn start_line(root: &Sysroot, plan: &[Planned], engine: &Engine, started_at_ns: 
 }
 
 fn refuse_without_required(plan: &[Planned]) -> Result<()> {
-    let missing = plan.iter().find(|p| p.spec.required && p.status != ProbeStatus::Ok);
-    if let Some(Planned { spec, reason, remedy, .. }) = missing {
+    let missing = plan
+        .iter()
+        .find(|p| p.spec.required && p.status != ProbeStatus::Ok);
+    if let Some(Planned {
+        spec,
+        reason,
+        remedy,
+        ..
+    }) = missing
+    {
         bail!("cannot trace without {}: {reason}; {remedy}", spec.name);
     }
     Ok(())
@@ -439,7 +470,9 @@ fn listen_to_uevents() -> Option<AsyncFd<Uevents>> {
 
 /// Waits for an announcement that matters.
 async fn announcement(uevents: &mut Option<AsyncFd<Uevents>>) {
-    let Some(uevents) = uevents else { return std::future::pending().await };
+    let Some(uevents) = uevents else {
+        return std::future::pending().await;
+    };
     loop {
         let Ok(mut ready) = uevents.readable_mut().await else {
             return std::future::pending().await;

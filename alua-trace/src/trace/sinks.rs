@@ -22,7 +22,10 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 
 /// How people see the trace.
 enum View {
-    Live { screen: Box<Screen>, terminal: Box<Terminal> },
+    Live {
+        screen: Box<Screen>,
+        terminal: Box<Terminal>,
+    },
     Plain(Lines),
     None,
 }
@@ -42,9 +45,14 @@ impl Sinks {
         let json: Option<Box<dyn Write>> = match &config.json {
             None => None,
             Some(JsonTarget::Stdout) => Some(Box::new(io::stdout())),
-            Some(JsonTarget::File(path)) => Some(Box::new(File::create(path).with_context(
-                || format!("cannot write --json {}; name a file that can be made", path.display()),
-            )?)),
+            Some(JsonTarget::File(path)) => {
+                Some(Box::new(File::create(path).with_context(|| {
+                    format!(
+                        "cannot write --json {}; name a file that can be made",
+                        path.display()
+                    )
+                })?))
+            }
         };
         let view = if config.json == Some(JsonTarget::Stdout) {
             View::None
@@ -89,7 +97,9 @@ impl Sinks {
                     Line::Flag(event) => screen.flag(&event),
                     _ => return Ok(()),
                 }
-                terminal.draw(screen).context("failed to draw on the terminal")?;
+                terminal
+                    .draw(screen)
+                    .context("failed to draw on the terminal")?;
             }
             View::Plain(lines) => {
                 let text = lines.line(&line);
@@ -111,7 +121,8 @@ impl Sinks {
     pub fn finish(&mut self, end: &Summary) -> Result<()> {
         self.leave_live();
         if let Some(json) = &mut self.json {
-            json.write(&Line::Summary(end.clone())).context("failed to write JSON")?;
+            json.write(&Line::Summary(end.clone()))
+                .context("failed to write JSON")?;
             json.flush().context("failed to write JSON")?;
         }
         if matches!(self.view, View::Plain(_)) {
@@ -127,7 +138,10 @@ impl Sinks {
             return Ok(());
         }
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
