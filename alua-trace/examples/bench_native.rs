@@ -15,7 +15,8 @@ use std::{
 use alua_trace::{
     engine::{Engine, Tables},
     ingest::{Record, ring::Ring},
-    kernel::attach::OBJECT,
+    kernel::{attach::OBJECT, facts::KernelFacts},
+    sysroot::{self, Sysroot},
 };
 use alua_trace_ebpf::{
     AluaLayout, Control, DmLayout, PathSlot, RouteSlot, SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
@@ -350,13 +351,8 @@ fn probes() -> Result<Probes> {
     let ring = Ring::new(RingBuf::try_from(take(map_name::EVENTS)?)?);
     let paths = Array::try_from(take(map_name::PATHS)?)?;
     let routes = Array::try_from(take(map_name::ROUTES)?)?;
-    let began = Instant::now();
     let start = program(&mut ebpf, "scsi_dispatch_cmd_start")?;
     let done = program(&mut ebpf, "scsi_dispatch_cmd_done")?;
-    println!(
-        "load two programs {:.1} ms",
-        began.elapsed().as_secs_f64() * 1e3
-    );
     // The control map lives as long as the programs that use it.
     Ok(Probes {
         _ebpf: ebpf,
@@ -468,7 +464,29 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
     Ok(())
 }
 
+/// What a start takes before the hooks: type information, one pass over the kernel's symbols (here
+/// for one that is not there: the longest), maps and programs.
+fn bench_start() -> Result<()> {
+    let root = Sysroot::default();
+    let began = Instant::now();
+    let _facts = KernelFacts::gather(&root, None)?;
+    let gathered = began.elapsed();
+    sysroot::addresses(&root, &[("vmlinux", "no such function")])?;
+    let searched = began.elapsed();
+    let _probes = probes()?;
+    let ready = began.elapsed();
+    println!("types {:.1} ms", gathered.as_secs_f64() * 1e3);
+    println!(
+        "symbols {:.1} ms",
+        (searched - gathered).as_secs_f64() * 1e3
+    );
+    println!("programs {:.1} ms", (ready - searched).as_secs_f64() * 1e3);
+    println!("start {:.1} ms", ready.as_secs_f64() * 1e3);
+    Ok(())
+}
+
 fn main() -> Result<()> {
+    bench_start()?;
     let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("failed to turn BPF statistics on (root?)")?;
     let memory = Memory::new()?;

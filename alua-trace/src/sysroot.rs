@@ -11,6 +11,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -144,6 +145,16 @@ impl Sysroot {
         .find(|events| fs::read_dir(events).is_ok_and(|mut dir| dir.next().is_some()))?;
         Some(events.join(group).join(name).exists())
     }
+}
+
+/// A number that the kernel tells of one of this process' own descriptors
+/// (`bpf_prog_show_fdinfo`); `None` when this kernel does not tell it.
+pub fn own_fdinfo(descriptor: RawFd, key: &str) -> io::Result<Option<u64>> {
+    let text = read_text(Path::new(&format!("/proc/self/fdinfo/{descriptor}")))?;
+    Ok(text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == key).then(|| value.trim().parse().ok())?
+    }))
 }
 
 /// An open directory, so that its attributes are read without walking the path to it again, and

@@ -34,6 +34,8 @@ pub(super) struct Flags {
     luns: Vec<Lun>,
     ended: Vec<Flag>,
     next_id: u32,
+    /// Units with an episode.
+    episodes: usize,
 }
 
 /// What is kept per logical unit.
@@ -76,6 +78,7 @@ impl Flags {
     #[inline]
     pub fn command(&mut self, entry: &Entry, io: &BlockIo) {
         let lun = self.lun(entry.lun);
+        let had_episode = lun.episode.is_some();
         match io.state {
             AccessState::Unknown => {}
             AccessState::Optimized => {
@@ -86,6 +89,8 @@ impl Flags {
             _ if io.dispatch_ns <= lun.over_ns => {}
             _ => lun.offence(entry, io),
         }
+        let begun = !had_episode && lun.episode.is_some();
+        self.episodes += usize::from(begun);
     }
 
     /// New counts of a path: `old` were read at `since_ns`, `new` at `now_ns`.
@@ -100,6 +105,7 @@ impl Flags {
         let grown = offences(new).saturating_sub(offences(old));
         let all = block_io(new).saturating_sub(block_io(old));
         let lun = self.lun(entry.lun);
+        let begun = grown > 0 && lun.episode.is_none();
         if grown > 0 {
             let episode = lun.episode.get_or_insert_with(|| {
                 Box::new(Episode::new(
@@ -116,6 +122,13 @@ impl Flags {
         }
         lun.offences += grown;
         lun.total += all;
+        self.episodes += usize::from(begun);
+    }
+
+    /// Whether any unit has an episode: commands on optimized paths matter then, too.
+    #[inline]
+    pub fn any_episode(&self) -> bool {
+        self.episodes > 0
     }
 
     /// Whether an episode waits to be raised: a fresh look at the topology is due first.
@@ -152,6 +165,7 @@ impl Flags {
             let Some(mut episode) = lun.episode.take() else {
                 continue;
             };
+            self.episodes = self.episodes.saturating_sub(1);
             episode.refresh(lun.offences, lun.total);
             episode.flag.ended_at_ns = Some(if quiet {
                 episode.flag.last_at_ns

@@ -3,13 +3,13 @@
 
 use alua_trace_ebpf::{
     CommandRecord, GlobalCounts, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PathCounts, PathSlot, RouteSlot,
-    access_state, command_flag, state_source,
+    access_state, command_flag, state_index, state_source,
 };
 
 use crate::{
     report::model::{
-        Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent, PathSummary,
-        Row, StateSource,
+        AccessState, Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent,
+        PathSummary, Row, StateSource,
     },
     scsi::opcode,
     stats::{self, Sample},
@@ -63,6 +63,7 @@ pub struct Engine {
     global: GlobalCounts,
     undecodable: u64,
     unresolved: u64,
+    missed_runs: u64,
     events: Vec<Event>,
     interval_began_ns: u64,
     counts_read_ns: u64,
@@ -82,6 +83,7 @@ impl Engine {
             global: GlobalCounts::default(),
             undecodable: 0,
             unresolved: 0,
+            missed_runs: 0,
             events: Vec::new(),
             interval_began_ns: now_ns,
             counts_read_ns: now_ns,
@@ -91,14 +93,11 @@ impl Engine {
     /// Takes one command that completed.
     #[inline]
     pub fn command(&mut self, record: &CommandRecord, tables: &dyn Tables) {
-        let Some(index) = self.path_index(record.followed.path(), tables) else {
+        let followed = record.followed;
+        let Some(index) = self.path_index(followed.path(), tables) else {
             self.unresolved += 1;
             return;
         };
-        let (route, state_byte) = (record.followed.route(), record.followed.state());
-        if route != NO_ROUTE {
-            self.resolve_route(route, tables);
-        }
         let Some(entry) = self.paths.get_mut(index) else {
             return;
         };
@@ -106,28 +105,46 @@ impl Engine {
             entry.implausible += 1;
             return;
         };
-        let class = class(record.cdb[0]);
-        let passthrough = record.followed.has(command_flag::PASSTHROUGH);
+        let passthrough = followed.has(command_flag::PASSTHROUGH);
+        let state = state_index(followed.state());
         entry.stats.record(&Sample {
-            class,
-            state: state_byte,
+            class: class(record.cdb[0]),
+            state,
             latency_ns,
             bytes: record.bytes,
             passthrough,
-            mapped: route != NO_ROUTE,
+            mapped: followed.route() != NO_ROUTE,
             error: record.result != 0,
         });
-        let state = stats::access_state(state_byte);
-        if !passthrough {
+        // Millions of commands a second say the same as the one before on their path.
+        let news = entry.saw(followed, record.dispatch_ns);
+        if news {
+            self.news(index, record, tables);
+        }
+        let state = stats::STATES[state & 7];
+        if !passthrough && (state != AccessState::Optimized || self.flags.any_episode()) {
             let io = BlockIo {
                 state,
                 dispatch_ns: record.dispatch_ns,
                 latency_ns,
             };
-            self.flags.command(entry, &io);
+            if let Some(entry) = self.paths.get(index) {
+                self.flags.command(entry, &io);
+            }
         }
-        let source = state_source_of(record.followed.state_source());
-        let preferred = state_byte & access_state::PREFERRED != 0;
+    }
+
+    /// A command on this path that says something else than the one before: another state or
+    /// route.
+    #[cold]
+    fn news(&mut self, index: usize, record: &CommandRecord, tables: &dyn Tables) {
+        let followed = record.followed;
+        if followed.route() != NO_ROUTE {
+            self.resolve_route(followed.route(), tables);
+        }
+        let state = stats::access_state(followed.state());
+        let source = state_source_of(followed.state_source());
+        let preferred = followed.state() & access_state::PREFERRED != 0;
         let event = self
             .paths
             .saw_state(index, state, source, preferred, record.dispatch_ns);
@@ -139,6 +156,11 @@ impl Engine {
     /// Counts bytes that were no record.
     pub fn undecodable(&mut self) {
         self.undecodable += 1;
+    }
+
+    /// Runs of probes that the kernel left out, so far.
+    pub fn missed_runs(&mut self, missed: u64) {
+        self.missed_runs = missed;
     }
 
     /// New labels, from a scan made at `now_ns`.
@@ -267,7 +289,9 @@ impl Engine {
     #[must_use]
     pub fn losses(&self) -> Losses {
         let mut losses = Losses {
-            undecodable: self.undecodable,
+            // A path id that cannot be looked up is as good as none.
+            undecodable: self.undecodable + self.unresolved,
+            missed_runs: self.missed_runs,
             lost_records: self.global.lost_records,
             path_table_full: self.global.path_table_full,
             route_table_full: self.global.route_table_full,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use alua_trace_ebpf::PathCounts;
+use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
 use crate::{
     report::model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
@@ -32,9 +32,24 @@ pub(super) struct Entry {
     kernel: Vec<(u16, PathCounts)>,
     /// When its state was last seen, on the monotonic clock.
     state_at_ns: u64,
+    /// What the last command said.
+    last: Followed,
 }
 
 impl Entry {
+    /// A command said this; whether that is news. What has been said since by sysfs makes it so.
+    #[inline]
+    pub fn saw(&mut self, followed: Followed, dispatch_ns: u64) -> bool {
+        if followed != self.last {
+            self.last = followed;
+            return true;
+        }
+        if followed.state_source() != state_source::NONE {
+            self.state_at_ns = self.state_at_ns.max(dispatch_ns);
+        }
+        false
+    }
+
     /// Sum over the probes' ids.
     pub fn counts(&self) -> PathCounts {
         self.kernel
@@ -148,6 +163,8 @@ impl Paths {
             implausible: 0,
             kernel: Vec::new(),
             state_at_ns: 0,
+            // No command says so: there is no such source.
+            last: Followed(u64::MAX),
         });
         self.by_hctl.insert(hctl, index);
         index
@@ -280,6 +297,7 @@ impl Paths {
         }
         if let Some(state) = device.access_state.as_ref().and_then(|text| text.state()) {
             entry.state_at_ns = now_ns;
+            entry.last = Followed(u64::MAX);
             let own = entry.label.state_source;
             let source = if own == StateSource::None {
                 source

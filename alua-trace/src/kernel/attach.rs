@@ -1,6 +1,8 @@
 //! Loading the probes, attaching each alone, and reading their maps. With `ingest::ring` the only
 //! place that knows aya.
 
+use std::os::fd::{AsFd, AsRawFd};
+
 use alua_trace_ebpf::{
     CommandSlot, Control, GlobalCounts, MAX_PATHS, PathCounts, PathSlot, RouteSlot,
     SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
@@ -13,7 +15,7 @@ use aya::{
 };
 
 use super::probes::{Hook, Planned};
-use crate::report::model::ProbeStatus;
+use crate::{report::model::ProbeStatus, sysroot};
 
 /// The probes' object file, built by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
@@ -147,6 +149,21 @@ impl Probes {
             _ => return Err(anyhow!("program {name} is not of the kind the table says")),
         }
         Ok(())
+    }
+
+    /// Runs of the dispatch probes that the kernel left out: a program does not run while an
+    /// interrupted run of it is on the same CPU (`bpf_trace_run`, `recursion_misses`).
+    pub fn missed_runs(&self) -> u64 {
+        self.ebpf
+            .programs()
+            .filter_map(|(_, program)| match program {
+                Program::RawTracePoint(program) => program.fd().ok(),
+                _ => None,
+            })
+            .filter_map(|fd| {
+                sysroot::own_fdinfo(fd.as_fd().as_raw_fd(), "recursion_misses").ok()?
+            })
+            .sum()
     }
 
     /// Detaches one probe by unloading its program; it can be attached again.

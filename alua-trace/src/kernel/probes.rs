@@ -83,14 +83,14 @@ pub const TABLE: [Spec; 8] = [
         name: "alua_rtpg_work",
         hook: Hook::KProbe("alua_rtpg_work"),
         module: "scsi_dh_alua",
-        lost_without: "when an access state became known or changed; it is noticed a second later",
+        lost_without: "when an access state became known or changed; it is noticed seconds later",
         required: false,
     },
     Spec {
         name: "alua_rtpg_work_return",
         hook: Hook::KRetProbe("alua_rtpg_work"),
         module: "scsi_dh_alua",
-        lost_without: "when an access state became known or changed; it is noticed a second later",
+        lost_without: "when an access state became known or changed; it is noticed seconds later",
         required: false,
     },
 ];

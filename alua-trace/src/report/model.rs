@@ -450,7 +450,7 @@ pub struct Losses {
     pub implausible: u64,
     /// Records that could not be decoded.
     pub undecodable: u64,
-    /// Path, route and RTPG records that found the ring buffer full.
+    /// RTPG records that found the ring buffer full.
     pub lost_records: u64,
     /// Commands on devices that found no room in the path table.
     pub path_table_full: u64,
@@ -458,6 +458,9 @@ pub struct Losses {
     pub route_table_full: u64,
     /// Reads of kernel memory that failed.
     pub failed_reads: u64,
+    /// Runs of a probe that the kernel left out, because an interrupt hit the same probe on the
+    /// same CPU (`recursion_misses`).
+    pub missed_runs: u64,
     /// Ends of commands that were dispatched before the trace began: no loss, but not counted.
     pub unmatched_ends: u64,
 }

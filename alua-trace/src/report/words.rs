@@ -119,17 +119,18 @@ pub fn plural(count: u64, noun: &str) -> String {
 }
 
 /// Every cause of loss with its count. Ends of commands from before the trace are no loss.
-pub fn causes(losses: &Losses) -> [(&'static str, u64); 9] {
+pub fn causes(losses: &Losses) -> [(&'static str, u64); 10] {
     [
         ("ring buffer full", losses.ring_full),
         ("not followed", losses.untracked),
         ("end not seen", losses.superseded),
         ("implausible time", losses.implausible),
         ("undecodable", losses.undecodable),
-        ("path, route or RTPG records", losses.lost_records),
+        ("RTPG records", losses.lost_records),
         ("path table full", losses.path_table_full),
         ("route table full", losses.route_table_full),
         ("failed kernel reads", losses.failed_reads),
+        ("probe runs left out", losses.missed_runs),
     ]
 }
 

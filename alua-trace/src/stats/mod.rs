@@ -135,8 +135,8 @@ impl LatencyHistogram {
 pub struct Sample {
     /// Kind of command.
     pub class: Class,
-    /// State byte of the wire.
-    pub state: u8,
+    /// Index into [`STATES`], from [`alua_trace_ebpf::state_index`].
+    pub state: usize,
     /// Dispatch to completion.
     pub latency_ns: u64,
     /// Data.
@@ -175,8 +175,7 @@ impl PathStats {
     /// Adds one command.
     #[inline]
     pub fn record(&mut self, sample: &Sample) {
-        let state = alua_trace_ebpf::state_index(sample.state) & 7;
-        let cell = self.cells[sample.class as usize][state].get_or_insert_default();
+        let cell = self.cells[sample.class as usize][sample.state & 7].get_or_insert_default();
         cell.interval.record(sample.latency_ns);
         cell.bytes += u64::from(sample.bytes);
         cell.passthrough += u64::from(sample.passthrough);
@@ -328,13 +327,13 @@ mod tests {
         };
         stats.record(&sample);
         stats.record(&Sample {
-            state: 0x81,
+            state: 1,
             latency_ns: 2_000,
             ..sample
         });
         stats.record(&Sample {
             class: Class::Other,
-            state: 0x10,
+            state: 7,
             passthrough: true,
             ..sample
         });

@@ -1,7 +1,7 @@
 //! One trace: probes attached, ring drained, topology followed, flags raised, sinks fed.
 //!
 //! A single thread on a timer: the probes never wake it. It drains the ring every [`POLL`],
-//! looks at the topology every second and whenever the kernel announces a change, and reads the
+//! looks at the topology every few seconds and whenever the kernel announces a change, and reads the
 //! probes' counts when an interval ends or their sum of block I/O on paths that are not
 //! active/optimized has moved.
 
@@ -39,8 +39,9 @@ use crate::{
 /// How often the ring is drained: it holds several times what arrives in between, and a flag is
 /// raised at most this much after its cause.
 const POLL: Duration = Duration::from_millis(50);
-/// How often topology and modules are looked at without an announcement.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often topology and modules are looked at without an announcement: the kernel announces
+/// devices, maps, failed paths and modules, and the probes announce states.
+const LOOK: Duration = Duration::from_secs(5);
 /// At most so often announcements make it look.
 const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
 /// Records per drain before signals and timers get their turn.
@@ -253,6 +254,7 @@ impl<'config> Session<'config> {
     fn interval(&mut self) -> Result<()> {
         self.drain()?;
         self.read_counts()?;
+        self.read_misses();
         let interval = self.engine.interval(self.started_at_ns, monotonic_ns());
         self.say_events()?;
         self.sinks.say(Line::Interval(interval))
@@ -331,10 +333,17 @@ impl<'config> Session<'config> {
         }
     }
 
+    /// Reads the kernel's own count of runs it left out; programs tell it while they are loaded.
+    fn read_misses(&mut self) {
+        let missed = self.probes.missed_runs();
+        self.engine.missed_runs(missed);
+    }
+
     /// Takes the probes down so that every count is final, and sums up.
     async fn finish(&mut self, command_status: Option<i32>) -> Result<Summary> {
         let ended_at_ns = monotonic_ns();
         // The start goes first: what it has counted can still be seen to end.
+        self.read_misses();
         for spec in probes::TABLE.iter().rev() {
             self.probes.detach(spec.name);
             if spec.name == "scsi_dispatch_cmd_start" {
@@ -408,6 +417,10 @@ impl<'config> Session<'config> {
                 "commands came by routes beyond the route table",
             ),
             (losses.failed_reads, "reads of kernel memory failed"),
+            (
+                losses.missed_runs,
+                "runs of a probe were left out by the kernel",
+            ),
         ] {
             if count > 0 {
                 because.push(format!("{count} {what}"));
