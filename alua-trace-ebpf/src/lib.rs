@@ -46,6 +46,10 @@ pub const MAX_ROUTES: u32 = 1 << 12;
 /// How many neighbours of its home slot a path or route may take.
 pub const PROBE_LENGTH: u32 = 8;
 
+/// How long no block I/O may be dispatched in a state other than active/optimized before an
+/// episode of it is over.
+pub const OFFENCE_QUIET_NS: u64 = 1_000_000_000;
+
 /// No path: the path table was full.
 pub const NO_PATH: u16 = u16::MAX;
 /// No route: the command did not come through a dm-multipath map, or the table was full.
@@ -283,8 +287,56 @@ pub struct PathCounts {
     pub untracked: u64,
     /// Completed commands that found the ring buffer full.
     pub ring_full: u64,
+    /// First block I/O dispatched in a known state other than active/optimized since there was
+    /// none for [`OFFENCE_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
+    pub offence_first_ns: u64,
+    /// Last such dispatch, on this CPU.
+    pub offence_last_ns: u64,
     /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
     pub dispatched_by_state: [u64; 8],
+}
+
+impl PathCounts {
+    /// The sum of two: of CPUs, or of two ids of one path. Wrapping, because `timed_out` may be
+    /// negative on one CPU and is right only in the sum.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut by_state = self.dispatched_by_state;
+        for (sum, more) in by_state.iter_mut().zip(other.dispatched_by_state) {
+            *sum = sum.wrapping_add(more);
+        }
+        let (offence_first_ns, offence_last_ns) = self.offences_with(other);
+        Self {
+            dispatched: self.dispatched.wrapping_add(other.dispatched),
+            completed: self.completed.wrapping_add(other.completed),
+            failed: self.failed.wrapping_add(other.failed),
+            timed_out: self.timed_out.wrapping_add(other.timed_out),
+            superseded: self.superseded.wrapping_add(other.superseded),
+            untracked: self.untracked.wrapping_add(other.untracked),
+            ring_full: self.ring_full.wrapping_add(other.ring_full),
+            offence_first_ns,
+            offence_last_ns,
+            dispatched_by_state: by_state,
+        }
+    }
+
+    /// First and last of the episode that is the younger of the two, or of both when they touch.
+    fn offences_with(&self, other: &Self) -> (u64, u64) {
+        let (older, younger) = if self.offence_last_ns <= other.offence_last_ns {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let apart = younger
+            .offence_first_ns
+            .saturating_sub(older.offence_last_ns);
+        let first = if older.offence_last_ns == 0 || apart > OFFENCE_QUIET_NS {
+            younger.offence_first_ns
+        } else {
+            older.offence_first_ns.min(younger.offence_first_ns)
+        };
+        (first, younger.offence_last_ns)
+    }
 }
 
 /// Index into [`PathCounts::dispatched_by_state`] for a state byte.
@@ -317,6 +369,9 @@ pub struct GlobalCounts {
     pub failed_reads: u64,
     /// Commands that took the overflow map because their slot was taken.
     pub overflowed: u64,
+    /// Slots taken in the path table: tells the collector to look for paths whose commands have
+    /// not completed yet.
+    pub paths: u64,
     /// Block I/O dispatched in a known state other than active/optimized: tells the collector at
     /// little cost that the paths' own counts are worth a look.
     pub not_optimized: u64,
@@ -521,8 +576,8 @@ const _: () = {
     assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
     assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
-    assert!(size_of::<PathCounts>() == 120);
-    assert!(size_of::<GlobalCounts>() == 56);
+    assert!(size_of::<PathCounts>() == 136);
+    assert!(size_of::<GlobalCounts>() == 64);
     assert!(size_of::<CommandSlot>() == 24);
     assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
@@ -571,6 +626,30 @@ mod tests {
         let long = [0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
         assert_eq!(with_cdb(&long).lba(), Some(0x0102_0304_0506_0708));
         assert_eq!(with_cdb(&[0xa3, 0x0a]).lba(), None);
+    }
+
+    #[test]
+    fn episodes_of_two_cpus_are_one_when_they_touch() {
+        let cpu = |first, last| PathCounts {
+            offence_first_ns: first,
+            offence_last_ns: last,
+            ..PathCounts::default()
+        };
+        let of = |sum: PathCounts| (sum.offence_first_ns, sum.offence_last_ns);
+        const S: u64 = OFFENCE_QUIET_NS;
+        assert_eq!(of(cpu(0, 0).plus(&cpu(5, 9))), (5, 9));
+        assert_eq!(of(cpu(5, 9).plus(&cpu(S, S + 7))), (5, S + 7));
+        assert_eq!(of(cpu(3 * S, 4 * S).plus(&cpu(5, 9))), (3 * S, 4 * S));
+        let one = cpu(0, 0);
+        let late = PathCounts {
+            timed_out: 1,
+            ..one
+        }
+        .plus(&PathCounts {
+            timed_out: 1_u64.wrapping_neg(),
+            ..one
+        });
+        assert_eq!(late.timed_out, 0);
     }
 
     #[test]

@@ -81,6 +81,9 @@ fn search(sdev: u64) -> u32 {
     let slot = unsafe { &mut *slot };
     refresh(&mut kernel, control, slot, sdev);
     kernel.finish();
+    if slot.generation == 0 {
+        count_globally(|counts| counts.paths += 1);
+    }
     slot.host = address.host;
     slot.channel = address.channel;
     slot.target = address.target;

@@ -6,8 +6,8 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, PathCounts, command_flag, record_kind,
-    state_index,
+    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, OFFENCE_QUIET_NS, PathCounts,
+    command_flag, record_kind, state_index,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, helpers::bpf_ktime_get_ns, macros::raw_tracepoint,
@@ -56,7 +56,7 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     if pgpath == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
-    count_dispatch(&path, flags);
+    count_dispatch(&path, flags, now);
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
@@ -97,16 +97,23 @@ fn request_of(cmd: u64) -> u64 {
 }
 
 #[inline(always)]
-fn count_dispatch(path: &path::Known, flags: u8) {
+fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
     let state = state_index(path.state) & 7;
     let block_io = flags & command_flag::PASSTHROUGH == 0;
+    let offence = block_io && state != OPTIMIZED && state != UNKNOWN;
     path::count(path.id, |counts| {
         counts.dispatched += 1;
         if block_io {
             counts.dispatched_by_state[state] += 1;
         }
+        if offence {
+            if now.wrapping_sub(counts.offence_last_ns) > OFFENCE_QUIET_NS {
+                counts.offence_first_ns = now;
+            }
+            counts.offence_last_ns = now;
+        }
     });
-    if block_io && state != OPTIMIZED && state != UNKNOWN {
+    if offence {
         count_globally(|counts| counts.not_optimized += 1);
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use alua_trace_ebpf::PathCounts;
+use alua_trace_ebpf::{OFFENCE_QUIET_NS, PathCounts};
 
 use super::paths::{Entry, Paths};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long nothing may be dispatched over such paths before an episode is over.
-pub(super) const QUIET_NS: u64 = 1_000_000_000;
+pub(super) const QUIET_NS: u64 = OFFENCE_QUIET_NS;
 
 /// Block I/O of a command that matters to flags.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +53,6 @@ struct Lun {
 struct Episode {
     flag: Flag,
     raised: bool,
-    /// A record has told the exact first dispatch; before, it is a lower bound.
-    first_is_exact: bool,
     offending: LatencyHistogram,
     optimized: LatencyHistogram,
     /// Median of the optimized commands before the episode.
@@ -115,7 +113,14 @@ impl Flags {
                 ))
             });
             episode.active_at_ns = now_ns;
-            episode.flag.last_at_ns = episode.flag.last_at_ns.max(since_ns);
+            // When avoidability has changed, the kernel's episode began before this one.
+            let flag = &mut episode.flag;
+            if new.offence_first_ns > lun.over_ns
+                && (begun || new.offence_first_ns < flag.first_at_ns)
+            {
+                flag.first_at_ns = new.offence_first_ns;
+            }
+            flag.last_at_ns = flag.last_at_ns.max(new.offence_last_ns);
             if !episode.paths.contains(&entry.label.hctl) {
                 episode.paths.insert(entry.label.hctl.clone());
             }
@@ -239,10 +244,7 @@ impl Lun {
             .episode
             .get_or_insert_with(|| Box::new(Episode::new(io.dispatch_ns, offences, total)));
         let flag = &mut episode.flag;
-        if !episode.first_is_exact || io.dispatch_ns < flag.first_at_ns {
-            flag.first_at_ns = io.dispatch_ns;
-            episode.first_is_exact = true;
-        }
+        flag.first_at_ns = flag.first_at_ns.min(io.dispatch_ns);
         flag.last_at_ns = flag.last_at_ns.max(io.dispatch_ns);
         episode.active_at_ns = episode.active_at_ns.max(io.dispatch_ns);
         episode.offending.record(io.latency_ns);
@@ -257,7 +259,6 @@ impl Episode {
         Self {
             flag: blank(first_at_ns),
             raised: false,
-            first_is_exact: false,
             offending: LatencyHistogram::default(),
             optimized: LatencyHistogram::default(),
             before_ns: None,

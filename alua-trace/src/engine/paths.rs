@@ -54,7 +54,7 @@ impl Entry {
     pub fn counts(&self) -> PathCounts {
         self.kernel
             .iter()
-            .fold(PathCounts::default(), |sum, (_, counts)| add(&sum, counts))
+            .fold(PathCounts::default(), |sum, (_, counts)| sum.plus(counts))
     }
 
     /// Dispatched and not ended, by subtraction: for the live view.
@@ -380,21 +380,4 @@ fn label(entry: &Entry, device: &Device, topology: &Topology) -> model::Path {
 
 fn model_state(state: scsi::AccessState) -> AccessState {
     crate::stats::access_state(state.code())
-}
-
-fn add(a: &PathCounts, b: &PathCounts) -> PathCounts {
-    let mut by_state = a.dispatched_by_state;
-    for (sum, more) in by_state.iter_mut().zip(b.dispatched_by_state) {
-        *sum = sum.wrapping_add(more);
-    }
-    PathCounts {
-        dispatched: a.dispatched.wrapping_add(b.dispatched),
-        completed: a.completed.wrapping_add(b.completed),
-        failed: a.failed.wrapping_add(b.failed),
-        timed_out: a.timed_out.wrapping_add(b.timed_out),
-        superseded: a.superseded.wrapping_add(b.superseded),
-        untracked: a.untracked.wrapping_add(b.untracked),
-        ring_full: a.ring_full.wrapping_add(b.ring_full),
-        dispatched_by_state: by_state,
-    }
 }

@@ -133,6 +133,10 @@ fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
     };
     counts.dispatched_by_state[0] = optimized;
     counts.dispatched_by_state[1] = non_optimized;
+    if non_optimized > 0 {
+        counts.offence_first_ns = 12 * MS;
+        counts.offence_last_ns = 29 * MS;
+    }
     counts
 }
 
@@ -249,7 +253,7 @@ fn a_flag_is_raised_before_the_first_command_completes() {
     assert_eq!(flag.avoidable, Some(true));
     assert_eq!((flag.commands, flag.subject.as_str()), (2, "mpatha"));
     assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
-    assert!(flag.first_at_ns <= 30 * MS && flag.first_at_ns >= 10 * MS);
+    assert_eq!((flag.first_at_ns, flag.last_at_ns), (12 * MS, 29 * MS));
     assert!(!engine.wants_topology());
 }
 

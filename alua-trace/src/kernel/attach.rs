@@ -227,7 +227,7 @@ impl Probes {
             .context("failed to read path counts")?;
         Ok(per_cpu
             .iter()
-            .fold(PathCounts::default(), |sum, cpu| add_counts(&sum, &cpu.0)))
+            .fold(PathCounts::default(), |sum, cpu| sum.plus(&cpu.0)))
     }
 
     /// Counts that belong to no path, over all CPUs.
@@ -300,24 +300,6 @@ fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
     }
 }
 
-fn add_counts(a: &PathCounts, b: &PathCounts) -> PathCounts {
-    // `timed_out` may be negative on one CPU and is right only in the sum.
-    let mut by_state = a.dispatched_by_state;
-    for (sum, more) in by_state.iter_mut().zip(b.dispatched_by_state) {
-        *sum = sum.wrapping_add(more);
-    }
-    PathCounts {
-        dispatched: a.dispatched.wrapping_add(b.dispatched),
-        completed: a.completed.wrapping_add(b.completed),
-        failed: a.failed.wrapping_add(b.failed),
-        timed_out: a.timed_out.wrapping_add(b.timed_out),
-        superseded: a.superseded.wrapping_add(b.superseded),
-        untracked: a.untracked.wrapping_add(b.untracked),
-        ring_full: a.ring_full.wrapping_add(b.ring_full),
-        dispatched_by_state: by_state,
-    }
-}
-
 fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
     GlobalCounts {
         unmatched_ends: a.unmatched_ends + b.unmatched_ends,
@@ -326,6 +308,7 @@ fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
         lost_records: a.lost_records + b.lost_records,
         failed_reads: a.failed_reads + b.failed_reads,
         overflowed: a.overflowed + b.overflowed,
+        paths: a.paths + b.paths,
         not_optimized: a.not_optimized + b.not_optimized,
     }
 }

@@ -217,8 +217,10 @@ impl<'config> Session<'config> {
             self.read_counts()?;
         }
         if self.engine.wants_topology() {
-            // Whether I/O could have gone elsewhere is judged by what is true now.
+            // Whether I/O could have gone elsewhere is judged by what is true now. The counts were
+            // read path by path: the first dispatch may be on one that was read too early.
             self.look()?;
+            self.read_counts()?;
         }
         self.engine.tick(monotonic_ns());
         self.say_events()
@@ -272,6 +274,9 @@ impl<'config> Session<'config> {
 
     fn read_counts(&mut self) -> Result<()> {
         let global = self.probes.global_counts()?;
+        if global.paths != self.engine.paths_met() {
+            self.read_ids()?;
+        }
         let per_path: Vec<(u16, PathCounts)> = self
             .engine
             .kernel_ids()
@@ -353,7 +358,6 @@ impl<'config> Session<'config> {
         }
         sleep(GRACE).await;
         self.drain()?;
-        self.read_ids()?;
         self.read_counts()?;
         self.engine.tick(monotonic_ns());
         self.say_events()?;

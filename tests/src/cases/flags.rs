@@ -13,19 +13,28 @@ use crate::lab::tracer::{Report, Trace, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
 
-pub(super) const GROUP: Group = Group {
-    name: "flags",
-    limit_seconds: 420,
-    kernels: Kernels::All,
+/// How soon: many episodes, each followed by its quiet second.
+pub(super) const LATENCY: Group = Group {
+    name: "flag-latency",
+    limit_seconds: 300,
+    kernels: Kernels::DefaultOnly,
     cases: &[
         Case {
-            name: "latency",
+            name: "quick-array",
             run: |lab| latency(lab, 50, None),
         },
         Case {
-            name: "latency-slow-array",
-            run: |lab| latency(lab, 25, Some(400)),
+            name: "slow-array",
+            run: |lab| latency(lab, 12, Some(400)),
         },
+    ],
+};
+
+pub(super) const GROUP: Group = Group {
+    name: "flags",
+    limit_seconds: 240,
+    kernels: Kernels::All,
+    cases: &[
         Case {
             name: "avoidable",
             run: avoidable,

@@ -62,6 +62,7 @@ const GROUPS: &[&Group] = &[
     &ground_truth::GROUP,
     &state_swaps::GROUP,
     &flags::GROUP,
+    &flags::LATENCY,
     &follows::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
@@ -107,7 +108,8 @@ fn find(name: &str) -> Option<&'static Group> {
 pub(crate) fn run_group(reporter: &Reporter, group: &str, filters: &[String]) -> Result<i32> {
     let group = find(group).with_context(|| format!("no group {group}"))?;
     let mut status = 0;
-    for case in group.cases.iter().filter(|case| chosen(case.name, filters)) {
+    let wanted = |case: &&Case| chosen(&format!("{}/{}", group.name, case.name), filters);
+    for case in group.cases.iter().filter(wanted) {
         if run_case(reporter, group.name, case) == Verdict::Failed {
             status = 1;
         }

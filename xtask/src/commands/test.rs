@@ -28,6 +28,7 @@ struct Group {
     name: String,
     seconds: u64,
     kernels: Kernels,
+    cases: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,20 +130,18 @@ fn run_groups(
     Ok(())
 }
 
-/// Groups whose name a filter is part of run whole; if there is none, every group runs with the
-/// filters for its cases.
+/// Groups with a case whose full name, `group/case`, a filter is part of.
 fn selected(groups: &[Group], filters: &[String]) -> Vec<(Group, Vec<String>)> {
-    let named = |group: &&Group| filters.iter().any(|filter| group.name.contains(filter));
-    let whole = groups
-        .iter()
-        .filter(named)
-        .map(|group| (group.clone(), Vec::new()));
-    let whole = whole.collect::<Vec<_>>();
-    if !whole.is_empty() {
-        return whole;
-    }
+    let wanted = |group: &&Group| {
+        filters.is_empty()
+            || group.cases.iter().any(|case| {
+                let name = format!("{}/{case}", group.name);
+                filters.iter().any(|filter| name.contains(filter))
+            })
+    };
     groups
         .iter()
+        .filter(wanted)
         .map(|group| (group.clone(), filters.to_vec()))
         .collect()
 }
@@ -153,7 +152,7 @@ mod tests {
 
     fn groups() -> Vec<Group> {
         let text = r#"{"groups":[
-            {"name":"alua-lio","seconds":90,"kernels":"all"},
+            {"name":"alua-lio","seconds":90,"kernels":"all","cases":["a","switch-b"]},
             {"name":"rdac","seconds":60,"kernels":"default","cases":["x"]}]}"#;
         serde_json::from_str::<Listing>(text).unwrap().groups
     }
@@ -169,17 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_names_a_group_takes_it_whole() {
-        let chosen = selected(&groups(), &["rdac".into()]);
-        assert_eq!(chosen.len(), 1);
-        assert_eq!((chosen[0].0.name.as_str(), chosen[0].1.len()), ("rdac", 0));
-    }
-
-    #[test]
-    fn another_filter_goes_to_the_cases_of_all() {
-        let chosen = selected(&groups(), &["switch".into()]);
-        assert_eq!(chosen.len(), 2);
-        assert_eq!(chosen[0].1, ["switch"]);
-        assert_eq!(selected(&groups(), &[]).len(), 2);
+    fn a_filter_chooses_by_the_full_name_of_a_case() {
+        let names = |filters: &[&str]| -> Vec<String> {
+            let filters: Vec<String> = filters.iter().map(|it| (*it).to_owned()).collect();
+            let chosen = selected(&groups(), &filters).into_iter();
+            chosen.map(|(group, _)| group.name).collect()
+        };
+        assert_eq!(names(&[]), ["alua-lio", "rdac"]);
+        assert_eq!(names(&["rdac"]), ["rdac"]);
+        assert_eq!(names(&["switch"]), ["alua-lio"]);
+        assert_eq!(names(&["lio/a"]), ["alua-lio"]);
+        assert!(names(&["nothing"]).is_empty());
     }
 }
