@@ -185,17 +185,3 @@ fn escape_sequences_never_reach_the_buffer() {
             .any(|line| line.contains("a\\x1b[2J"))
     );
 }
-
-/// The view runs while the trace is measured; `cargo test --release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn time_of_a_redraw() {
-    let mut screen = screen(Some(samples::interval(4)));
-    flag(&mut screen, 1, FlagChange::Raised);
-    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
-    let before = std::time::Instant::now();
-    for _ in 0..1000 {
-        terminal.draw(|frame| draw(&screen, frame)).unwrap();
-    }
-    println!("{:?} a redraw", before.elapsed() / 1000);
-}

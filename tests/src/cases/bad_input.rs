@@ -10,7 +10,6 @@ use rustix::mount::UnmountFlags;
 
 use super::{Case, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
-use crate::lab::load::Load;
 use crate::lab::multipath::MapOptions;
 use crate::lab::schema::{FlagKind, ProbeStatus};
 use crate::lab::tracer::{self, TOOL, TraceOptions};
