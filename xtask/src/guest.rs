@@ -1,4 +1,5 @@
-//! One guest from start to end: watched, limited in time, tried again when it never spoke.
+//! One guest from start to end: watched, limited in time, tried again when it never spoke or when
+//! the emulator itself broke it.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -84,10 +85,25 @@ pub(crate) fn run(boot: &Boot, report: &mut Report) -> Result<Ended> {
                 "the guest said nothing for {} s; starting it once more",
                 limit.as_secs()
             )),
+            Stop::Kernel(line) if again && is_emulation_fault(boot.accelerator, &line) => {
+                say::note(&format!(
+                    "the guest's kernel failed with {line:?}: emulated processors may run stale \
+                     code while the kernel patches its own, as it does when a tracepoint is \
+                     switched on; starting the guest once more"
+                ));
+                report.restart();
+            }
             stop => return Ok(Ended::Broken(describe(boot, &stop))),
         }
     }
     bail!("the guest was started twice and neither ended nor failed")
+}
+
+/// A breakpoint where the kernel has none: it had put one there while it patched an instruction
+/// (`smp_text_poke_batch_finish`), and QEMU's threads ran its translation of it too late. On
+/// real processors, and on KVM, this cannot happen: there it is what it seems.
+fn is_emulation_fault(accelerator: Accelerator, line: &str) -> bool {
+    accelerator == Accelerator::Tcg && line.contains("int3")
 }
 
 /// Set once a signal asked this process to end. Listened to for good from the first guest on.
@@ -231,4 +247,20 @@ fn describe(boot: &Boot, stop: &Stop) -> String {
         "{what}; the end of its console ({}):\n{tail}",
         console.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_emulated_breakpoint_is_the_emulators_fault() {
+        let line = "[   15.383639] Oops: int3: 0000 [#1] SMP NOPTI";
+        assert!(is_emulation_fault(Accelerator::Tcg, line));
+        assert!(!is_emulation_fault(Accelerator::Kvm, line));
+        assert!(!is_emulation_fault(
+            Accelerator::Tcg,
+            "Oops: general protection fault"
+        ));
+    }
 }

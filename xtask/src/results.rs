@@ -147,6 +147,11 @@ impl Report {
         }
     }
 
+    /// Forgets everything: the guest starts again from the beginning.
+    pub(crate) fn restart(&mut self) {
+        *self = Self::new(&self.artefacts, self.quiet);
+    }
+
     /// Takes one message in.
     pub(crate) fn take(&mut self, message: Message) -> Result<()> {
         match message {

@@ -153,6 +153,9 @@ impl Flags {
             let avoidable = avoidable(paths, index);
             if !episode.raised {
                 self.next_id += 1;
+                // Counts are read now and then: what was not an offence until now came before.
+                let offences = lun.offences.saturating_sub(episode.offences);
+                episode.total = lun.total.saturating_sub(offences);
                 episode.raise(paths, index, self.next_id, avoidable, now_ns);
                 episode.refresh(lun.offences, lun.total);
                 say(FlagEvent {

@@ -240,7 +240,11 @@ fn a_flag_is_raised_before_the_first_command_completes() {
     engine.command(&read(10, AO, 1, 100), &Host);
     engine.resolve(11, &Host);
     engine.counts(GlobalCounts::default(), &[(11, dispatched(0, 0))], 10 * MS);
-    engine.counts(not_optimized(2), &[(11, dispatched(0, 2))], 30 * MS);
+    engine.counts(
+        not_optimized(2),
+        &[(10, dispatched(50, 0)), (11, dispatched(0, 2))],
+        30 * MS,
+    );
     assert!(engine.wants_topology());
     engine.tick(31 * MS);
     let raised = flags(&mut engine);
@@ -253,6 +257,7 @@ fn a_flag_is_raised_before_the_first_command_completes() {
     assert_eq!(flag.avoidable, Some(true));
     assert_eq!((flag.commands, flag.subject.as_str()), (2, "mpatha"));
     assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
+    assert_eq!(flag.share, 1.0, "what came before is not of the episode");
     assert_eq!((flag.first_at_ns, flag.last_at_ns), (12 * MS, 29 * MS));
     assert!(!engine.wants_topology());
 }
