@@ -138,7 +138,7 @@ fn attempt(
         results: &results,
     };
     let lines = Lines::open(&results)?;
-    let raw = boot.interactive.then(Raw::enter);
+    let mut raw = boot.interactive.then(Raw::enter);
     let log = boot.dir.join("qemu.log");
     let errors = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
     let mut child = qemu::start(&machine, errors)?;
@@ -151,6 +151,9 @@ fn attempt(
     };
     let stop = watch.until_stop(&mut child, boot, report, hello_within, interrupted);
     qemu::stop(&mut child);
+    if let (Some(raw), Ok(Stop::Bye(_))) = (&mut raw, &stop) {
+        raw.ended_well();
+    }
     drop(raw);
     stop
 }

@@ -24,6 +24,7 @@ pub(crate) fn describe() -> Terminal {
 #[derive(Debug)]
 pub(crate) struct Raw {
     before: Option<Termios>,
+    ended_well: bool,
 }
 
 impl Raw {
@@ -35,7 +36,16 @@ impl Raw {
             raw.make_raw();
             tcsetattr(stdin(), OptionalActions::Flush, &raw).ok();
         }
-        Self { before }
+        Self {
+            before,
+            ended_well: false,
+        }
+    }
+
+    /// Whoever had the terminal has left the alternate screen: leaving it again would move the
+    /// cursor back over what was printed since.
+    pub(crate) fn ended_well(&mut self) {
+        self.ended_well = true;
     }
 }
 
@@ -47,8 +57,10 @@ impl Drop for Raw {
             if let Ok(flags) = fcntl_getfl(stdin()) {
                 fcntl_setfl(stdin(), flags.difference(OFlags::NONBLOCK)).ok();
             }
-            // The guest may have died with the alternate screen shown or the cursor hidden.
-            eprint!("\x1b[?1049l\x1b[?25h\x1b[0m\r\n");
+            // A guest that died may have the alternate screen shown or the cursor hidden.
+            if !self.ended_well {
+                eprint!("\x1b[?1049l\x1b[?25h\x1b[0m\r\n");
+            }
         }
     }
 }
