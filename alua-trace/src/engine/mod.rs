@@ -190,12 +190,6 @@ impl Engine {
         self.counts_read_ns = now_ns;
     }
 
-    /// Paths the probes had met when last counted.
-    #[must_use]
-    pub fn paths_met(&self) -> u64 {
-        self.global.paths
-    }
-
     /// Block I/O on paths that are not active/optimized, when last counted.
     #[must_use]
     pub fn not_optimized(&self) -> u64 {

@@ -75,6 +75,8 @@ pub(super) struct Session<'config> {
     looked_at_ns: u64,
     /// Something changed since the last look.
     announced: bool,
+    /// Paths the probes had met when the path table was last read.
+    paths_met: u64,
     /// Modules that were unloaded under the trace.
     unloaded: Vec<String>,
 }
@@ -132,6 +134,7 @@ impl<'config> Session<'config> {
             started_at_ns,
             looked_at_ns: started_at_ns,
             announced: false,
+            paths_met: 0,
             unloaded: Vec::new(),
         })
     }
@@ -214,6 +217,12 @@ impl<'config> Session<'config> {
         }
         let global = self.probes.global_counts()?;
         if global.not_optimized != self.engine.not_optimized() {
+            // A path whose first command has not completed has no record yet. Reading the whole
+            // table costs too much to do it for every new path.
+            if global.paths != self.paths_met {
+                self.paths_met = global.paths;
+                self.read_ids()?;
+            }
             self.read_counts()?;
         }
         if self.engine.wants_topology() {
@@ -256,7 +265,6 @@ impl<'config> Session<'config> {
     fn interval(&mut self) -> Result<()> {
         self.drain()?;
         self.read_counts()?;
-        self.read_misses();
         let interval = self.engine.interval(self.started_at_ns, monotonic_ns());
         self.say_events()?;
         self.sinks.say(Line::Interval(interval))
@@ -274,9 +282,6 @@ impl<'config> Session<'config> {
 
     fn read_counts(&mut self) -> Result<()> {
         let global = self.probes.global_counts()?;
-        if global.paths != self.engine.paths_met() {
-            self.read_ids()?;
-        }
         let per_path: Vec<(u16, PathCounts)> = self
             .engine
             .kernel_ids()
@@ -358,6 +363,7 @@ impl<'config> Session<'config> {
         }
         sleep(GRACE).await;
         self.drain()?;
+        self.read_ids()?;
         self.read_counts()?;
         self.engine.tick(monotonic_ns());
         self.say_events()?;
