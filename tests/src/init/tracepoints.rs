@@ -2,8 +2,9 @@
 //! patches no kernel code.
 //!
 //! QEMU's translator, with a thread per processor, may go on executing its translation of the
-//! breakpoint that the kernel puts where it patches (`smp_text_poke_batch_finish`): 6.1 then spins
-//! for ever in `scsi_queue_rq`, newer kernels say "Oops: int3". A tracepoint's first two users
+//! breakpoint that the kernel puts where it patches (`smp_text_poke_batch_finish`): 7.3 said "Oops:
+//! int3" in `scsi_queue_rq`; 6.1 hung in the worker that dispatches, most likely in the same place.
+//! A tracepoint's first two users
 //! switch a static key and a static call; from the third on only a pointer changes
 //! (`tracepoint_add_func`). Two instances of ftrace that record nothing are the first two.
 
