@@ -3,7 +3,7 @@
 
 use alua_trace_ebpf::{
     CommandRecord, GlobalCounts, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PathCounts, PathSlot, RouteSlot,
-    access_state, command_flag, state_index, state_source,
+    access_state, command_flag, state_source,
 };
 
 use crate::{
@@ -106,7 +106,7 @@ impl Engine {
             return;
         };
         let passthrough = followed.has(command_flag::PASSTHROUGH);
-        let state = state_index(followed.state());
+        let state = stats::state_index(followed.state());
         entry.stats.record(&Sample {
             class: class(record.cdb[0]),
             state,

@@ -18,7 +18,12 @@ const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const WARNING: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
 
-/// Shows `screen` on the whole of `frame`.
+/// From this height on there is a foot.
+const WITH_FOOT: u16 = 4;
+/// From this height of the body on there are flags.
+const WITH_FLAGS: u16 = 4;
+
+/// Shows `screen` on the whole of `frame`, whose last line is the foot.
 pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
     let area = frame.area();
     let mut canvas = Canvas::new(frame.buffer_mut(), area);
@@ -27,7 +32,7 @@ pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
         return;
     }
     header(&mut canvas, screen);
-    let foot = u16::from(height >= 4);
+    let foot = u16::from(height >= WITH_FOOT);
     let body = height - 1 - foot;
     let flags = flag_lines(screen, body);
     let y = table(&mut canvas, screen, 1, 1 + body - flags);
@@ -41,16 +46,41 @@ pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
     }
 }
 
-/// Lines for flags: one each and a title, but never more than a third of the body.
-fn flag_lines(screen: &Screen, body: u16) -> u16 {
-    let wanted = u16::try_from(screen.flags.len())
-        .unwrap_or(u16::MAX)
-        .saturating_add(1);
-    if screen.flags.is_empty() || body < 4 {
-        0
+/// Lines that `screen` needs to show everything, at most `height`. The cells below are left alone:
+/// comparing them with those of the frame before costs more than all that is drawn.
+pub(super) fn needed_lines(screen: &Screen, height: u16) -> u16 {
+    let flags = wanted_flag_lines(screen);
+    let body = table_lines(screen).saturating_add(flags).max(if flags > 0 {
+        WITH_FLAGS
     } else {
-        wanted.min((body / 3).max(2))
+        WITH_FOOT - 2
+    });
+    // Head and foot.
+    body.saturating_add(2).min(height)
+}
+
+/// Lines the table wants: titles, a line a map and a line a path.
+fn table_lines(screen: &Screen) -> u16 {
+    let rows = screen.rows();
+    let groups = rows.chunk_by(|a, b| a.path.map == b.path.map).count();
+    u16::try_from(1 + rows.len() + groups).unwrap_or(u16::MAX)
+}
+
+/// Lines the flags want: a title, and one each.
+fn wanted_flag_lines(screen: &Screen) -> u16 {
+    match screen.flags.len() {
+        0 => 0,
+        flags => u16::try_from(flags + 1).unwrap_or(u16::MAX),
     }
+}
+
+/// Lines for flags: what the table leaves, but at least a third of the body.
+fn flag_lines(screen: &Screen, body: u16) -> u16 {
+    if body < WITH_FLAGS {
+        return 0;
+    }
+    let left = body.saturating_sub(table_lines(screen));
+    wanted_flag_lines(screen).min(left.max(body / 3).max(2))
 }
 
 fn header(canvas: &mut Canvas<'_>, screen: &Screen) {

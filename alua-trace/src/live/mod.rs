@@ -1,6 +1,6 @@
 //! The live view: a table of paths by map, flags below it, redrawn once an interval.
 //!
-//! [`Screen`] is what it knows, [`draw()`] shows it and does nothing else, [`Terminal`] owns the
+//! [`Screen`] is what it knows, `draw` shows it and does nothing else, [`Terminal`] owns the
 //! terminal. It takes no keys: Ctrl-C stays the signal it is.
 
 mod cells;
@@ -9,7 +9,6 @@ mod draw;
 mod screen;
 mod terminal;
 
-pub use draw::draw;
 pub use screen::Screen;
 pub use terminal::{Terminal, columns, usable};
 

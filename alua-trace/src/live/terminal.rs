@@ -8,9 +8,12 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::{cursor, execute, terminal};
+use ratatui::layout::Rect;
+use ratatui::{TerminalOptions, Viewport};
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
-use super::{Screen, draw};
+use super::Screen;
+use super::draw::{draw, needed_lines};
 
 /// `_POSIX_VDISABLE` of Linux: no key.
 const NO_KEY: u8 = 0;
@@ -41,33 +44,47 @@ pub fn columns() -> Option<u16> {
 /// The terminal, taken over; dropping it, or a panic, gives it back.
 #[derive(Debug)]
 pub struct Terminal {
+    /// The lines in use, and what they show.
     inner: ratatui::Terminal<CrosstermBackend<Whole>>,
+    area: Rect,
 }
 
 impl Terminal {
     /// Takes the terminal on standard output over: alternate screen, no cursor, no echo.
     pub fn enter() -> io::Result<Self> {
         restore_on_panic();
-        let inner = ratatui::Terminal::new(CrosstermBackend::new(Whole::default()))?;
+        let area = Rect::ZERO;
+        let inner = lines(area)?;
         *ENTERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Saved { modes: quiet() });
         // From here on dropping restores.
-        let entered = Self { inner };
-        // Not ratatui's `clear`: it asks the terminal for the cursor position and waits for the
-        // answer in raw mode, without Ctrl-C.
-        let all = terminal::Clear(terminal::ClearType::All);
-        execute!(
-            io::stdout(),
-            terminal::EnterAlternateScreen,
-            all,
-            cursor::Hide
-        )?;
+        let entered = Self { inner, area };
+        execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
         Ok(entered)
     }
 
     /// Shows `screen`; only what has changed is written, in one go.
     pub fn draw(&mut self, screen: &Screen) -> io::Result<()> {
+        let (width, height) = terminal::size()?;
+        let area = Rect::new(0, 0, width, needed_lines(screen, height));
+        if area != self.area {
+            // Not ratatui's `resize`: it asks the terminal for the cursor position and waits for
+            // the answer in raw mode, without Ctrl-C.
+            self.inner = lines(area)?;
+            self.area = area;
+            execute!(io::stdout(), terminal::Clear(terminal::ClearType::All))?;
+        }
         self.inner.draw(|frame| draw(screen, frame)).map(drop)
     }
+}
+
+/// The terminal's lines in `area`, with nothing on them.
+fn lines(area: Rect) -> io::Result<ratatui::Terminal<CrosstermBackend<Whole>>> {
+    ratatui::Terminal::with_options(
+        CrosstermBackend::new(Whole::default()),
+        TerminalOptions {
+            viewport: Viewport::Fixed(area),
+        },
+    )
 }
 
 impl Drop for Terminal {

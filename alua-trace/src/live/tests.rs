@@ -5,7 +5,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::{Screen, draw};
+use super::Screen;
+use super::draw::{draw, needed_lines};
 use crate::report::model::{FlagChange, FlagEvent, Interval};
 use crate::report::{safe, samples};
 
@@ -184,4 +185,26 @@ fn escape_sequences_never_reach_the_buffer() {
             .iter()
             .any(|line| line.contains("a\\x1b[2J"))
     );
+}
+
+#[test]
+fn the_lines_it_needs_show_what_a_whole_screen_shows() {
+    let mut screen = screen(None);
+    for flags in 0..12 {
+        for paths in [0, 1, 2, 7] {
+            screen.interval(samples::interval(paths));
+            let needed = needed_lines(&screen, 60);
+            let (whole, just) = (text(&screen, 100, 60), text(&screen, 100, needed));
+            let (content, foot) = just.split_at(usize::from(needed) - 1);
+            assert_eq!(
+                content,
+                &whole[..content.len()],
+                "{flags} flags, {paths} paths"
+            );
+            assert_eq!(foot, ["Ctrl-C ends with the summary"]);
+            assert!(whole[content.len()..59].iter().all(String::is_empty));
+        }
+        flag(&mut screen, flags + 1, FlagChange::Raised);
+    }
+    assert_eq!(needed_lines(&screen, 10), 10);
 }

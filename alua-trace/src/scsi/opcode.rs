@@ -26,17 +26,29 @@ pub const TARGET_PORT_GROUPS: u8 = 0x0a;
 /// READ(32) and WRITE(32) are [`Class::Other`]: they share operation code 7Fh with every 32-byte
 /// CDB, and only the service action in bytes 8 and 9 tells them apart. UNMAP, VERIFY and
 /// SYNCHRONIZE CACHE move no blocks, XDWRITEREAD moves them both ways: others, too.
+#[inline]
 pub const fn class(opcode: u8) -> Class {
-    match opcode {
-        0x08 | 0x28 | 0xa8 | 0x88 => Class::Read,
-        0x0a | 0x2a | 0xaa | 0x8a => Class::Write,
-        // WRITE AND VERIFY, WRITE SAME.
-        0x2e | 0xae | 0x8e | 0x41 | 0x93 => Class::Write,
-        // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC.
-        0x89 | 0x8b | 0x9c => Class::Write,
-        _ => Class::Other,
-    }
+    CLASSES[opcode as usize]
 }
+
+/// A table, because this is asked for every command.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut opcode = 0;
+    while opcode < 256 {
+        classes[opcode] = match opcode {
+            0x08 | 0x28 | 0xa8 | 0x88 => Class::Read,
+            0x0a | 0x2a | 0xaa | 0x8a => Class::Write,
+            // WRITE AND VERIFY, WRITE SAME.
+            0x2e | 0xae | 0x8e | 0x41 | 0x93 => Class::Write,
+            // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC.
+            0x89 | 0x8b | 0x9c => Class::Write,
+            _ => Class::Other,
+        };
+        opcode += 1;
+    }
+    classes
+};
 
 /// The name of an operation code as T10 lists it for direct access devices; `None` for one that
 /// is not in the table here.

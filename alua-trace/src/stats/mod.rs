@@ -23,10 +23,29 @@ pub const STATES: [AccessState; 8] = [
     AccessState::Unknown,
 ];
 
+/// [`alua_trace_ebpf::state_index`] by state byte without its preferred bit: a table, because it is
+/// asked for every command.
+const INDICES: [u8; 32] = {
+    let mut indices = [0; 32];
+    let mut byte: u8 = 0;
+    while byte < 32 {
+        indices[byte as usize] = alua_trace_ebpf::state_index(byte) as u8;
+        byte += 1;
+    }
+    indices
+};
+
+/// Index into [`STATES`] of a wire state byte.
+#[inline]
+#[must_use]
+pub fn state_index(byte: u8) -> usize {
+    usize::from(INDICES[usize::from(byte) & 31] & 7)
+}
+
 /// The state of a wire state byte.
 #[must_use]
 pub fn access_state(byte: u8) -> AccessState {
-    STATES[alua_trace_ebpf::state_index(byte) & 7]
+    STATES[state_index(byte)]
 }
 
 /// A latency histogram with exact extremes.
@@ -135,7 +154,7 @@ impl LatencyHistogram {
 pub struct Sample {
     /// Kind of command.
     pub class: Class,
-    /// Index into [`STATES`], from [`alua_trace_ebpf::state_index`].
+    /// Index into [`STATES`], from [`state_index`].
     pub state: usize,
     /// Dispatch to completion.
     pub latency_ns: u64,
