@@ -22,6 +22,8 @@ pub(crate) struct Load {
     pub(crate) depth: u32,
     /// Jobs.
     pub(crate) jobs: u32,
+    /// Pause of a job after each of its I/Os, in µs.
+    pub(crate) think_us: u32,
     /// When it ends.
     pub(crate) until: Until,
     /// Keep the latency of each I/O, for exact percentiles.
@@ -49,6 +51,7 @@ impl Load {
             engine: "libaio",
             depth: 16,
             jobs: 1,
+            think_us: 0,
             until: Until::Milliseconds(milliseconds),
             each: false,
         }
@@ -64,6 +67,7 @@ impl Load {
             format!("--ioengine={}", self.engine),
             format!("--iodepth={}", self.depth),
             format!("--numjobs={}", self.jobs),
+            format!("--thinktime={}", self.think_us),
             "--direct=1".to_owned(),
             "--thread".to_owned(),
             "--group_reporting".to_owned(),
@@ -243,7 +247,8 @@ fn parse(text: &str) -> Result<Done> {
     })
 }
 
-/// Completion latencies fio logged, one line each: `time, value, direction, …`.
+/// Latencies from submission to reaping that fio logged, one line each: `time, value, direction,
+/// …`. Not its completion latencies: those of libaio begin when `io_submit` has returned.
 fn read_logs() -> Result<Vec<u64>> {
     let mut values = Vec::new();
     for name in crate::sys::names("/tmp") {
@@ -251,7 +256,7 @@ fn read_logs() -> Result<Vec<u64>> {
         if !path.starts_with(LOG_PREFIX) {
             continue;
         }
-        if name.contains("_clat") {
+        if name.contains("_lat.") {
             let text = std::fs::read_to_string(&path).context("failed to read fio's log")?;
             values.extend(text.lines().filter_map(log_value));
         }
