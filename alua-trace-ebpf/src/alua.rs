@@ -12,8 +12,8 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{increment, read},
-    maps::{CONTROL, EVENTS, count_globally},
+    kernel::{add, read},
+    maps::{CONTROL, EVENTS, STATES_CHANGING, count_globally},
 };
 
 /// Port group and entry time of the RTPG work that a worker thread runs. A hash map because its
@@ -33,8 +33,31 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
             .is_err()
         {
             count_globally(|counts| counts.lost_records += 1);
+        } else {
+            states_change(1);
         }
     }
+    0
+}
+
+/// States are being filed by one worker more, or have been by one: what slots have cached is read
+/// again. The number comes first: a slot that is refreshed in between is out of date at once.
+#[inline(always)]
+fn states_change(workers: u64) {
+    if let Some(changing) = STATES_CHANGING.get_ptr_mut(0) {
+        add(changing, workers);
+    }
+    if let Some(control) = CONTROL.get_ptr_mut(0) {
+        // SAFETY: an element of the array; the collector raises it by more than one.
+        add(unsafe { &raw mut (*control).generation }, 1);
+    }
+}
+
+/// `static enum scsi_disposition alua_check_sense(…)`: has a port group's state set to
+/// transitioning when a command was answered so (`alua_handle_state_transition`).
+#[kretprobe]
+pub fn alua_check_sense_return(_ctx: RetProbeContext) -> u32 {
+    states_change(0);
     0
 }
 
@@ -51,10 +74,7 @@ pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
 }
 
 fn returned(control: &Control, port_group: u64, entry_ns: u64) {
-    if let Some(control) = CONTROL.get_ptr_mut(0) {
-        // SAFETY: an element of the array; the collector raises it by more than one.
-        increment(unsafe { &raw mut (*control).generation });
-    }
+    states_change(u64::MAX);
     let alua = &control.alua;
     let record = RtpgRecord {
         kind: record_kind::RTPG,

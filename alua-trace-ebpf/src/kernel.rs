@@ -14,7 +14,7 @@ use crate::maps::count_globally;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_1")]
+#[unsafe(export_name = "SCSI_LAYOUT_2")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,
@@ -22,14 +22,14 @@ pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_end_io_data: 0,
     request_bio: 0,
     cmnd_device: 0,
-    cmnd_cdb: 0,
     cmnd_cdb_is_pointer: 0,
-    cmnd_retries: 0,
-    cmnd_sdb_length: 0,
-    cmnd_result: 0,
-    cmnd_sense_buffer: 0,
     window_start: 0,
     window_length: 0,
+    window_cdb: 0,
+    window_retries: 0,
+    window_sdb_length: 0,
+    window_result: 0,
+    window_sense_buffer: 0,
     sdev_host: 0,
     sdev_id: 0,
     sdev_channel: 0,
@@ -138,8 +138,11 @@ impl Window {
     /// Reads the window of the command at `cmd`: zeroes, and counted, when that fails.
     #[inline(always)]
     pub fn read(&mut self, cmd: u64) {
-        // A layout the window cannot hold is refused at load; this is for the verifier.
-        let length = layout!(window_length) % (MAX_WINDOW + 1);
+        let length = layout!(window_length);
+        if length > MAX_WINDOW {
+            // Refused at load; this is for the verifier.
+            return;
+        }
         let source = cmd.wrapping_add(u64::from(layout!(window_start)));
         // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
         let failed = unsafe {
@@ -150,14 +153,14 @@ impl Window {
         }
     }
 
-    /// The member at `offset` of the `scsi_cmnd`.
+    /// The member at `offset` of the window.
     ///
     /// # Safety
     /// [`Self::read`] has run; the member lies in the window and is aligned for `T`, which
     /// the collector has checked when it made the layout.
     #[inline(always)]
     pub unsafe fn member<T: Copy>(&self, offset: u32) -> T {
-        let at = offset.wrapping_sub(layout!(window_start)) as usize;
+        let at = offset as usize;
         // SAFETY: as promised by the caller; the verifier checks it again.
         unsafe { ptr::read(self.0.as_ptr().cast::<u8>().add(at).cast::<T>()) }
     }
@@ -178,9 +181,9 @@ pub fn claimed(word: *mut u64, new: u64) -> bool {
     before == 0 || before == new
 }
 
-/// Adds 1 to `*word`.
+/// Adds to `*word`, wrapping around: `u64::MAX` takes 1 away.
 #[inline(always)]
-pub fn increment(word: *mut u64) {
+pub fn add(word: *mut u64, number: u64) {
     // SAFETY: callers pass a pointer into a map element.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, 1) };
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, number) };
 }

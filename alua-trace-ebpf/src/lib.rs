@@ -30,7 +30,7 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_1";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_2";
 
 /// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
 /// of the page size. Holds 65 ms of commands at a million IOPS.
@@ -88,6 +88,8 @@ pub mod access_state {
     pub const PREFERRED: u8 = 0x80;
     /// Our own value for a state that nobody has told the kernel yet.
     pub const UNKNOWN: u8 = 0x10;
+    /// In a path's slot only: the state may change at any moment and is read for each command.
+    pub const LIVE: u8 = 0xff;
 }
 
 /// Where the state of a command at its dispatch came from.
@@ -412,8 +414,10 @@ pub struct PathSlot {
     pub handler: u8,
     /// [`state_source`] once the state of `port_group` is known; it stays known.
     pub state_source: u8,
+    /// State byte at `generation`, or [`access_state::LIVE`].
+    pub state: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
 }
 
 /// What the probes know of a route: a path as a member of a path group of a map.
@@ -451,23 +455,23 @@ pub struct ScsiLayout {
     pub request_bio: u32,
     /// `scsi_cmnd.device`.
     pub cmnd_device: u32,
-    /// `scsi_cmnd.cmnd`.
-    pub cmnd_cdb: u32,
     /// 1 when `scsi_cmnd.cmnd` is a pointer (before 5.18), 0 when it is an array.
     pub cmnd_cdb_is_pointer: u32,
-    /// `scsi_cmnd.retries`.
-    pub cmnd_retries: u32,
-    /// `scsi_cmnd.sdb.length`.
-    pub cmnd_sdb_length: u32,
-    /// `scsi_cmnd.result`.
-    pub cmnd_result: u32,
-    /// `scsi_cmnd.sense_buffer`.
-    pub cmnd_sense_buffer: u32,
     /// First byte of the window with `cmnd`, `retries`, `sdb.length`, `result` and
     /// `sense_buffer`; a multiple of 8.
     pub window_start: u32,
-    /// Bytes of that window.
+    /// Bytes of that window, at most [`MAX_WINDOW`].
     pub window_length: u32,
+    /// `scsi_cmnd.cmnd`, from the start of the window.
+    pub window_cdb: u32,
+    /// `scsi_cmnd.retries`, from the start of the window.
+    pub window_retries: u32,
+    /// `scsi_cmnd.sdb.length`, from the start of the window.
+    pub window_sdb_length: u32,
+    /// `scsi_cmnd.result`, from the start of the window.
+    pub window_result: u32,
+    /// `scsi_cmnd.sense_buffer`, from the start of the window.
+    pub window_sense_buffer: u32,
     /// `scsi_device.host`.
     pub sdev_host: u32,
     /// `scsi_device.id`.
@@ -496,8 +500,9 @@ pub struct Control {
     pub generation: u64,
     /// 1 while a bio-based multipath map exists.
     pub bio_based: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 while the probes see everything that changes a port group's state (`alua_rtpg_work`,
+    /// `alua_check_sense`), and raise `generation` then: slots may cache states.
+    pub cache_states: u32,
     /// Address of `end_clone_request` (dm_mod), or 0: marks a request as dm's clone.
     pub end_clone_request: u64,
     /// Address of `clone_endio` (dm_mod), or 0: marks a bio as dm's clone.

@@ -32,6 +32,10 @@ pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
+/// How many workers are filing states right now: they may change at any moment.
+#[map]
+pub static STATES_CHANGING: Array<u64> = Array::with_max_entries(1, 0);
+
 #[map]
 pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entries(1, 0);
 

@@ -13,7 +13,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{Reader, claimed, layout, read},
-    maps::{CONTROL, PATH_COUNTS, PATHS, count_globally, home_slot},
+    maps::{CONTROL, PATH_COUNTS, PATHS, STATES_CHANGING, count_globally, home_slot},
 };
 
 /// A slot that is not used again.
@@ -79,7 +79,15 @@ fn search(sdev: u64) -> u32 {
     };
     // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
     let slot = unsafe { &mut *slot };
+    // Before the state is read: a generation raised meanwhile makes it read again.
+    // SAFETY: a reference is valid to read.
+    let generation = unsafe { (&raw const control.generation).read_volatile() };
+    let changing = STATES_CHANGING.get(0).copied().unwrap_or(1);
     refresh(&mut kernel, control, slot, sdev);
+    slot.state = access_state::LIVE;
+    if control.cache_states != 0 && changing == 0 && slot.state_source != state_source::NONE {
+        slot.state = live_state(control, slot);
+    }
     kernel.finish();
     if slot.generation == 0 {
         count_globally(|counts| counts.paths += 1);
@@ -88,7 +96,7 @@ fn search(sdev: u64) -> u32 {
     slot.channel = address.channel;
     slot.target = address.target;
     slot.lun = address.lun;
-    slot.generation = control.generation;
+    slot.generation = generation;
     id
 }
 
@@ -153,20 +161,34 @@ fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
     if slot.state_source == state_source::NONE {
         return Known { id, ..Known::NONE };
     }
+    let state = if slot.state == access_state::LIVE {
+        live_state(control, slot)
+    } else {
+        slot.state
+    };
+    if state == access_state::UNKNOWN {
+        return Known { id, ..Known::NONE };
+    }
+    Known {
+        id,
+        state,
+        source: slot.state_source,
+    }
+}
+
+/// State byte of a path's port group at this moment. Not inlined: needed only while it may change.
+#[inline(never)]
+fn live_state(control: &Control, slot: &PathSlot) -> u8 {
     // `state` and `pref` are neighbours in every kernel looked at, and checked to be at load.
     let Some([state, preferred]) = read::<[u32; 2]>(slot.port_group, control.alua.pg_state) else {
-        return Known { id, ..Known::NONE };
+        return access_state::UNKNOWN;
     };
     let preferred = if preferred != 0 {
         access_state::PREFERRED
     } else {
         0
     };
-    Known {
-        id,
-        state: (state as u8 & access_state::MASK) | preferred,
-        source: slot.state_source,
-    }
+    (state as u8 & access_state::MASK) | preferred
 }
 
 /// Handler and port group of a path, and whether the state of the group is known.

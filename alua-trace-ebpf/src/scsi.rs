@@ -126,11 +126,11 @@ fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
 unsafe fn cdb(window: &Window) -> Cdb {
     if layout!(cmnd_cdb_is_pointer) != 0 {
         // SAFETY: as promised by the caller.
-        let pointer = unsafe { window.member::<u64>(layout!(cmnd_cdb)) };
+        let pointer = unsafe { window.member::<u64>(layout!(window_cdb)) };
         return read::<Cdb>(pointer, 0).unwrap_or(Cdb([0; 3]));
     }
     // SAFETY: as promised by the caller.
-    unsafe { window.member::<Cdb>(layout!(cmnd_cdb)) }
+    unsafe { window.member::<Cdb>(layout!(window_cdb)) }
 }
 
 /// Moved by words: `scsi_cmnd.cmnd` is 4-byte aligned, which the collector checks.
@@ -215,12 +215,12 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
     // SAFETY: the window has been read, if with zeroes.
     let (cdb, sense_buffer) = unsafe {
         window.read(command.cmd);
-        record.result = window.member::<u32>(layout!(cmnd_result));
-        record.bytes = window.member::<u32>(layout!(cmnd_sdb_length));
-        record.retries = window.member::<u32>(layout!(cmnd_retries));
+        record.result = window.member::<u32>(layout!(window_result));
+        record.bytes = window.member::<u32>(layout!(window_sdb_length));
+        record.retries = window.member::<u32>(layout!(window_retries));
         (
             cdb(&window),
-            window.member::<u64>(layout!(cmnd_sense_buffer)),
+            window.member::<u64>(layout!(window_sense_buffer)),
         )
     };
     record.kind = record_kind::COMMAND;

@@ -35,7 +35,7 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
     if let Ok(layout) = facts.scsi() {
         match Probes::load(
             &layout,
-            &facts.control(1, false),
+            &facts.control(1, false, false),
             RING_BYTES.max(page_size()),
         ) {
             Ok((mut probes, _ring)) => probes.attach(&mut plan),

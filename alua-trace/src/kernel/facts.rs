@@ -65,7 +65,7 @@ impl KernelFacts {
 
     /// What the probes are told of modules that may come and go.
     #[must_use]
-    pub fn control(&self, generation: u64, bio_based: bool) -> Control {
+    pub fn control(&self, generation: u64, bio_based: bool, cache_states: bool) -> Control {
         let address = |name| {
             // Without the layout the address must not make the probes read.
             self.addresses
@@ -77,7 +77,7 @@ impl KernelFacts {
         Control {
             generation,
             bio_based: u32::from(bio_based),
-            reserved: 0,
+            cache_states: u32::from(cache_states),
             end_clone_request: address("end_clone_request"),
             clone_endio: address("clone_endio"),
             dm: self.dm.clone().unwrap_or(DmLayout {
@@ -119,7 +119,8 @@ fn addresses(
 ) -> Option<BTreeMap<&'static str, u64>> {
     let mut wanted = Vec::new();
     for spec in TABLE {
-        if let Hook::KProbe(name) | Hook::Address(name) = spec.hook
+        if let Hook::KProbe(name) | Hook::KRetProbe(name) | Hook::Address(name) = spec.hook
+            && !wanted.contains(&(spec.module, name))
             && loaded.get(spec.module) == Some(&true)
         {
             wanted.push((spec.module, name));

@@ -36,12 +36,7 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
         request_end_io_data: sized(btf, "request", "end_io_data", 8)?,
         request_bio: sized(btf, "request", "bio", 8)?,
         cmnd_device: sized(btf, "scsi_cmnd", "device", 8)?,
-        cmnd_cdb: cdb.offset,
         cmnd_cdb_is_pointer: u32::from(cdb.is_pointer),
-        cmnd_retries: sized(btf, "scsi_cmnd", "retries", 4)?,
-        cmnd_sdb_length: sized(btf, "scsi_cmnd", "sdb.length", 4)?,
-        cmnd_result: sized(btf, "scsi_cmnd", "result", 4)?,
-        cmnd_sense_buffer: sized(btf, "scsi_cmnd", "sense_buffer", 8)?,
         sdev_host: sized(btf, "scsi_device", "host", 8)?,
         sdev_id: sized(btf, "scsi_device", "id", 4)?,
         sdev_channel: sized(btf, "scsi_device", "channel", 4)?,
@@ -50,6 +45,11 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
         sdev_handler_data: sized(btf, "scsi_device", "handler_data", 8)?,
         handler_name: sized(btf, "scsi_device_handler", "name", 8)?,
         host_no: sized(btf, "Scsi_Host", "host_no", 4)?,
+        window_cdb: cdb.offset,
+        window_retries: sized(btf, "scsi_cmnd", "retries", 4)?,
+        window_sdb_length: sized(btf, "scsi_cmnd", "sdb.length", 4)?,
+        window_result: sized(btf, "scsi_cmnd", "result", 4)?,
+        window_sense_buffer: sized(btf, "scsi_cmnd", "sense_buffer", 8)?,
         window_start: 0,
         window_length: 0,
     };
@@ -58,35 +58,31 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
 }
 
 /// The probes read the end of a request with the beginning of its `scsi_cmnd` in one go, and so
-/// the members of a `scsi_cmnd` that matter at completion.
+/// the members of a `scsi_cmnd` that matter at completion. Turns their offsets, which are those in
+/// `scsi_cmnd`, into those in the window.
 fn set_window(layout: &mut ScsiLayout) -> Result<()> {
+    let at_the_end = layout.request_end_io_data == layout.request_end_io + 8
+        && layout.request_size == layout.request_end_io + 16;
+    let aligned = layout.window_cdb.is_multiple_of(4);
     let cdb = if layout.cmnd_cdb_is_pointer == 0 {
         12
     } else {
         8
     };
-    let members = [
-        (layout.cmnd_cdb, cdb),
-        (layout.cmnd_retries, 4),
-        (layout.cmnd_sdb_length, 4),
-        (layout.cmnd_result, 4),
-        (layout.cmnd_sense_buffer, 8),
+    let mut members = [
+        (&mut layout.window_cdb, cdb),
+        (&mut layout.window_retries, 4),
+        (&mut layout.window_sdb_length, 4),
+        (&mut layout.window_result, 4),
+        (&mut layout.window_sense_buffer, 8),
     ];
-    let start = members
-        .iter()
-        .map(|(offset, _)| offset / 8 * 8)
-        .min()
-        .unwrap_or(0);
-    let end = members
-        .iter()
-        .map(|(offset, size)| offset + size)
-        .max()
-        .unwrap_or(0);
-    layout.window_start = start;
-    layout.window_length = end - start;
-    let at_the_end = layout.request_end_io_data == layout.request_end_io + 8
-        && layout.request_size == layout.request_end_io + 16;
-    let aligned = layout.cmnd_cdb.is_multiple_of(4);
+    let starts = members.iter().map(|(offset, _)| **offset / 8 * 8);
+    layout.window_start = starts.min().unwrap_or(0);
+    let ends = members.iter().map(|(offset, size)| **offset + size);
+    layout.window_length = ends.max().unwrap_or(0) - layout.window_start;
+    for (offset, _) in &mut members {
+        **offset -= layout.window_start;
+    }
     if at_the_end && aligned && layout.window_length <= MAX_WINDOW {
         return Ok(());
     }

@@ -36,7 +36,7 @@ pub struct Spec {
 
 /// Every probe. The ends come before the start: attached in this order, no command is seen to
 /// start whose end could be missed.
-pub const TABLE: [Spec; 8] = [
+pub const TABLE: [Spec; 9] = [
     Spec {
         name: "scsi_dispatch_cmd_done",
         hook: Hook::RawTracepoint("scsi_dispatch_cmd_done"),
@@ -93,6 +93,21 @@ pub const TABLE: [Spec; 8] = [
         lost_without: "when an access state became known or changed; it is noticed seconds later",
         required: false,
     },
+    Spec {
+        name: "alua_check_sense_return",
+        hook: Hook::KRetProbe("alua_check_sense"),
+        module: "scsi_dh_alua",
+        lost_without: "nothing: access states are read anew for each command, which costs more",
+        required: false,
+    },
+];
+
+/// Probes that see everything that changes a port group's state: with all of them attached, states
+/// need not be read anew for each command.
+pub const STATE_CHANGES: [&str; 3] = [
+    "alua_rtpg_work",
+    "alua_rtpg_work_return",
+    "alua_check_sense_return",
 ];
 
 /// What the kernel offers for one module.

@@ -44,6 +44,11 @@ const POLL: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(5);
 /// At most so often announcements make it look.
 const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
+/// How long the probes that see states change must have been attached before slots may cache
+/// states: an RTPG that was under way when they were attached files its answer unseen.
+const SETTLE_NS: u64 = 1_000_000_000;
+/// How far the collector raises the generation; the probes raise it by one.
+const GENERATION_STEP: u64 = 1 << 20;
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
 /// How long a program that is being detached may still run: a grace period of the kernel's.
@@ -73,6 +78,10 @@ pub(super) struct Session<'config> {
     bio_based: bool,
     started_at_ns: u64,
     looked_at_ns: u64,
+    /// When the last probe was attached.
+    attached_at_ns: u64,
+    /// The probes may cache states.
+    cache_states: bool,
     /// Something changed since the last look.
     announced: bool,
     /// Paths the probes had met when the path table was last read.
@@ -110,7 +119,8 @@ impl<'config> Session<'config> {
         let ring_bytes = config
             .ring_bytes
             .max(u32::try_from(rustix::param::page_size())?);
-        let (mut probes, ring) = Probes::load(&layout, &facts.control(1, bio_based), ring_bytes)?;
+        let (mut probes, ring) =
+            Probes::load(&layout, &facts.control(1, bio_based, false), ring_bytes)?;
         let complaints = Complaints::new(&mut probes);
         probes.attach(&mut plan);
         let started_at_ns = monotonic_ns();
@@ -133,6 +143,8 @@ impl<'config> Session<'config> {
             bio_based,
             started_at_ns,
             looked_at_ns: started_at_ns,
+            attached_at_ns: started_at_ns,
+            cache_states: false,
             announced: false,
             paths_met: 0,
             unloaded: Vec::new(),
@@ -214,6 +226,13 @@ impl<'config> Session<'config> {
         let now_ns = monotonic_ns();
         if self.announced && now_ns.saturating_sub(self.looked_at_ns) >= ANNOUNCED_LOOK_NS {
             self.look()?;
+        }
+        if !self.cache_states
+            && self.sees_state_changes()
+            && now_ns.saturating_sub(self.attached_at_ns) >= SETTLE_NS
+        {
+            self.cache_states = true;
+            self.tell_probes()?;
         }
         let global = self.probes.global_counts()?;
         if global.not_optimized != self.engine.not_optimized() {
@@ -301,11 +320,26 @@ impl<'config> Session<'config> {
         let topology = topology::scan(&self.root, &DmControl::new(&self.root));
         self.engine.topology(&topology, self.looked_at_ns);
         self.bio_based = topology.maps().iter().any(|map| map.bio_based);
-        // By two: the probes may raise it by one meanwhile, and what they read before that must
-        // still be older than what is written here.
-        let generation = self.probes.generation()? + 2;
-        self.probes
-            .set_control(&self.facts.control(generation, self.bio_based))
+        self.tell_probes()
+    }
+
+    fn sees_state_changes(&self) -> bool {
+        self.plan
+            .iter()
+            .filter(|planned| probes::STATE_CHANGES.contains(&planned.spec.name))
+            .all(|planned| planned.status == ProbeStatus::Ok)
+    }
+
+    /// Makes the probes read again what they cached, and tells them what has changed.
+    fn tell_probes(&mut self) -> Result<()> {
+        // By much: the probes may raise it meanwhile, and what they read before that must still be
+        // older than what is written here.
+        let generation = self.probes.generation()? + GENERATION_STEP;
+        self.probes.set_control(
+            &self
+                .facts
+                .control(generation, self.bio_based, self.cache_states),
+        )
     }
 
     /// Attaches probes of modules that have loaded, and says which are gone.
@@ -332,6 +366,8 @@ impl<'config> Session<'config> {
     }
 
     fn replan(&mut self, module: &str) {
+        self.cache_states = false;
+        self.attached_at_ns = monotonic_ns();
         for planned in self
             .plan
             .iter_mut()
@@ -352,6 +388,9 @@ impl<'config> Session<'config> {
     /// Takes the probes down so that every count is final, and sums up.
     async fn finish(&mut self, command_status: Option<i32>) -> Result<Summary> {
         let ended_at_ns = monotonic_ns();
+        // From here on changes of states may go unseen.
+        self.cache_states = false;
+        self.tell_probes()?;
         // The start goes first: what it has counted can still be seen to end.
         self.read_misses();
         for spec in probes::TABLE.iter().rev() {

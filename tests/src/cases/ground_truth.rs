@@ -13,7 +13,7 @@ use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Class, State};
 use crate::lab::tracer::{Report, TraceOptions, merge_buckets};
 use crate::lab::{Lab, disk};
-use crate::sys;
+use crate::sys::{self, awake::Awake};
 
 pub(super) const GROUP: Group = Group {
     name: "ground-truth",
@@ -42,8 +42,8 @@ const ROUNDS: usize = 4;
 
 /// The same load on the optimized and on the slower controller: both observers must see the same
 /// difference, and no command may be faster than the array was. One command at a time with a pause
-/// after each leaves the guest idle, so that fio waits for a processor no longer on one controller
-/// than on the other.
+/// after each, on processors that do not sleep: fio waits for one no longer on one controller than
+/// on the other.
 fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     lab.implicit_emulator()?
         .ask(&format!("delay B {milliseconds}ms"))?;
@@ -60,6 +60,7 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     lab.array()?.ask("forget")?;
     let mut fio = [Vec::new(), Vec::new()];
     let mut loaded = Vec::new();
+    let awake = Awake::start();
     for _ in 0..ROUNDS {
         for (group, latencies) in (1..).zip(&mut fio) {
             settle(&map, group)?;
@@ -68,6 +69,7 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
             loaded.push(began_ns..sys::monotonic_ns());
         }
     }
+    drop(awake);
     let report = lab.stop(trace)?;
     let log = lab.array()?.log()?;
     let mut tool = [State::Optimized, State::NonOptimized].map(|state| {

@@ -1,5 +1,6 @@
 //! Small things every part needs: files with context in errors, bounded waiting, the clock.
 
+pub(crate) mod awake;
 pub(crate) mod process;
 
 use std::path::Path;
