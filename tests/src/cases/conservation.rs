@@ -82,7 +82,29 @@ fn completed_by_dm(lab: &Lab, map: &Map) -> Result<u64> {
     Ok(dm.reads + dm.writes - merged)
 }
 
+/// How often a load is traced anew when the kernel left out runs of a probe. Kernels since 7.0 let
+/// another task preempt a program and leave out that task's own runs of it; on a busy host an
+/// emulated processor that was away in the middle of a program comes back to a timer tick.
+const TRACES: usize = 4;
+
 fn enclosed(lab: &mut Lab, map: &Map, rw: &'static str) -> Result<()> {
+    for _ in 1..TRACES {
+        let missed = enclosed_once(lab, map, rw)?;
+        if missed == 0 {
+            return Ok(());
+        }
+        lab.log(format!(
+            "the kernel left out {missed} runs of a probe: traced again"
+        ));
+    }
+    let missed = enclosed_once(lab, map, rw)?;
+    ensure!(missed == 0, "the kernel left out {missed} runs of a probe");
+    Ok(())
+}
+
+/// Traces a load and compares with dm. Gives the runs of a probe that the kernel left out: then the
+/// trace must say that it is not complete, and there is nothing to compare.
+fn enclosed_once(lab: &mut Lab, map: &Map, rw: &'static str) -> Result<u64> {
     let trace = lab.trace(&TraceOptions::default())?;
     let before = completed_by_dm(lab, map)?;
     let done = Load {
@@ -93,16 +115,20 @@ fn enclosed(lab: &mut Lab, map: &Map, rw: &'static str) -> Result<()> {
     let after = completed_by_dm(lab, map)?;
     let report = lab.stop(trace)?;
     ensure!(done.total_ios() > 100, "fio did {} I/Os", done.total_ios());
+    let missed = report.summary.losses.missed_runs;
     ensure!(
-        report.summary.complete,
-        "the trace is not complete: {:?}",
+        report.summary.complete == (missed == 0),
+        "{missed} runs left out, and the trace says: {:?}",
         report.summary.incomplete_because
     );
-    same(
-        "through the map",
-        ("dm", after - before),
-        ("tool", mapped_once(&report)),
-    )
+    if missed == 0 {
+        same(
+            "through the map",
+            ("dm", after - before),
+            ("tool", mapped_once(&report)),
+        )?;
+    }
+    Ok(missed)
 }
 
 /// Start and stop while commands are in flight.

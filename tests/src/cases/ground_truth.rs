@@ -48,6 +48,46 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     lab.implicit_emulator()?
         .ask(&format!("delay B {milliseconds}ms"))?;
     let map = lab.map(&MapOptions::default())?;
+    for _ in 1..QUIET_TRIES {
+        let seen = compare(lab, &map)?;
+        let off = (seen.array - milliseconds as f64 * 1e6).abs() / (milliseconds as f64 * 1e6);
+        if off <= OVERSLEPT {
+            return seen.judge();
+        }
+        lab.log(format!(
+            "the array itself was {:.0} % late: again",
+            off * 100.0
+        ));
+    }
+    compare(lab, &map)?.judge()
+}
+
+/// How often the load is repeated when the array did not keep its own time: a host that takes the
+/// guest's processors away makes two observers differ by what happens between them. Whether to
+/// repeat is told by the array's log alone, not by the comparison.
+const QUIET_TRIES: usize = 4;
+const OVERSLEPT: f64 = 0.5;
+
+/// Median of the slower controller minus that of the other, in ns.
+struct Differences {
+    tool: f64,
+    fio: f64,
+    array: f64,
+}
+
+impl Differences {
+    fn judge(&self) -> Result<Outcome> {
+        close(
+            "non-optimized minus optimized p50",
+            self.tool,
+            self.fio,
+            3.0,
+        )?;
+        Ok(Outcome::Passed)
+    }
+}
+
+fn compare(lab: &mut Lab, map: &Map) -> Result<Differences> {
     let load = Load {
         engine: "psync",
         depth: 1,
@@ -63,7 +103,7 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     let awake = Awake::start();
     for _ in 0..ROUNDS {
         for (group, latencies) in (1..).zip(&mut fio) {
-            settle(&map, group)?;
+            settle(map, group)?;
             let began_ns = sys::monotonic_ns();
             latencies.extend(load.run(LIMIT)?.each_ns);
             loaded.push(began_ns..sys::monotonic_ns());
@@ -94,9 +134,18 @@ fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
     lab.figure("tool: non-optimized minus optimized p50", tool, "ns");
     lab.figure("fio: non-optimized minus optimized p50", fio, "ns");
     no_faster_than_the_array(lab, &report, &log)?;
-    close("non-optimized minus optimized p50", tool, fio, 3.0)?;
     summarised(&report)?;
-    Ok(Outcome::Passed)
+    let mut array = [Controller::A, Controller::B].map(|controller| {
+        let reads = log
+            .iter()
+            .filter(|it| it.opcode == 0x28 && it.path.controller == controller);
+        reads
+            .map(|it| it.completed_at_ns - it.seen_at_ns)
+            .collect::<Vec<u64>>()
+    });
+    let array = medians_apart(&mut array)?;
+    lab.figure("array: non-optimized minus optimized p50", array, "ns");
+    Ok(Differences { tool, fio, array })
 }
 
 /// Second median minus first, in ns.
