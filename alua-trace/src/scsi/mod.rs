@@ -1,11 +1,18 @@
-//! Pure decoders of what SCSI devices say. No I/O, no clock, and no panic on any input.
+//! Pure decoders of what SCSI devices say and are told. No I/O, no clock, no panic on any input,
+//! and no allocation beyond a small multiple of it.
 //!
-//! Facts are from SPC-4/SBC-3 as the Linux kernel implements them. RTPG data, mode pages and the
-//! RDAC vital product data pages are not decoded here (yet).
+//! Facts are from SPC-4/SBC-3 as the Linux kernel implements them; those of vendors' pages from
+//! the kernel's device handlers and from sg3_utils. Strings stay as the device wrote them: who
+//! prints them makes them safe (`report::safe`).
 
 pub mod access_state;
+pub mod bytes;
+pub mod mode;
 pub mod opcode;
+pub mod rdac;
+pub mod rtpg;
 pub mod sense;
 pub mod vpd83;
 
 pub use access_state::AccessState;
+pub use bytes::DecodeError;

@@ -1,0 +1,9 @@
+//! Owns the decoding of what RDAC arrays (LSI, Engenio, NetApp E-Series, Dell MD3) say and are
+//! told in pages of their own. Layouts are those of the kernel's
+//! drivers/scsi/device_handler/scsi_dh_rdac.c and of sg3_utils' sg_vpd_vendor.c.
+
+mod redundant_controller;
+mod volume_access;
+
+pub use redundant_controller::{ControllerMode, Form, LunSlot, RedundantController, Transfer};
+pub use volume_access::{ControllerState, Mode, PathPriority, Priority, VolumeAccess};
