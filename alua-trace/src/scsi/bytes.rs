@@ -111,6 +111,11 @@ pub(super) fn be32(data: &[u8], at: usize) -> Option<u32> {
     array(data, at).map(u32::from_be_bytes)
 }
 
+/// The big-endian number in the eight bytes from `at` on.
+pub(super) fn be64(data: &[u8], at: usize) -> Option<u64> {
+    array(data, at).map(u64::from_be_bytes)
+}
+
 /// What is there of the `length` bytes from `at` on.
 pub(super) fn up_to(data: &[u8], at: usize, length: usize) -> &[u8] {
     let rest = data.get(at..).unwrap_or_default();

@@ -7,11 +7,15 @@
 
 pub mod access_state;
 pub mod bytes;
+pub mod cdb;
+pub mod emc;
+pub mod inquiry;
 pub mod mode;
 pub mod opcode;
 pub mod rdac;
 pub mod rtpg;
 pub mod sense;
+pub mod vpd;
 pub mod vpd83;
 
 pub use access_state::AccessState;

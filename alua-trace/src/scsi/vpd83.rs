@@ -4,20 +4,13 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-/// What is wrong with a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Vpd83Error {
-    /// Not even a header.
-    #[error("page of {0} bytes is shorter than its header")]
-    NoHeader(usize),
-    /// Another page than 83h.
-    #[error("page 0x{0:02x} is not the device identification page")]
-    OtherPage(u8),
-    /// A designator says that it is longer than what is left of the page.
-    #[error("designator at byte {0} is longer than the rest of the page")]
-    Truncated(usize),
-}
+use super::bytes::{DecodeError, text};
+use super::vpd;
+
+/// The page, as errors call it.
+const WHAT: &str = "VPD page 83h (device identification)";
+const DESIGNATOR: &str = "designator";
+const DESIGNATOR_HEADER_BYTES: usize = 4;
 
 /// What a designator belongs to (byte 1 bits 5:4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +25,17 @@ pub enum Association {
     Reserved,
 }
 
+impl fmt::Display for Association {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LogicalUnit => "logical unit",
+            Self::TargetPort => "target port",
+            Self::TargetDevice => "target device",
+            Self::Reserved => "reserved",
+        })
+    }
+}
+
 /// One designator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Designator<'a> {
@@ -39,6 +43,12 @@ pub struct Designator<'a> {
     pub association: Association,
     /// Its type, byte 1 bits 3:0.
     pub kind: u8,
+    /// How its value is written, byte 0 bits 3:0: 1 binary, 2 ASCII, 3 UTF-8.
+    pub code_set: u8,
+    /// Transport protocol (SPC-4 table 452), if the designator is of one.
+    pub protocol: Option<u8>,
+    /// Where in the page its header begins.
+    pub offset: usize,
     /// Its value; may be empty.
     pub value: &'a [u8],
 }
@@ -48,7 +58,10 @@ const EUI64: u8 = 2;
 const NAA: u8 = 3;
 const RELATIVE_PORT: u8 = 4;
 const PORT_GROUP: u8 = 5;
+const UNIT_GROUP: u8 = 6;
 const NAME_STRING: u8 = 8;
+const PROTOCOL_PORT: u8 = 9;
+const UUID: u8 = 10;
 
 /// The designators of a page, in its order. After an error there are no more.
 pub fn designators(page: &[u8]) -> Designators<'_> {
@@ -77,31 +90,37 @@ enum State {
 impl<'a> Designators<'a> {
     /// Checks the header and cuts the page to the length in it. A length beyond the buffer is no
     /// error by itself: it shows when a designator is cut off.
-    fn header(&mut self) -> Result<(), Vpd83Error> {
-        let &[_, code, high, low, ..] = self.page else {
-            return Err(Vpd83Error::NoHeader(self.page.len()));
-        };
-        if code != 0x83 {
-            return Err(Vpd83Error::OtherPage(code));
-        }
-        let end = 4 + usize::from(u16::from_be_bytes([high, low]));
-        self.page = self.page.get(..end).unwrap_or(self.page);
-        self.at = 4;
+    fn header(&mut self) -> Result<(), DecodeError> {
+        let body = vpd::body(WHAT, self.page, 0x83)?;
+        self.page = self
+            .page
+            .get(..vpd::HEADER_BYTES + body.data.len())
+            .unwrap_or(self.page);
+        self.at = vpd::HEADER_BYTES;
         self.state = State::Designators;
         Ok(())
     }
 
-    fn designator(&mut self) -> Result<Option<Designator<'a>>, Vpd83Error> {
-        let rest = self.page.get(self.at..).unwrap_or_default();
+    fn designator(&mut self) -> Result<Option<Designator<'a>>, DecodeError> {
+        let offset = self.at;
+        let rest = self.page.get(offset..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);
         }
-        let truncated = Vpd83Error::Truncated(self.at);
-        let &[_, flags, _, length, ref tail @ ..] = rest else {
-            return Err(truncated);
+        let cut_off = |needed: usize| DecodeError::CutOff {
+            what: DESIGNATOR,
+            offset,
+            needed,
+            found: rest.len(),
         };
-        let value = tail.get(..usize::from(length)).ok_or(truncated)?;
-        self.at += 4 + value.len();
+        let &[protocol, flags, _, length, ref tail @ ..] = rest else {
+            return Err(cut_off(DESIGNATOR_HEADER_BYTES));
+        };
+        let length = usize::from(length);
+        let value = tail
+            .get(..length)
+            .ok_or(cut_off(DESIGNATOR_HEADER_BYTES + length))?;
+        self.at += DESIGNATOR_HEADER_BYTES + length;
         let association = match flags >> 4 & 3 {
             0 => Association::LogicalUnit,
             1 => Association::TargetPort,
@@ -111,13 +130,18 @@ impl<'a> Designators<'a> {
         Ok(Some(Designator {
             association,
             kind: flags & 0x0f,
+            code_set: protocol & 0x0f,
+            // PIV; it means nothing for a logical unit.
+            protocol: (flags & 0x80 != 0 && association != Association::LogicalUnit)
+                .then_some(protocol >> 4),
+            offset,
             value,
         }))
     }
 }
 
 impl<'a> Iterator for Designators<'a> {
-    type Item = Result<Designator<'a>, Vpd83Error>;
+    type Item = Result<Designator<'a>, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.state == State::Header
@@ -146,6 +170,42 @@ impl Designator<'_> {
     /// The target port group (type 5); `None` for other types.
     pub fn port_group(&self) -> Option<u16> {
         self.number(PORT_GROUP)
+    }
+
+    /// What the type is called (SPC-4 table 455).
+    pub const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            0 => "vendor-specific",
+            T10_VENDOR_ID => "T10 vendor identification",
+            EUI64 => "EUI-64",
+            NAA => "NAA",
+            RELATIVE_PORT => "relative target port",
+            PORT_GROUP => "target port group",
+            UNIT_GROUP => "logical unit group",
+            7 => "MD5 logical unit identifier",
+            NAME_STRING => "SCSI name string",
+            PROTOCOL_PORT => "protocol-specific port",
+            UUID => "UUID",
+            _ => "reserved",
+        }
+    }
+
+    /// The value in the form its type is written in: numbers, names, text as the device wrote it,
+    /// else hexadecimal.
+    pub fn value_text(&self) -> String {
+        if let Some(number) = [RELATIVE_PORT, PORT_GROUP, UNIT_GROUP]
+            .into_iter()
+            .find_map(|kind| self.number(kind))
+        {
+            return number.to_string();
+        }
+        match (self.kind, self.code_set, self.value) {
+            (NAA, ..) => hex("naa.", self.value),
+            (EUI64, ..) => hex("eui.", self.value),
+            (UUID, _, [_, _, uuid @ ..]) if uuid.len() == 16 => dashed(uuid),
+            (_, 2 | 3, _) | (NAME_STRING, ..) => text(self.value),
+            _ => hex("", self.value),
+        }
     }
 
     fn number(&self, kind: u8) -> Option<u16> {
@@ -234,6 +294,15 @@ fn hex(prefix: &str, bytes: &[u8]) -> String {
     for byte in bytes {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A UUID with its dashes (RFC 4122).
+fn dashed(uuid: &[u8]) -> String {
+    let mut text = hex("", uuid);
+    for at in [20, 16, 12, 8] {
+        text.insert(at, '-');
     }
     text
 }
@@ -338,15 +407,76 @@ mod tests {
         }
         for end in 0..4 {
             let items: Vec<_> = designators(&good[..end]).collect();
-            assert_eq!(items, [Err(Vpd83Error::NoHeader(end))]);
+            assert!(matches!(items[..], [Err(DecodeError::TooShort { .. })]));
         }
         let mut lying = good.clone();
         lying[7] = 200;
-        let items: Vec<_> = designators(&lying).collect();
-        assert_eq!(items, [Err(Vpd83Error::Truncated(4))]);
+        let first = |page: &[u8]| designators(page).next().unwrap().unwrap_err().to_string();
+        assert_eq!(
+            first(&lying),
+            "designator at byte 4: 204 bytes long, only 28 are left"
+        );
         lying[1] = 0x80;
-        let items: Vec<_> = designators(&lying).collect();
-        assert_eq!(items, [Err(Vpd83Error::OtherPage(0x80))]);
+        assert!(first(&lying).contains("byte 1 is 0x80, must be 0x83"));
+    }
+
+    #[test]
+    fn every_designator_is_written_in_its_own_form() {
+        let uuid: Vec<u8> = [0x10, 0].into_iter().chain(0x10..0x20).collect();
+        let page = page(&[
+            (0x00, b"\xff\x01"),
+            (0x01, b"DGC      LUN"),
+            (0x02, &[0, 0x25, 0x38, 0xff, 1, 2, 3, 4]),
+            (0x03, &NAA6),
+            (0x14, &[0, 0, 0x01, 0x02]),
+            (0x15, &[0, 0, 0, 0x11]),
+            (0x06, &[0, 0, 0, 0x09]),
+            (0x07, &[0xab; 16]),
+            (0x28, b"iqn.2003-01.org:disk\0\0\0\0"),
+            (0x99, &[0x80, 0, 0, 0]),
+            (0x0a, &uuid),
+            (0x0b, &[]),
+        ]);
+        let shown: Vec<_> = designators(&page)
+            .map(|designator| {
+                let designator = designator.unwrap();
+                (designator.kind_name(), designator.value_text())
+            })
+            .collect();
+        let expected = [
+            ("vendor-specific", "ff01"),
+            ("T10 vendor identification", "4447432020202020204c554e"),
+            ("EUI-64", "eui.002538ff01020304"),
+            ("NAA", "naa.6001405a0102030405060708090a0bfc"),
+            ("relative target port", "258"),
+            ("target port group", "17"),
+            ("logical unit group", "9"),
+            (
+                "MD5 logical unit identifier",
+                "abababababababababababababababab",
+            ),
+            ("SCSI name string", "iqn.2003-01.org:disk"),
+            ("protocol-specific port", "80000000"),
+            ("UUID", "10111213-1415-1617-1819-1a1b1c1d1e1f"),
+            ("reserved", ""),
+        ];
+        assert_eq!(shown.len(), expected.len());
+        for (shown, (kind, value)) in shown.iter().zip(expected) {
+            assert_eq!((shown.0, shown.1.as_str()), (kind, value));
+        }
+    }
+
+    #[test]
+    fn protocols_count_where_they_are_valid_and_text_where_it_is_text() {
+        let mut page = page(&[(0x93, &NAA6), (0x83, &NAA6), (0x01, b"DGC     LUN ")]);
+        page[4] = 0x51;
+        page[24] = 0x51;
+        page[44] = 0x02;
+        let designators: Vec<_> = designators(&page).map(Result::unwrap).collect();
+        assert_eq!(designators[0].protocol, Some(5));
+        assert_eq!(designators[1].protocol, None);
+        assert_eq!(designators[2].value_text(), "DGC     LUN");
+        assert_eq!((designators[1].offset, designators[2].code_set), (24, 2));
     }
 
     #[test]
@@ -371,6 +501,9 @@ mod tests {
                 *code = 0x83;
             }
             let n_items = designators(&bytes).count();
+            for designator in designators(&bytes).map_while(Result::ok) {
+                let _ = (designator.kind_name(), designator.value_text());
+            }
             assert!(n_items <= bytes.len() / 4 + 1);
             let _ = (lun_wwid(&bytes), port_of(&bytes));
         }
