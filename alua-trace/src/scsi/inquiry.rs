@@ -68,16 +68,8 @@ pub struct Inquiry {
     pub removable: bool,
     /// Version of SPC: see [`version_name`].
     pub version: u8,
-    /// Byte 3: NORMACA, HISUP, response data format.
-    pub format_flags: u8,
-    /// Byte 5, of which [`Self::tpgs`] is a part.
-    pub flags_5: u8,
     /// Access state commands.
     pub tpgs: Tpgs,
-    /// Byte 6: ENCSERV, MULTIP and others.
-    pub flags_6: u8,
-    /// Byte 7: CMDQUE and others.
-    pub flags_7: u8,
     /// Vendor, without padding; `None` if the data ends before.
     pub vendor: Option<String>,
     /// Product, likewise.
@@ -108,11 +100,7 @@ impl Inquiry {
             device_type: byte(0) & 0x1f,
             removable: byte(1) & 0x80 != 0,
             version: byte(2),
-            format_flags: byte(3),
-            flags_5: byte(5),
             tpgs: Tpgs::new(byte(5)),
-            flags_6: byte(6),
-            flags_7: byte(7),
             vendor: field(8, 16),
             product: field(16, 32),
             revision: field(32, 36),

@@ -61,15 +61,6 @@ impl ControllerMode {
         };
         format!("{partner}, {mode}")
     }
-
-    /// What it asks for in a MODE SELECT.
-    pub fn selected(self) -> &'static str {
-        match self.0[1] {
-            TRANSFER_ALL => "move all LUNs to this controller",
-            TRANSFER_SPECIFIED => "move the LUNs marked 0x81 to this controller",
-            _ => "moves nothing",
-        }
-    }
 }
 
 /// A LUN's slot in the table.
@@ -301,7 +292,6 @@ mod tests {
         data[12 + 2 + 33] = 0x01;
         let page = RedundantController::parse(&data).unwrap();
         assert_eq!(page.transfer(), Transfer::All);
-        assert!(page.mode.selected().contains("all LUNs"));
     }
 
     #[test]
@@ -366,7 +356,7 @@ mod tests {
             let bytes = noise.bytes(starts[round % 4], round % 330);
             if let Ok(page) = RedundantController::parse(&bytes) {
                 assert!(page.lun_table.len() <= 256);
-                let _ = (page.transfer(), page.mode.sensed(), page.mode.selected());
+                let _ = (page.transfer(), page.mode.sensed());
             }
         }
     }
