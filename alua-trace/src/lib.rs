@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod decode;
 pub mod doctor;
 pub mod engine;
 pub mod ingest;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use alua_trace::{
     cli::{Action, Cli},
-    doctor,
+    decode, doctor,
     report::safe,
     trace,
 };
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().into_action() {
         Action::Run(config) => trace::run(&config),
         Action::Doctor(config) => doctor::run(&config),
+        Action::Decode(config) => decode::run(&config),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -8,7 +8,7 @@ Traces every SCSI command on the paths of dm-multipath maps: which path it took,
 state (active/optimized, active/non-optimized, …) that path had at dispatch, and how long the
 command took from dispatch to completion. Flags I/O over paths that are not optimized.
 
-It only watches: it sends no SCSI command and changes nothing. It needs root.";
+It only watches: it sends no SCSI command and changes nothing. Tracing needs root.";
 
 pub(super) const EXIT: &str = "\
 Exit status:
@@ -56,3 +56,31 @@ Nothing is attached and nothing is changed.
 Exit status:
   0        a trace on this host is complete
   2        it cannot be traced, or not completely";
+
+pub(super) const DECODE: &str = "Show what a SCSI page, answer or parameter list says";
+
+pub(super) const DECODE_LONG: &str = "\
+Show what a SCSI page, answer or parameter list says: every field with its byte, its value and
+what it means.
+
+It opens no device and sends nothing. It reads dumps: hexadecimal as sg3_utils, xxd and hexdump -C
+print them, with or without addresses; the words of sg_inq and sg_rtpg; or the bytes themselves.
+What is cut off is shown as far as it goes, with a note.";
+
+pub(super) const DECODE_AFTER: &str = "\
+Examples:
+  Who owns this volume of an RDAC array, and what is the path's priority?
+      sg_vpd --page=0xc9 --hex /dev/sdb | alua-trace decode --page c9
+
+  The port groups of a path, as JSON:
+      sg_rtpg --raw /dev/sdb | alua-trace decode --page rtpg --json
+
+  Identification, from what the kernel has read already:
+      alua-trace decode --page 83 /sys/block/sdb/device/vpd_pg83
+
+  A sense code from a log:
+      echo 72 06 2a 06 00 00 00 00 | alua-trace decode --page sense
+
+Exit status:
+  0        fine; also when the data is cut off
+  2        it cannot be read, or is not what --page says";

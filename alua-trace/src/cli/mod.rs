@@ -1,8 +1,11 @@
 //! The command line: what can be typed, and what it means. Owns every default and limit of an
-//! argument; [`RunConfig`] and [`DoctorConfig`] are what the rest of the tool sees.
+//! argument; [`RunConfig`], [`DoctorConfig`] and [`DecodeConfig`] are what the rest of the tool sees.
 
+mod decode;
 mod help;
 mod values;
+
+pub use decode::DecodePage;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +28,9 @@ enum Verb {
     Run(RunArgs),
     #[command(about = help::DOCTOR, after_long_help = help::DOCTOR_AFTER)]
     Doctor(DoctorArgs),
+    #[command(about = help::DECODE, long_about = help::DECODE_LONG)]
+    #[command(after_long_help = help::DECODE_AFTER)]
+    Decode(DecodeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +74,19 @@ struct DoctorArgs {
     btf: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct DecodeArgs {
+    /// What it is
+    #[arg(long, value_name = "PAGE", value_enum)]
+    page: DecodePage,
+    /// Write one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// A dump in hexadecimal, or the bytes themselves; standard input with "-"
+    #[arg(value_name = "FILE|-", default_value = "-", value_parser = values::decode_input())]
+    input: DecodeInput,
+}
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -75,6 +94,8 @@ pub enum Action {
     Run(RunConfig),
     /// Say what a trace on this host could tell.
     Doctor(DoctorConfig),
+    /// Show what a page says.
+    Decode(DecodeConfig),
 }
 
 /// Where JSON goes.
@@ -118,12 +139,35 @@ pub struct DoctorConfig {
     pub btf: Option<PathBuf>,
 }
 
+/// A dump to decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeConfig {
+    /// What it is a dump of.
+    pub page: DecodePage,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Where it is.
+    pub input: DecodeInput,
+}
+
+/// Where a dump comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecodeInput {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
 impl Cli {
     /// What the arguments mean.
     pub fn into_action(self) -> Action {
         match self.verb {
             Verb::Run(args) => Action::Run(args.into()),
             Verb::Doctor(DoctorArgs { json, btf }) => Action::Doctor(DoctorConfig { json, btf }),
+            Verb::Decode(DecodeArgs { page, json, input }) => {
+                Action::Decode(DecodeConfig { page, json, input })
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ fn run(line: &str) -> RunConfig {
     .unwrap()
     {
         Action::Run(config) => config,
-        Action::Doctor(_) => panic!("not run"),
+        other => panic!("not run: {other:?}"),
     }
 }
 
@@ -152,6 +152,36 @@ fn doctor() {
     );
 }
 
+fn decode(line: &str) -> DecodeConfig {
+    match parse(&format!("alua-trace decode {line}")).unwrap() {
+        Action::Decode(config) => config,
+        other => panic!("not decode: {other:?}"),
+    }
+}
+
+#[test]
+fn decode_reads_standard_input_unless_told_otherwise() {
+    let config = decode("--page c9");
+    assert_eq!(config.page, DecodePage::VolumeAccess);
+    assert_eq!((config.json, config.input), (false, DecodeInput::Stdin));
+    let config = decode("--page 2c --json -");
+    assert_eq!((config.json, config.input), (true, DecodeInput::Stdin));
+    let config = decode("dump.txt --page rtpg");
+    assert_eq!(config.input, DecodeInput::File("dump.txt".into()));
+}
+
+#[test]
+fn every_page_has_the_name_it_is_shown_with() {
+    let names = "inquiry 00 80 83 c0 c2 c4 c8 c9 rtpg stpg 2c 22 sense cdb";
+    for name in names.split(' ') {
+        assert_eq!(decode(&format!("--page {name}")).page.to_string(), name);
+    }
+    for bad in ["decode", "decode --page c1", "decode --page c9 a b"] {
+        let error = parse(&format!("alua-trace {bad}")).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{bad}");
+    }
+}
+
 #[test]
 fn help_documents_examples_and_exit_statuses() {
     let mut command = Cli::command();
@@ -176,9 +206,20 @@ fn help_documents_examples_and_exit_statuses() {
         .render_long_help()
         .to_string();
     assert!(doctor.contains("Exit status:"), "{doctor}");
+    let decode = command
+        .find_subcommand_mut("decode")
+        .unwrap()
+        .render_long_help()
+        .to_string();
+    for line in ["alua-trace decode --page c9", "Exit status:", "c0:"] {
+        assert!(decode.contains(line), "{line} in\n{decode}");
+    }
     let top = command.render_long_help().to_string();
     assert!(top.contains("128+N"), "{top}");
-    for line in top.lines().chain(run.lines()).chain(doctor.lines()) {
+    for line in [&top, &run, &doctor, &decode]
+        .into_iter()
+        .flat_map(|help| help.lines())
+    {
         assert!(line.chars().count() <= 100, "{line}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::JsonTarget;
+use super::{DecodeInput, JsonTarget};
 
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
@@ -104,5 +104,14 @@ pub(super) fn json_target() -> impl TypedValueParser<Value = JsonTarget> {
         dash if dash == OsStr::new("-") => Ok(JsonTarget::Stdout),
         empty if empty.is_empty() => Err("must not be empty"),
         file => Ok(JsonTarget::File(file.into())),
+    })
+}
+
+/// As [`json_target`], to read from.
+pub(super) fn decode_input() -> impl TypedValueParser<Value = DecodeInput> {
+    OsStringValueParser::new().try_map(|value: OsString| match value.as_os_str() {
+        dash if dash == OsStr::new("-") => Ok(DecodeInput::Stdin),
+        empty if empty.is_empty() => Err("must not be empty"),
+        file => Ok(DecodeInput::File(file.into())),
     })
 }
