@@ -295,6 +295,12 @@ mod tests {
         assert!(answer.extended && !answer.truncated);
         assert_eq!(answer.implicit_transition_s, Some(60));
         assert_eq!(answer.groups, parse(PLAIN).unwrap().groups);
+        let mut reserved_bit_set = extended();
+        reserved_bit_set[4] |= 0x80;
+        assert!(parse(&reserved_bit_set).unwrap().extended);
+        let mut other_format = extended();
+        other_format[4] = 0x20;
+        assert!(!parse(&other_format).unwrap().extended);
     }
 
     /// "Status code 01h means non-optimized", some say.
@@ -358,6 +364,11 @@ mod tests {
         let answer = parse(&data).unwrap();
         assert!(answer.truncated);
         assert_eq!(answer.groups.len(), 2);
+        let mut data = PLAIN[..20].to_vec();
+        (data[3], data[11]) = (16, 3);
+        let answer = parse(&data).unwrap();
+        assert!(answer.truncated);
+        assert_eq!(answer.groups[0].ports, [1, 0x103]);
     }
 
     #[test]

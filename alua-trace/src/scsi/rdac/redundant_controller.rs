@@ -253,7 +253,10 @@ mod tests {
 
     #[test]
     fn mode_select_names_the_luns_it_moves() {
-        let page = RedundantController::parse(&select_6(&[0, 5, 31])).unwrap();
+        let mut data = select_6(&[0, 5, 31]);
+        // Slots as an array would fill them: they move nothing.
+        data[46..48].copy_from_slice(&[1, 2]);
+        let page = RedundantController::parse(&data).unwrap();
         assert_eq!((page.form, page.page_offset), (Form::Legacy, 4));
         assert_eq!(page.transfer(), Transfer::Luns(vec![0, 5, 31]));
         assert_eq!(page.quiescence_timeout_s, 20);
