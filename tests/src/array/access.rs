@@ -1,4 +1,4 @@
-//! Names of paths and controllers, and the access states of the two port groups.
+//! Names of controllers, paths and nexuses, and the asymmetric access states.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,16 @@ impl Controller {
         usize::from(self == Controller::B)
     }
 
-    /// Target port group.
+    /// The other one.
+    pub(crate) fn other(self) -> Controller {
+        if self == Controller::A {
+            Controller::B
+        } else {
+            Controller::A
+        }
+    }
+
+    /// Target port group, in an array with one per controller.
     pub(crate) fn group(self) -> u16 {
         if self == Controller::A { 1 } else { 2 }
     }
@@ -39,6 +48,18 @@ impl Controller {
 impl fmt::Display for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
+    }
+}
+
+impl FromStr for Controller {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "A" => Ok(Controller::A),
+            "B" => Ok(Controller::B),
+            _ => Err(anyhow!("{text:?} is no controller")),
+        }
     }
 }
 
@@ -69,16 +90,56 @@ impl FromStr for PathName {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || anyhow!("{text:?} is no path such as A1");
-        let controller = match text.get(..1) {
-            Some("A") => Controller::A,
-            Some("B") => Controller::B,
-            _ => return Err(wrong()),
-        };
+        let controller = text.get(..1).ok_or_else(wrong)?;
+        let controller = controller.parse().map_err(|_| wrong())?;
         let host: u8 = text[1..].parse().map_err(|_| wrong())?;
         if host == 0 {
             return Err(wrong());
         }
         Ok(PathName { controller, host })
+    }
+}
+
+/// An I_T_L nexus (SAM-5 4.7): one LUN over one path. Each is a TCMU device of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Nexus {
+    /// Over which path.
+    pub(crate) path: PathName,
+    /// To which logical unit.
+    pub(crate) lun: u8,
+}
+
+/// Which paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// Every one.
+    All,
+    /// A controller's.
+    Controller(Controller),
+    /// One.
+    Path(PathName),
+}
+
+impl Where {
+    /// True for the paths meant.
+    pub(crate) fn covers(self, path: PathName) -> bool {
+        match self {
+            Where::All => true,
+            Where::Controller(controller) => path.controller == controller,
+            Where::Path(only) => path == only,
+        }
+    }
+}
+
+impl FromStr for Where {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "all" => Ok(Where::All),
+            "A" | "B" => Ok(Where::Controller(text.parse()?)),
+            _ => Ok(Where::Path(text.parse()?)),
+        }
     }
 }
 
@@ -126,6 +187,13 @@ impl Access {
     }
 }
 
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = Self::ALL.iter().find(|entry| entry.0 == *self);
+        f.write_str(entry.map_or("", |entry| entry.2))
+    }
+}
+
 impl FromStr for Access {
     type Err = Error;
 
@@ -135,89 +203,6 @@ impl FromStr for Access {
             .find(|entry| entry.2 == text)
             .map(|entry| entry.0)
             .ok_or_else(|| anyhow!("{text:?} is no access state"))
-    }
-}
-
-/// Who changed a state last: the status code of REPORT TARGET PORT GROUPS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChangedBy {
-    /// Nobody yet.
-    Nobody = 0,
-    /// SET TARGET PORT GROUPS.
-    Explicit = 1,
-    /// The array itself.
-    Implicit = 2,
-}
-
-/// Both port groups.
-#[derive(Debug, Clone)]
-pub(crate) struct Groups {
-    states: [Access; 2],
-    changed_by: ChangedBy,
-    transition: Option<Transition>,
-    /// Preferred controller.
-    pub(crate) preferred: Option<Controller>,
-}
-
-#[derive(Debug, Clone)]
-struct Transition {
-    until_ns: u64,
-    then: [Access; 2],
-}
-
-impl Default for Groups {
-    fn default() -> Self {
-        Groups {
-            states: [Access::Optimized, Access::NonOptimized],
-            changed_by: ChangedBy::Nobody,
-            transition: None,
-            preferred: None,
-        }
-    }
-}
-
-impl Groups {
-    /// State of `controller` now.
-    pub(crate) fn state(&self, controller: Controller) -> Access {
-        match self.transition {
-            Some(_) => Access::Transitioning,
-            None => self.states[controller.index()],
-        }
-    }
-
-    /// Status code of both groups.
-    pub(crate) fn changed_by(&self) -> ChangedBy {
-        self.changed_by
-    }
-
-    /// Sets both states.
-    pub(crate) fn set(&mut self, states: [Access; 2], changed_by: ChangedBy) {
-        self.transition = None;
-        self.states = states;
-        self.changed_by = changed_by;
-    }
-
-    /// Both states without a transition, to change one of them.
-    pub(crate) fn states(&self) -> [Access; 2] {
-        self.states
-    }
-
-    /// Both groups transition until `until_ns`, then have the states `then`.
-    pub(crate) fn begin_transition(&mut self, until_ns: u64, then: [Access; 2]) {
-        self.transition = Some(Transition { until_ns, then });
-        self.changed_by = ChangedBy::Implicit;
-    }
-
-    /// Ends a transition whose time has come; says whether it did.
-    pub(crate) fn advance(&mut self, now_ns: u64) -> bool {
-        match &self.transition {
-            Some(transition) if now_ns >= transition.until_ns => {
-                let then = transition.then;
-                self.set(then, ChangedBy::Implicit);
-                true
-            }
-            _ => false,
-        }
     }
 }
 
@@ -231,21 +216,17 @@ mod tests {
             .map(|name| name.parse::<PathName>().unwrap().relative_port())
             .to_vec();
         assert_eq!(ports, [1, 2, 3, 4]);
-        for wrong in ["", "C1", "A", "A0", "Ax", "1"] {
+        for wrong in ["", "C1", "A", "A0", "Ax", "1", "\u{e9}1"] {
             assert!(wrong.parse::<PathName>().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_transition_ends_at_its_time_and_not_before() {
-        let mut groups = Groups::default();
-        groups.begin_transition(100, [Access::NonOptimized, Access::Optimized]);
-        assert_eq!(groups.state(Controller::A), Access::Transitioning);
-        assert!(!groups.advance(99));
-        assert!(groups.advance(100));
-        assert_eq!(groups.state(Controller::A), Access::NonOptimized);
-        assert_eq!(groups.state(Controller::B), Access::Optimized);
-        assert_eq!(groups.changed_by(), ChangedBy::Implicit);
-        assert!(!groups.advance(200));
+    fn every_state_is_read_back_as_it_is_shown() {
+        for (state, code, _) in Access::ALL {
+            assert_eq!(state.to_string().parse::<Access>().unwrap(), state);
+            assert_eq!(Access::of_code(code), Some(state));
+        }
+        assert!("".parse::<Access>().is_err());
     }
 }

@@ -1,26 +1,30 @@
-//! The TCMU device of each path in configfs, and the uio device behind it.
+//! The TCMU device of each nexus in configfs, and the uio device behind it.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::access::PathName;
+use super::access::Nexus;
 use super::tcmu::Ring;
 use crate::sys;
 
 const HBA: &str = "/sys/kernel/config/target/core/user_0";
 
-/// configfs directory of the device of `path`.
-pub(super) fn directory(path: PathName) -> String {
-    format!("{HBA}/arr_{path}")
+fn name(nexus: Nexus) -> String {
+    format!("arr_{}_{}", nexus.path, nexus.lun)
+}
+
+/// configfs directory of the device of `nexus`.
+pub(super) fn directory(nexus: Nexus) -> String {
+    format!("{HBA}/{}", name(nexus))
 }
 
 /// Makes the device and maps its ring.
-pub(super) fn create(path: PathName, size_bytes: u64) -> Result<Ring> {
+pub(super) fn create(nexus: Nexus, size_bytes: u64) -> Result<Ring> {
     sys::make_dir(HBA)?;
-    let directory = directory(path);
+    let directory = directory(nexus);
     sys::make_dir(&directory)?;
-    let config = format!("arr/{}/{}", path.controller, path.host);
+    let config = format!("arr/{}/{}", nexus.path, nexus.lun);
     // The default data area of 1 GiB is touched page by page: slow at first, and no use here.
     sys::write(
         format!("{directory}/control"),
@@ -30,7 +34,7 @@ pub(super) fn create(path: PathName, size_bytes: u64) -> Result<Ring> {
         ),
     )?;
     sys::write(format!("{directory}/enable"), "1")?;
-    let name = format!("tcm-user/0/arr_{path}/{config}");
+    let name = format!("tcm-user/0/{}/{config}", name(nexus));
     let mut uio = None;
     sys::wait_for(
         Duration::from_secs(5),
@@ -51,6 +55,6 @@ fn find_uio(name: &str) -> Option<String> {
 }
 
 /// Removes the device.
-pub(super) fn remove(path: PathName) -> Result<()> {
-    sys::remove_dir(directory(path))
+pub(super) fn remove(nexus: Nexus) -> Result<()> {
+    sys::remove_dir(directory(nexus))
 }

@@ -1,4 +1,4 @@
-//! The other end of the control socket, and the reader of the log.
+//! The other end of the control socket, and the reader of both logs.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::access::PathName;
+use super::changes::StateChange;
+use super::scsi::Sense;
 
 /// A connection to a running array.
 #[derive(Debug)]
@@ -20,12 +22,16 @@ pub(crate) struct Client {
 pub(crate) struct LoggedCommand {
     /// Path it came over.
     pub(crate) path: PathName,
+    /// Logical unit it was for.
+    pub(crate) lun: u8,
     /// Order in which the array saw it.
     pub(crate) sequence: u64,
     /// First CDB byte.
     pub(crate) opcode: u8,
     /// Status byte.
     pub(crate) status: u8,
+    /// Sense of a CHECK CONDITION.
+    pub(crate) sense: Option<Sense>,
     /// Logical block.
     pub(crate) lba: u64,
     /// Blocks.
@@ -77,24 +83,56 @@ impl Client {
         {
             bail!("the array's log overflowed: {lossy}");
         }
-        let file = "/tmp/array.log";
-        self.ask(&format!("log {file}"))?;
-        let text = std::fs::read_to_string(file).context("failed to read the array's log")?;
-        let _ = std::fs::remove_file(file);
-        text.lines().map(parse_line).collect()
+        self.written("log")?.lines().map(parse_line).collect()
+    }
+
+    /// Every change of an owner or a state since the log was emptied, in order of time. A log that
+    /// has lost some is an error.
+    pub(crate) fn transfers(&mut self) -> Result<Vec<StateChange>> {
+        let text = self.written("transfers")?;
+        let mut changes: Vec<StateChange> = text.lines().map(str::parse).collect::<Result<_>>()?;
+        changes.sort_by_key(|change| change.at_ns);
+        Ok(changes)
+    }
+
+    /// What the array writes to a file at `request`.
+    fn written(&mut self, request: &str) -> Result<String> {
+        let file = format!("/tmp/array.{request}");
+        self.ask(&format!("{request} {file}"))?;
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("failed to read {file}"))?;
+        let _ = std::fs::remove_file(&file);
+        Ok(text)
     }
 }
 
 fn parse_line(line: &str) -> Result<LoggedCommand> {
     let words: Vec<&str> = line.split(' ').collect();
-    let [path, sequence, opcode, status, lba, blocks, seen, completed] = words[..] else {
+    let [
+        path,
+        lun,
+        sequence,
+        opcode,
+        status,
+        sense,
+        lba,
+        blocks,
+        seen,
+        completed,
+    ] = words[..]
+    else {
         bail!("bad line in the array's log: {line:?}");
     };
     Ok(LoggedCommand {
         path: path.parse()?,
+        lun: lun.parse()?,
         sequence: sequence.parse()?,
         opcode: u8::from_str_radix(opcode, 16)?,
         status: u8::from_str_radix(status, 16)?,
+        sense: match sense {
+            "-" => None,
+            sense => Some(sense.parse()?),
+        },
         lba: lba.parse()?,
         blocks: blocks.parse()?,
         seen_at_ns: seen.parse()?,
@@ -104,6 +142,7 @@ fn parse_line(line: &str) -> Result<LoggedCommand> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::Nexus;
     use super::super::journal::{Entry, Journal};
     use super::*;
 
@@ -114,6 +153,7 @@ mod tests {
             sequence: 7,
             opcode: 0x28,
             status: 2,
+            sense: Some(Sense::NOT_THE_OWNER),
             lba: 9,
             blocks: 8,
             seen_at_ns: 100,
@@ -121,10 +161,12 @@ mod tests {
         };
         journal.note(entry);
         let mut text = Vec::new();
-        journal.write("B2".parse().unwrap(), &mut text).unwrap();
+        let path = "B2".parse().unwrap();
+        journal.write(Nexus { path, lun: 3 }, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         let read = parse_line(text.trim_end()).unwrap();
-        assert_eq!(read.path.to_string(), "B2");
+        assert_eq!((read.path, read.lun), (path, 3));
+        assert_eq!(read.sense, Some(Sense::NOT_THE_OWNER));
         assert_eq!((read.sequence, read.opcode, read.status), (7, 0x28, 2));
         assert_eq!((read.lba, read.blocks), (9, 8));
         assert_eq!((read.seen_at_ns, read.completed_at_ns), (100, 250));

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail};
 
-use super::access::PathName;
+use super::access::{Nexus, PathName};
 
 /// xorshift64*: small, fast, repeatable.
 #[derive(Debug, Clone)]
@@ -85,6 +85,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<u64> {
 pub(crate) struct Plant {
     /// Where; everywhere when `None`.
     pub(crate) path: Option<PathName>,
+    /// To which LUN; to every one when `None`.
+    pub(crate) lun: Option<u8>,
     /// Commands still to be delayed.
     pub(crate) count: u64,
     /// Commands still to come.
@@ -94,10 +96,12 @@ pub(crate) struct Plant {
 }
 
 impl Plant {
-    /// The delay of the next command of `path`, if it is one of the planted ones. Selection
+    /// The delay of the next command of `nexus`, if it is one of the planted ones. Selection
     /// sampling: every subset is equally likely, and the number comes out exactly.
-    pub(crate) fn next(&mut self, path: PathName, random: &mut Random) -> Option<u64> {
-        if self.among == 0 || self.path.is_some_and(|only| only != path) {
+    pub(crate) fn next(&mut self, nexus: Nexus, random: &mut Random) -> Option<u64> {
+        let elsewhere = self.path.is_some_and(|only| only != nexus.path)
+            || self.lun.is_some_and(|only| only != nexus.lun);
+        if self.among == 0 || elsewhere {
             return None;
         }
         let chosen = random.below(self.among) < self.count;
@@ -132,35 +136,41 @@ mod tests {
         assert!("2ms..1ms".parse::<Delay>().is_err());
     }
 
+    fn nexus(path: &str, lun: u8) -> Nexus {
+        let path = path.parse().unwrap();
+        Nexus { path, lun }
+    }
+
     #[test]
     fn the_planted_number_comes_out_exactly() {
         for seed in 0..20 {
             let mut random = Random::new(seed);
             let mut plant = Plant {
                 path: None,
+                lun: None,
                 count: 30,
                 among: 1000,
                 delay_ns: 5,
             };
-            let path = "A1".parse().unwrap();
             let planted = (0..2000)
-                .filter(|_| plant.next(path, &mut random).is_some())
+                .filter(|_| plant.next(nexus("A1", 0), &mut random).is_some())
                 .count();
             assert_eq!(planted, 30);
         }
     }
 
     #[test]
-    fn a_plant_on_one_path_leaves_the_others_alone() {
+    fn a_plant_on_one_nexus_leaves_the_others_alone() {
         let mut random = Random::new(1);
-        let only = Some("A1".parse().unwrap());
         let mut plant = Plant {
-            path: only,
+            path: Some("A1".parse().unwrap()),
+            lun: Some(1),
             count: 5,
             among: 5,
             delay_ns: 5,
         };
-        assert_eq!(plant.next("B1".parse().unwrap(), &mut random), None);
-        assert_eq!(plant.next("A1".parse().unwrap(), &mut random), Some(5));
+        assert_eq!(plant.next(nexus("B1", 1), &mut random), None);
+        assert_eq!(plant.next(nexus("A1", 0), &mut random), None);
+        assert_eq!(plant.next(nexus("A1", 1), &mut random), Some(5));
     }
 }

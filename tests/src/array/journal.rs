@@ -1,19 +1,22 @@
-//! The log of one path: what it was asked, when it saw that and when it was done. Memory is taken
+//! The log of one LUN over one path: what it was asked, when it saw that and when it was done. Memory is taken
 //! once; commands beyond it are counted.
 
 use std::io::{self, Write};
 
-use super::access::PathName;
+use super::access::Nexus;
+use super::scsi::Sense;
 
 /// One command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Entry {
-    /// Order in which the array saw it, over all paths.
+    /// Order in which the array saw it, over all paths and LUNs.
     pub(crate) sequence: u64,
     /// First CDB byte.
     pub(crate) opcode: u8,
     /// Status byte.
     pub(crate) status: u8,
+    /// Sense of a CHECK CONDITION.
+    pub(crate) sense: Option<Sense>,
     /// Logical block, for reads and writes.
     pub(crate) lba: u64,
     /// Blocks, for reads and writes.
@@ -24,7 +27,7 @@ pub(crate) struct Entry {
     pub(crate) completed_at_ns: u64,
 }
 
-/// A path's log.
+/// A nexus's log.
 #[derive(Debug)]
 pub(crate) struct Journal {
     entries: Vec<Entry>,
@@ -60,12 +63,16 @@ impl Journal {
         (self.entries.len(), self.dropped)
     }
 
-    /// Writes a line a command: path, sequence, opcode, status, lba, blocks, seen, completed.
-    pub(crate) fn write(&self, path: PathName, to: &mut impl Write) -> io::Result<()> {
+    /// Writes a line a command: path, LUN, sequence, opcode, status, sense or `-`, lba, blocks,
+    /// seen, completed.
+    pub(crate) fn write(&self, nexus: Nexus, to: &mut impl Write) -> io::Result<()> {
         for it in &self.entries {
+            let sense = it.sense.map_or("-".to_owned(), |sense| sense.to_string());
             writeln!(
                 to,
-                "{path} {} {:02x} {:02x} {} {} {} {}",
+                "{} {} {} {:02x} {:02x} {sense} {} {} {} {}",
+                nexus.path,
+                nexus.lun,
                 it.sequence,
                 it.opcode,
                 it.status,

@@ -1,4 +1,5 @@
-//! The array emulator (`guest array`): one TCMU device per path, one LUN behind all of them.
+//! The array emulator (`guest array`): an ALUA or an RDAC array with two controllers, one TCMU
+//! device per path and LUN.
 //!
 //! A process of its own, so that a tracer sees nothing of it but what the kernel does. Latency,
 //! errors, access states and transfers are set over a socket while it runs; every command is
@@ -6,15 +7,21 @@
 
 mod access;
 mod alua;
+mod answer;
 mod backstore;
+mod changes;
 mod client;
 mod control;
 mod delay;
 mod faults;
+mod groups;
 mod journal;
+mod lun;
 mod model;
+mod options;
 mod pages;
 mod personality;
+mod rdac;
 mod scsi;
 mod server;
 mod store;
@@ -26,86 +33,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-pub(crate) use access::{Controller, PathName};
+use access::Nexus;
+use model::Shared;
+
+pub(crate) use access::{Access, Controller, PathName};
+pub(crate) use changes::{Moved, Reason, StateChange};
 pub(crate) use client::{Client, LoggedCommand};
-pub(crate) use model::Shared;
-
-/// What `guest array` is started with.
-#[derive(Debug, Clone)]
-pub(crate) struct Options {
-    /// Where it listens.
-    pub(crate) socket: String,
-    /// Size of the LUN.
-    pub(crate) size_bytes: u64,
-    /// Distinguishes arrays: serial number and WWID are made from it.
-    pub(crate) serial: u32,
-    /// Hosts with a path to each controller.
-    pub(crate) hosts: u8,
-    /// TPGS field of INQUIRY: 1 implicit, 2 explicit, 3 both.
-    pub(crate) tpgs: u8,
-    /// Commands the log has room for.
-    pub(crate) log_commands: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            socket: "/run/array.sock".to_owned(),
-            size_bytes: 64 << 20,
-            serial: 1,
-            hosts: 2,
-            tpgs: 3,
-            log_commands: 1 << 20,
-        }
-    }
-}
-
-impl Options {
-    /// As the words of a command line.
-    pub(crate) fn to_arguments(&self) -> Vec<String> {
-        let mut words = Vec::new();
-        for (name, value) in [
-            ("--socket", self.socket.clone()),
-            ("--size-bytes", self.size_bytes.to_string()),
-            ("--serial", self.serial.to_string()),
-            ("--hosts", self.hosts.to_string()),
-            ("--tpgs", self.tpgs.to_string()),
-            ("--log-commands", self.log_commands.to_string()),
-        ] {
-            words.extend([name.to_owned(), value]);
-        }
-        words
-    }
-
-    fn parse(words: &[&str]) -> Result<Options> {
-        let mut options = Options::default();
-        for pair in words.chunks(2) {
-            let [name, value] = pair else {
-                bail!("{pair:?} has no value")
-            };
-            match *name {
-                "--socket" => options.socket = (*value).to_owned(),
-                "--size-bytes" => options.size_bytes = value.parse()?,
-                "--serial" => options.serial = value.parse()?,
-                "--hosts" => options.hosts = value.parse()?,
-                "--tpgs" => options.tpgs = value.parse()?,
-                "--log-commands" => options.log_commands = value.parse()?,
-                _ => bail!("unknown option {name}"),
-            }
-        }
-        Ok(options)
-    }
-
-    /// Every path, in the order in which an administrator would cable them: A1 B1 A2 B2.
-    pub(crate) fn paths(&self) -> Vec<PathName> {
-        let both = [Controller::A, Controller::B];
-        (1..=self.hosts)
-            .flat_map(|host| both.map(|controller| PathName { controller, host }))
-            .collect()
-    }
-}
+pub(crate) use options::Options;
+pub(crate) use rdac::Mode;
+pub(crate) use scsi::Sense;
 
 /// Runs an array until it is told to quit.
 pub(crate) fn main(words: &[&str]) -> ExitCode {
@@ -134,15 +72,16 @@ pub(crate) fn say(words: &[&str]) -> ExitCode {
 }
 
 fn serve(options: &Options) -> Result<()> {
-    let paths = options.paths();
+    let nexuses = options.nexuses();
     let shared = Arc::new(Shared::new(options));
     let mut workers = Vec::new();
-    for path in &paths {
-        let ring = backstore::create(*path, options.size_bytes)
-            .with_context(|| format!("failed to set up path {path}"))?;
+    for nexus in nexuses.iter().copied() {
+        let ring = backstore::create(nexus, options.size_bytes)
+            .with_context(|| format!("failed to set up LUN {} on {}", nexus.lun, nexus.path))?;
         let shared = Arc::clone(&shared);
-        let path = *path;
-        workers.push(std::thread::spawn(move || worker::run(path, ring, &shared)));
+        workers.push(std::thread::spawn(move || {
+            worker::run(nexus, ring, &shared)
+        }));
     }
     let served = server::serve(&options.socket, &shared);
     shared.stop.store(true, Ordering::Release);
@@ -153,18 +92,19 @@ fn serve(options: &Options) -> Result<()> {
     }
     // The last close of a uio device must come before its backstore can go.
     std::thread::sleep(Duration::from_millis(10));
-    for path in &paths {
-        backstore::remove(*path)?;
-    }
+    nexuses.into_iter().try_for_each(backstore::remove)?;
     served
 }
 
 /// Removes what an array that was killed left behind.
 pub(crate) fn remove_leftovers(options: &Options) -> Result<()> {
-    options.paths().into_iter().try_for_each(backstore::remove)
+    options
+        .nexuses()
+        .into_iter()
+        .try_for_each(backstore::remove)
 }
 
-/// Directory of the TCMU device of `path`, to be linked into a LUN.
-pub(crate) fn backstore_dir(path: PathName) -> String {
-    backstore::directory(path)
+/// Directory of the TCMU device of LUN `lun` on `path`, to be linked into a LUN of a port.
+pub(crate) fn backstore_dir(path: PathName, lun: u8) -> String {
+    backstore::directory(Nexus { path, lun })
 }

@@ -5,23 +5,29 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::access::{Access, ChangedBy, Controller, Groups, PathName};
-use super::control::{Change, Where};
-use super::delay::{Plant, Random};
+use anyhow::{Context, Result, bail};
+
+use super::access::{Access, Controller, Nexus, PathName, Where};
+use super::changes::{Changes, Moved, Reason, StateChange};
+use super::control::{ArrayChange, LunChange};
+use super::delay::{Delay, Plant, Random};
 use super::faults::Faults;
+use super::groups::Layout;
 use super::journal::Journal;
-use super::pages::{self, Identity};
+use super::lun::{Lun, Transfer};
+use super::options::Options;
+use super::pages::Identity;
 use super::personality::Personality;
+use super::rdac::Mode;
 use super::scsi::{Reply, Request, Sense};
 use super::store::Store;
-use super::{Options, alua};
 
 /// What all threads of the emulator share.
 pub(crate) struct Shared {
-    /// The LUN's data.
-    pub(super) store: Store,
-    /// One log a path.
-    pub(super) journals: BTreeMap<PathName, Mutex<Journal>>,
+    /// Every LUN's data.
+    pub(super) stores: Vec<Store>,
+    /// One log a nexus.
+    pub(super) journals: BTreeMap<Nexus, Mutex<Journal>>,
     /// Numbers commands in the order in which the array saw them.
     pub(super) sequence: AtomicU64,
     /// Time to end.
@@ -32,14 +38,18 @@ pub(crate) struct Shared {
 /// Everything that changes.
 #[derive(Debug)]
 pub(super) struct Model {
-    identity: Identity,
-    personality: Personality,
-    groups: Groups,
-    faults: BTreeMap<PathName, Faults>,
+    pub(super) identity: Identity,
+    pub(super) personality: Personality,
+    pub(super) layout: Layout,
+    pub(super) luns: Vec<Lun>,
+    changes: Changes,
+    faults: BTreeMap<Nexus, Faults>,
     plants: Vec<Plant>,
+    shipping: Delay,
+    transfer_ns: u64,
+    pub(super) contended_mode_selects: u64,
     random: Random,
-    hosts: u8,
-    size_bytes: u64,
+    pub(super) size_bytes: u64,
 }
 
 /// What becomes of a command when it arrives.
@@ -59,13 +69,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     /// An array as it leaves the factory.
     pub(super) fn new(options: &Options) -> Shared {
-        let paths = options.paths();
-        let per_path = options.log_commands / paths.len().max(1);
+        let nexuses = options.nexuses();
+        let each = options.log_commands / nexuses.len().max(1);
         Shared {
-            store: Store::new(options.size_bytes),
-            journals: paths
-                .iter()
-                .map(|path| (*path, Mutex::new(Journal::new(per_path))))
+            stores: (0..options.luns)
+                .map(|_| Store::new(options.size_bytes))
+                .collect(),
+            journals: nexuses
+                .into_iter()
+                .map(|nexus| (nexus, Mutex::new(Journal::new(each))))
                 .collect(),
             sequence: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -80,276 +92,294 @@ impl Shared {
 }
 
 impl Model {
-    fn new(options: &Options) -> Model {
+    /// As it leaves the factory.
+    pub(super) fn new(options: &Options) -> Model {
+        let personality = options.personality();
+        let layout = options.layout();
         Model {
-            identity: Identity::new(options.serial),
-            personality: Personality::Alua { tpgs: options.tpgs },
-            groups: Groups::default(),
+            identity: match personality {
+                Personality::Alua { .. } => Identity::new(options.serial),
+                Personality::Rdac { .. } => Identity::rdac(options.serial),
+            },
+            personality,
+            layout,
+            luns: (0..options.luns)
+                .map(|lun| Lun::new(personality, layout, options.owner(lun)))
+                .collect(),
+            changes: Changes::default(),
             faults: options
-                .paths()
+                .nexuses()
                 .into_iter()
-                .map(|path| (path, Faults::default()))
+                .map(|nexus| (nexus, Faults::default()))
                 .collect(),
             plants: Vec::new(),
+            shipping: Delay::default(),
+            transfer_ns: 0,
+            contended_mode_selects: 0,
             random: Random::new(u64::from(options.serial)),
-            hosts: options.hosts,
             size_bytes: options.size_bytes,
         }
     }
 
-    /// A command arrives on `path`: unit attentions first, then the access state, then errors.
-    pub(super) fn admit(&mut self, path: PathName, request: Request, now_ns: u64) -> Admission {
-        if self.groups.advance(now_ns) {
-            self.attend(Where::All, None, Sense::STATE_CHANGED);
+    /// LUN `number`, if there is one.
+    pub(super) fn lun(&mut self, number: u8) -> Option<&mut Lun> {
+        self.luns.get_mut(usize::from(number))
+    }
+
+    /// A transfer that begins now and takes as long as transfers take.
+    pub(super) fn transfer(&self, reason: Reason, now_ns: u64) -> Transfer {
+        Transfer {
+            reason,
+            now_ns,
+            takes_ns: self.transfer_ns,
         }
-        let refused = self.refusal(path, request);
+    }
+
+    /// Ends transitions whose time has come, and tells every port.
+    fn advance(&mut self, number: u8, now_ns: u64) {
+        if let Some(ended) = self.lun(number).and_then(|lun| lun.advance(now_ns)) {
+            self.told(number, ended.at_ns, ended.moved, ended.reason);
+        }
+    }
+
+    fn advance_all(&mut self, now_ns: u64) {
+        (0..self.count()).for_each(|lun| self.advance(lun, now_ns));
+    }
+
+    /// How many LUNs there are.
+    pub(super) fn count(&self) -> u8 {
+        u8::try_from(self.luns.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Notes what moved. The ports of an ALUA LUN are told by a unit attention, but for the one that
+    /// asked, and not when a transition begins; those of an RDAC array find out.
+    pub(super) fn told(&mut self, number: u8, at_ns: u64, moved: Vec<Moved>, reason: Reason) {
+        let tell = moved
+            .iter()
+            .any(|it| matches!(it, Moved::Group { to, .. } if *to != Access::Transitioning));
+        self.changes.note(at_ns, number, moved, reason);
+        if tell {
+            let asked = reason.asked_over();
+            self.attend(number, Where::All, asked, Sense::STATE_CHANGED);
+        }
+    }
+
+    fn attend(&mut self, lun: u8, at: Where, except: Option<PathName>, sense: Sense) {
+        for (nexus, faults) in &mut self.faults {
+            if nexus.lun == lun && at.covers(nexus.path) && except != Some(nexus.path) {
+                faults.attend(sense);
+            }
+        }
+    }
+
+    /// A command arrives: unit attentions first, then who has the LUN, then errors.
+    pub(super) fn admit(&mut self, nexus: Nexus, request: Request, now_ns: u64) -> Admission {
+        self.advance(nexus.lun, now_ns);
+        let refused = self.refusal(nexus, request, now_ns);
         let delay_ns = if request.is_transfer() {
-            self.delay(path)
+            self.delay(nexus)
         } else {
             0
         };
         Admission { delay_ns, refused }
     }
 
-    fn refusal(&mut self, path: PathName, request: Request) -> Option<Reply> {
+    fn refusal(&mut self, nexus: Nexus, request: Request, now_ns: u64) -> Option<Reply> {
         if request.is_always_answered() {
             return None;
         }
-        let faults = self.faults.get_mut(&path)?;
+        let faults = self.faults.get_mut(&nexus)?;
         if let Some(sense) = faults.attentions.pop_front() {
             return Some(Reply::check(sense));
         }
         if request.is_about_groups() {
             return None;
         }
-        if let Some(sense) = self.personality.refuses(&self.groups, path.controller) {
+        if let Some(sense) = self.lun(nexus.lun)?.port_refuses(nexus.path) {
             return Some(Reply::check(sense));
         }
-        if request.is_transfer() {
-            faults.next_error()
-        } else {
-            None
+        if !request.is_transfer() {
+            return None;
+        }
+        self.take_over(nexus, request, now_ns);
+        let refused = self.held_off(nexus, now_ns).map(Reply::check);
+        refused.or_else(|| self.faults.get_mut(&nexus)?.next_error())
+    }
+
+    /// Automatic volume transfer. A read of block 0 does not count, as page 0xC9 tells: every host
+    /// that looks for partitions would move the LUN.
+    fn take_over(&mut self, nexus: Nexus, request: Request, now_ns: u64) {
+        let avt = matches!(
+            self.personality,
+            Personality::Rdac {
+                mode: Mode::Avt,
+                ..
+            }
+        );
+        if !avt || matches!(request, Request::Read { lba: 0, .. }) {
+            return;
+        }
+        self.own(
+            nexus.lun,
+            nexus.path.controller,
+            Reason::Avt(nexus.path),
+            now_ns,
+        );
+    }
+
+    /// Moves a LUN to `owner`.
+    pub(super) fn own(&mut self, number: u8, owner: Controller, reason: Reason, now_ns: u64) {
+        let transfer = self.transfer(reason, now_ns);
+        if let Some(lun) = self.lun(number) {
+            let moved = lun.own(owner, transfer);
+            self.told(number, now_ns, moved, reason);
         }
     }
 
-    fn delay(&mut self, path: PathName) -> u64 {
+    fn held_off(&mut self, nexus: Nexus, now_ns: u64) -> Option<Sense> {
+        let personality = self.personality;
+        let lun = self.lun(nexus.lun)?;
+        lun.quiesced(now_ns).or_else(|| match personality {
+            Personality::Rdac { mode, .. } => lun.controller_refuses(mode, nexus.path),
+            Personality::Alua { .. } => None,
+        })
+    }
+
+    fn delay(&mut self, nexus: Nexus) -> u64 {
         let mut planted = None;
         for plant in &mut self.plants {
-            planted = plant.next(path, &mut self.random).or(planted);
+            planted = plant.next(nexus, &mut self.random).or(planted);
         }
         self.plants.retain(|plant| plant.among > 0);
         let drawn = self
             .faults
-            .get(&path)
+            .get(&nexus)
             .map_or(0, |faults| faults.delay.draw(&mut self.random));
-        planted.unwrap_or(drawn)
+        let detour = self
+            .lun(nexus.lun)
+            .is_some_and(|it| it.is_detour(nexus.path));
+        let shipped = if detour {
+            self.shipping.draw(&mut self.random)
+        } else {
+            0
+        };
+        planted.unwrap_or(drawn + shipped)
     }
 
-    /// Answers a command that neither reads nor writes the LUN.
-    pub(super) fn answer(&mut self, path: PathName, request: Request, data_out: &[u8]) -> Reply {
-        match request {
-            Request::TestUnitReady | Request::SynchronizeCache => Reply::good(),
-            Request::SenseData { allocation } => {
-                let nothing = Sense {
-                    key: 0,
-                    asc: 0,
-                    ascq: 0,
-                };
-                Reply::data(nothing.to_bytes().to_vec(), allocation)
-            }
-            Request::Inquiry {
-                page: None,
-                allocation,
-            } => {
-                let tpgs = self.personality.tpgs();
-                Reply::data(pages::standard_inquiry(&self.identity, tpgs), allocation)
-            }
-            Request::Inquiry {
-                page: Some(page),
-                allocation,
-            } => {
-                let data = self.personality.vpd(page, &self.identity, path);
-                reply_or_invalid(data, allocation)
-            }
-            Request::ReadCapacity10 => Reply::data(pages::capacity_10(self.size_bytes), 8),
-            Request::ReadCapacity16 { allocation } => {
-                Reply::data(pages::capacity_16(self.size_bytes), allocation)
-            }
-            Request::ModeSense6 { page, allocation } => {
-                reply_or_invalid(pages::mode_sense_6(page), allocation)
-            }
-            Request::ModeSense10 { page, allocation } => {
-                reply_or_invalid(pages::mode_sense_10(page), allocation)
-            }
-            Request::ReportLuns { allocation } => Reply::data(pages::luns(), allocation),
-            Request::ReportGroups {
-                extended,
-                allocation,
-            } => Reply::data(
-                alua::report_groups(&self.groups, self.hosts, extended),
-                allocation,
-            ),
-            Request::SetGroups { length } => {
-                self.set_groups(path, data_out.get(..length).unwrap_or(data_out))
-            }
-            Request::Read { .. } | Request::Write { .. } | Request::Unsupported => {
-                Reply::check(Sense::INVALID_OPCODE)
-            }
+    /// Does what the control socket asks for with one LUN, or with every one.
+    pub(super) fn change_luns(
+        &mut self,
+        only: Option<u8>,
+        change: &LunChange,
+        now_ns: u64,
+    ) -> Result<()> {
+        self.advance_all(now_ns);
+        if let LunChange::Plant(plant) = change {
+            let mut plant = plant.clone();
+            plant.lun = only;
+            self.plants.push(plant);
+            return Ok(());
+        }
+        match only {
+            Some(number) => self.change_lun(number, change, now_ns),
+            None => (0..self.count()).try_for_each(|it| self.change_lun(it, change, now_ns)),
         }
     }
 
-    /// Every other port learns of it by a unit attention; the one that asked knows.
-    fn set_groups(&mut self, path: PathName, parameters: &[u8]) -> Reply {
-        match alua::set_groups(&self.groups, parameters) {
-            Ok(states) => {
-                self.groups.set(states, ChangedBy::Explicit);
-                self.attend(Where::All, Some(path), Sense::STATE_CHANGED);
-                Reply::good()
-            }
-            Err(sense) => Reply::check(sense),
-        }
-    }
-
-    fn attend(&mut self, at: Where, except: Option<PathName>, sense: Sense) {
-        for (path, faults) in &mut self.faults {
-            if at.covers(*path) && except != Some(*path) {
-                faults.attend(sense);
-            }
-        }
-    }
-
-    /// Does what the control socket asks for.
-    pub(super) fn apply(&mut self, change: Change, now_ns: u64) {
+    fn change_lun(&mut self, number: u8, change: &LunChange, now_ns: u64) -> Result<()> {
+        let transfer = self.transfer(Reason::Implicit, now_ns);
+        let lun = self
+            .lun(number)
+            .with_context(|| format!("no LUN {number}"))?;
         match change {
-            Change::Delay(at, delay) => self.each(at, |faults| faults.delay = delay),
-            Change::Plant(plant) => self.plants.push(plant),
-            Change::Errors(at, errors) => self.each(at, |faults| faults.errors = errors),
-            Change::Attention(at, sense) => self.attend(at, None, sense),
-            Change::States(states) => self.implicit(states),
-            Change::Swap => {
-                let [a, b] = self.groups.states();
-                self.implicit([Some(b), Some(a)]);
+            LunChange::Delay(at, delay) => self.each(number, *at, |it| it.delay = *delay),
+            LunChange::Errors(at, errors) => self.each(number, *at, |it| it.errors = *errors),
+            LunChange::Attention(at, sense) => self.attend(number, *at, None, *sense),
+            LunChange::Plant(_) => {}
+            LunChange::Prefer(controller) => lun.preferred = *controller,
+            LunChange::Quiesce(for_ns, sense) => {
+                lun.quiesce(now_ns.saturating_add(*for_ns), *sense);
             }
-            Change::Transition(for_ns, states) => {
-                let then = self.with(states);
-                self.groups.begin_transition(now_ns + for_ns, then);
+            LunChange::Own(owner) => self.own(number, *owner, Reason::Implicit, now_ns),
+            LunChange::OtherHost(owner) => self.own(number, *owner, Reason::OtherHost, now_ns),
+            LunChange::Swap => {
+                let moved = lun.swap(transfer);
+                self.told(number, now_ns, moved, Reason::Implicit);
             }
-            Change::Prefer(controller) => self.groups.preferred = controller,
-            Change::Vendor(vendor) => self.identity.vendor = vendor,
+            LunChange::States(wishes) => {
+                let then = lun.with(wishes).context("an RDAC LUN has no states")?;
+                let at_once = Transfer {
+                    takes_ns: 0,
+                    ..transfer
+                };
+                let moved = lun.change(then, at_once);
+                self.told(number, now_ns, moved, Reason::Implicit);
+            }
+            LunChange::Transition(takes_ns, wishes) => {
+                let then = lun.with(wishes).context("an RDAC LUN has no states")?;
+                let takes_ns = *takes_ns;
+                let moved = lun.change(
+                    then,
+                    Transfer {
+                        takes_ns,
+                        ..transfer
+                    },
+                );
+                self.told(number, now_ns, moved, Reason::Implicit);
+            }
         }
+        Ok(())
     }
 
-    fn each(&mut self, at: Where, mut change: impl FnMut(&mut Faults)) {
-        for (path, faults) in &mut self.faults {
-            if at.covers(*path) {
+    fn each(&mut self, lun: u8, at: Where, mut change: impl FnMut(&mut Faults)) {
+        for (nexus, faults) in &mut self.faults {
+            if nexus.lun == lun && at.covers(nexus.path) {
                 change(faults);
             }
         }
     }
 
-    fn with(&self, states: [Option<Access>; 2]) -> [Access; 2] {
-        let [a, b] = self.groups.states();
-        [states[0].unwrap_or(a), states[1].unwrap_or(b)]
+    /// Does what the control socket asks for with the array.
+    pub(super) fn change_array(&mut self, change: ArrayChange) -> Result<()> {
+        match (change, &mut self.personality) {
+            (ArrayChange::Shipping(delay), _) => self.shipping = delay,
+            (ArrayChange::TransferTime(time_ns), _) => self.transfer_ns = time_ns,
+            (ArrayChange::Vendor(vendor), _) => self.identity.vendor = vendor,
+            (ArrayChange::Mode(new), Personality::Rdac { mode, .. }) => *mode = new,
+            (ArrayChange::Contention(count), Personality::Rdac { .. }) => {
+                self.contended_mode_selects = count;
+            }
+            (ArrayChange::Mode(_) | ArrayChange::Contention(_), Personality::Alua { .. }) => {
+                bail!("this is an ALUA array")
+            }
+        }
+        Ok(())
     }
 
-    /// The array moves by itself and tells every port.
-    fn implicit(&mut self, states: [Option<Access>; 2]) {
-        let states = self.with(states);
-        self.groups.set(states, ChangedBy::Implicit);
-        self.attend(Where::All, None, Sense::STATE_CHANGED);
+    /// Every change of an owner or a state up to now.
+    pub(super) fn changes(&mut self, now_ns: u64) -> Result<&[StateChange]> {
+        self.advance_all(now_ns);
+        self.changes.all()
     }
 
-    /// One line of `stat`.
-    pub(super) fn describe(&self) -> String {
-        let states = Controller::ALL.map(|it| format!("{it} {:?}", self.groups.state(it)));
+    /// Forgets the changes up to now.
+    pub(super) fn forget_changes(&mut self, now_ns: u64) {
+        self.advance_all(now_ns);
+        self.changes.forget();
+    }
+
+    /// Lines of `stat`.
+    pub(super) fn describe(&mut self, now_ns: u64) -> String {
+        self.advance_all(now_ns);
+        let luns = self.luns.iter().enumerate();
+        let mut text: String = luns
+            .map(|(number, lun)| lun.describe(number) + "\n")
+            .collect();
         let planted: u64 = self.plants.iter().map(|plant| plant.count).sum();
-        format!("states {} planted-left {planted}", states.join(" "))
+        text.push_str(&format!("planted-left {planted}\n"));
+        text
     }
-}
-
-fn reply_or_invalid(data: Option<Vec<u8>>, allocation: usize) -> Reply {
-    data.map_or_else(
-        || Reply::check(Sense::INVALID_FIELD),
-        |data| Reply::data(data, allocation),
-    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const READ: Request = Request::Read { lba: 0, blocks: 8 };
-    const GROUPS: Request = Request::ReportGroups {
-        extended: false,
-        allocation: 255,
-    };
-
-    fn model() -> Model {
-        Model::new(&Options::default())
-    }
-
-    fn path(name: &str) -> PathName {
-        name.parse().unwrap()
-    }
-
-    #[test]
-    fn a_swap_is_told_once_on_every_path() {
-        let mut model = model();
-        model.apply(Change::Swap, 0);
-        for name in ["A1", "B1", "A2", "B2"] {
-            let first = model.admit(path(name), READ, 0).refused;
-            assert_eq!(first, Some(Reply::check(Sense::STATE_CHANGED)), "{name}");
-            assert_eq!(model.admit(path(name), READ, 0).refused, None, "{name}");
-        }
-        assert_eq!(model.groups.state(Controller::B), Access::Optimized);
-    }
-
-    #[test]
-    fn the_port_that_asked_for_a_transfer_gets_no_attention() {
-        let mut model = model();
-        let wish = [0, 0, 0, 0, 0, 0, 0, 2];
-        let reply = model.answer(path("B1"), Request::SetGroups { length: 8 }, &wish);
-        assert_eq!(reply, Reply::good());
-        assert_eq!(model.admit(path("B1"), READ, 0).refused, None);
-        assert!(model.admit(path("B2"), READ, 0).refused.is_some());
-    }
-
-    #[test]
-    fn a_standby_port_refuses_data_but_answers_about_groups() {
-        let mut model = model();
-        model.apply(Change::States([None, Some(Access::Standby)]), 0);
-        assert!(
-            model.admit(path("B1"), GROUPS, 0).refused.is_some(),
-            "attention first"
-        );
-        assert_eq!(model.admit(path("B1"), GROUPS, 0).refused, None);
-        let refused = model.admit(path("B1"), READ, 0).refused;
-        assert_eq!(refused, Some(Reply::check(Sense::STANDBY)));
-    }
-
-    #[test]
-    fn a_transition_ends_with_an_attention() {
-        let mut model = model();
-        model.apply(
-            Change::Transition(10, [Some(Access::NonOptimized), None]),
-            100,
-        );
-        let during = model.admit(path("A1"), READ, 109).refused;
-        assert_eq!(during, Some(Reply::check(Sense::TRANSITION)));
-        let after = model.admit(path("A1"), READ, 110).refused;
-        assert_eq!(after, Some(Reply::check(Sense::STATE_CHANGED)));
-        assert_eq!(model.admit(path("A1"), READ, 111).refused, None);
-    }
-
-    #[test]
-    fn only_reads_and_writes_are_delayed() {
-        let mut model = model();
-        model.apply(
-            Change::Delay(Where::Controller(Controller::B), "2ms".parse().unwrap()),
-            0,
-        );
-        assert_eq!(model.admit(path("B2"), READ, 0).delay_ns, 2_000_000);
-        assert_eq!(model.admit(path("B2"), GROUPS, 0).delay_ns, 0);
-        assert_eq!(model.admit(path("A2"), READ, 0).delay_ns, 0);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Bytes of INQUIRY, vital product data, capacity, mode pages and REPORT LUNS. Pure.
 
-use super::access::PathName;
-use super::scsi::BLOCK_BYTES;
+use super::access::Nexus;
+use super::scsi::{BLOCK_BYTES, ModeForm};
 
 /// Who the array says it is.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub(crate) struct Identity {
     pub(crate) vendor: [u8; 8],
     /// INQUIRY product.
     pub(crate) product: [u8; 16],
+    /// INQUIRY revision.
+    pub(crate) revision: [u8; 4],
     /// Distinguishes arrays.
     pub(crate) serial: u32,
 }
@@ -20,14 +22,26 @@ impl Identity {
         Identity {
             vendor: *b"ALUALAB ",
             product: *b"TRACE-ARRAY     ",
+            revision: *b"0001",
             serial,
         }
     }
 
-    /// NAA 6 identifier of the LUN.
-    fn naa(&self) -> [u8; 16] {
+    /// A Dell MD36xxi, which the kernel and multipath-tools know as RDAC by these names.
+    pub(crate) fn rdac(serial: u32) -> Identity {
+        Identity {
+            vendor: *b"DELL    ",
+            product: *b"MD36xxi         ",
+            revision: *b"0784",
+            serial,
+        }
+    }
+
+    /// NAA 6 identifier of a LUN.
+    pub(crate) fn naa(&self, lun: u8) -> [u8; 16] {
         let mut naa = [0; 16];
         naa[..8].copy_from_slice(&[0x6a, 0x1a, 0x7a, 0xce, 0, 0, 0, 0]);
+        naa[11] = lun;
         naa[12..].copy_from_slice(&self.serial.to_be_bytes());
         naa
     }
@@ -43,11 +57,12 @@ pub(crate) fn standard_inquiry(identity: &Identity, tpgs: u8) -> Vec<u8> {
     data[7] = 0x02; // CMDQUE
     data[8..16].copy_from_slice(&identity.vendor);
     data[16..32].copy_from_slice(&identity.product);
-    data[32..36].copy_from_slice(b"0001");
+    data[32..36].copy_from_slice(&identity.revision);
     data
 }
 
-fn vpd(page: u8, body: &[u8]) -> Vec<u8> {
+/// A vital product data page around its body.
+pub(crate) fn vpd(page: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes();
     let mut data = vec![0, page, length[0], length[1]];
     data.extend_from_slice(body);
@@ -60,18 +75,21 @@ pub(crate) fn supported_pages(pages: &[u8]) -> Vec<u8> {
 }
 
 /// Page 0x80.
-pub(crate) fn serial_number(identity: &Identity) -> Vec<u8> {
-    vpd(0x80, format!("{:016X}", identity.serial).as_bytes())
+pub(crate) fn serial_number(identity: &Identity, lun: u8) -> Vec<u8> {
+    vpd(0x80, format!("{lun:08X}{:08X}", identity.serial).as_bytes())
 }
 
-/// Page 0x83: the LUN's NAA name, then the relative port and the port group of `path`.
-pub(crate) fn device_identification(identity: &Identity, path: PathName) -> Vec<u8> {
+/// Page 0x83: the LUN's NAA name, the relative port of the path, and its port group in an array
+/// that has some.
+pub(crate) fn device_identification(
+    identity: &Identity,
+    nexus: Nexus,
+    group: Option<u16>,
+) -> Vec<u8> {
     let mut body = vec![0x01, 0x03, 0, 16];
-    body.extend_from_slice(&identity.naa());
-    for (kind, value) in [
-        (0x14, path.relative_port()),
-        (0x15, path.controller.group()),
-    ] {
+    body.extend_from_slice(&identity.naa(nexus.lun));
+    let port = (0x14, nexus.path.relative_port());
+    for (kind, value) in [port].into_iter().chain(group.map(|group| (0x15, group))) {
         body.extend_from_slice(&[0x01, kind, 0, 4, 0, 0]);
         body.extend_from_slice(&value.to_be_bytes());
     }
@@ -95,7 +113,7 @@ pub(crate) fn capacity_16(size_bytes: u64) -> Vec<u8> {
 }
 
 /// Mode pages: caching (no write cache) and control. `None` for a page there is not.
-fn mode_pages(page: u8) -> Option<Vec<u8>> {
+pub(crate) fn mode_pages(page: u8) -> Option<Vec<u8>> {
     let mut caching = vec![0; 20];
     caching[..2].copy_from_slice(&[0x08, 18]);
     let mut control = vec![0; 12];
@@ -108,26 +126,27 @@ fn mode_pages(page: u8) -> Option<Vec<u8>> {
     }
 }
 
-/// MODE SENSE(6).
-pub(crate) fn mode_sense_6(page: u8) -> Option<Vec<u8>> {
-    let pages = mode_pages(page)?;
-    let mut data = vec![3 + pages.len() as u8, 0, 0x10, 0];
-    data.extend(pages);
-    Some(data)
+/// MODE SENSE data: header and pages.
+pub(crate) fn mode_data(form: ModeForm, pages: &[u8]) -> Vec<u8> {
+    const DPO_FUA: u8 = 0x10;
+    let mut data = match form {
+        ModeForm::Six => vec![3 + pages.len() as u8, 0, DPO_FUA, 0],
+        ModeForm::Ten => {
+            let length = (6 + pages.len() as u16).to_be_bytes();
+            vec![length[0], length[1], 0, DPO_FUA, 0, 0, 0, 0]
+        }
+    };
+    data.extend_from_slice(pages);
+    data
 }
 
-/// MODE SENSE(10).
-pub(crate) fn mode_sense_10(page: u8) -> Option<Vec<u8>> {
-    let pages = mode_pages(page)?;
-    let mut data = vec![0, 6 + pages.len() as u8, 0, 0x10, 0, 0, 0, 0];
-    data.extend(pages);
-    Some(data)
-}
-
-/// REPORT LUNS: LUN 0.
-pub(crate) fn luns() -> Vec<u8> {
-    let mut data = vec![0; 16];
-    data[3] = 8;
+/// REPORT LUNS: so many, from 0.
+pub(crate) fn luns(count: u8) -> Vec<u8> {
+    let mut data = vec![0; 8];
+    for lun in 0..count {
+        data.extend([0, lun, 0, 0, 0, 0, 0, 0]);
+    }
+    data[..4].copy_from_slice(&(8 * u32::from(count)).to_be_bytes());
     data
 }
 
@@ -146,12 +165,16 @@ mod tests {
 
     #[test]
     fn device_identification_is_byte_exact() {
-        let data = device_identification(&Identity::new(0x0102_0304), "B2".parse().unwrap());
+        let path = "B2".parse().unwrap();
+        let identity = Identity::new(0x0102_0304);
+        let data = device_identification(&identity, Nexus { path, lun: 0 }, Some(2));
         let mut expected = vec![0x00, 0x83, 0x00, 0x24, 0x01, 0x03, 0x00, 0x10];
         expected.extend([0x6a, 0x1a, 0x7a, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
         expected.extend([0x01, 0x14, 0, 4, 0, 0, 0, 4]);
         expected.extend([0x01, 0x15, 0, 4, 0, 0, 0, 2]);
         assert_eq!(data, expected);
+        let other = device_identification(&identity, Nexus { path, lun: 9 }, None);
+        assert_eq!((other[3], other[19]), (0x1c, 9));
     }
 
     #[test]
@@ -166,10 +189,17 @@ mod tests {
 
     #[test]
     fn mode_data_lengths_count_what_follows() {
-        let six = mode_sense_6(0x3f).unwrap();
+        let pages = mode_pages(0x3f).unwrap();
+        let six = mode_data(ModeForm::Six, &pages);
         assert_eq!(usize::from(six[0]), six.len() - 1);
-        let ten = mode_sense_10(0x08).unwrap();
-        assert_eq!(usize::from(ten[1]), ten.len() - 2);
-        assert_eq!(mode_sense_6(0x1c), None);
+        let ten = mode_data(ModeForm::Ten, &[0; 300]);
+        assert_eq!(ten[..2], [1, 50]);
+        assert_eq!(mode_pages(0x1c), None);
+    }
+
+    #[test]
+    fn every_lun_is_reported() {
+        let data = luns(3);
+        assert_eq!((data.len(), data[3], data[17], data[25]), (32, 24, 1, 2));
     }
 }

@@ -78,6 +78,30 @@ impl Sense {
         asc: 0x04,
         ascq: 0x12,
     };
+    /// RDAC: quiescence in progress. What a transfer that takes its time answers.
+    pub(crate) const QUIESCING: Sense = Sense {
+        key: 0x02,
+        asc: 0x04,
+        ascq: 0xa1,
+    };
+    /// RDAC: quiescence in progress, as a unit attention.
+    pub(crate) const QUIESCENCE: Sense = Sense {
+        key: 0x06,
+        asc: 0x8b,
+        ascq: 0x02,
+    };
+    /// RDAC: invalid request, current logical unit ownership.
+    pub(crate) const NOT_THE_OWNER: Sense = Sense {
+        key: 0x05,
+        asc: 0x94,
+        ascq: 0x01,
+    };
+    /// RDAC: command lock violation.
+    pub(crate) const LOCK_VIOLATION: Sense = Sense {
+        key: 0x05,
+        asc: 0x91,
+        ascq: 0x36,
+    };
 
     /// Fixed-format sense data.
     pub(crate) fn to_bytes(self) -> [u8; 18] {
@@ -150,6 +174,15 @@ impl Reply {
     }
 }
 
+/// Which of the two MODE SENSE and MODE SELECT commands: they differ in the parameter header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ModeForm {
+    /// MODE SENSE(6), MODE SELECT(6).
+    Six,
+    /// MODE SENSE(10), MODE SELECT(10).
+    Ten,
+}
+
 /// What a CDB asks for. Lengths are those the host has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -167,10 +200,15 @@ pub(crate) enum Request {
     ReadCapacity10,
     /// READ CAPACITY(16).
     ReadCapacity16 { allocation: usize },
-    /// MODE SENSE(6).
-    ModeSense6 { page: u8, allocation: usize },
-    /// MODE SENSE(10).
-    ModeSense10 { page: u8, allocation: usize },
+    /// MODE SENSE.
+    ModeSense {
+        form: ModeForm,
+        page: u8,
+        subpage: u8,
+        allocation: usize,
+    },
+    /// MODE SELECT.
+    ModeSelect { form: ModeForm, length: usize },
     /// SYNCHRONIZE CACHE of either length.
     SynchronizeCache,
     /// REPORT LUNS.
@@ -203,13 +241,15 @@ impl Request {
             (0x9e, 0x10) => Request::ReadCapacity16 {
                 allocation: allocation32(10),
             },
-            (0x1a, _) => Request::ModeSense6 {
+            (0x1a | 0x5a, _) => Request::ModeSense {
+                form: mode_form(cdb),
                 page: cdb[2] & 0x3f,
-                allocation: usize::from(cdb[4]),
+                subpage: cdb[3],
+                allocation: mode_length(cdb),
             },
-            (0x5a, _) => Request::ModeSense10 {
-                page: cdb[2] & 0x3f,
-                allocation: be16(7),
+            (0x15 | 0x55, _) => Request::ModeSelect {
+                form: mode_form(cdb),
+                length: mode_length(cdb),
             },
             (0x35 | 0x91, _) => Request::SynchronizeCache,
             (0xa0, _) => Request::ReportLuns {
@@ -266,6 +306,21 @@ impl Request {
             self,
             Request::ReportGroups { .. } | Request::SetGroups { .. }
         )
+    }
+}
+
+fn mode_form(cdb: &[u8; 16]) -> ModeForm {
+    match cdb[0] {
+        0x15 | 0x1a => ModeForm::Six,
+        _ => ModeForm::Ten,
+    }
+}
+
+/// Allocation length of MODE SENSE, parameter list length of MODE SELECT.
+fn mode_length(cdb: &[u8; 16]) -> usize {
+    match mode_form(cdb) {
+        ModeForm::Six => usize::from(cdb[4]),
+        ModeForm::Ten => usize::from(u16::from_be_bytes([cdb[7], cdb[8]])),
     }
 }
 
@@ -337,6 +392,34 @@ mod tests {
             }
         );
         assert_eq!(parse(&cdb(0x0c)), Request::Unsupported);
+    }
+
+    /// As `send_mode_select` makes them.
+    #[test]
+    fn both_forms_of_mode_select_are_told_apart() {
+        assert_eq!(
+            parse(&[0x15, 0, 0, 0, 110]),
+            Request::ModeSelect {
+                form: ModeForm::Six,
+                length: 110
+            }
+        );
+        assert_eq!(
+            parse(&[0x55, 0, 0, 0, 0, 0, 0, 1, 52]),
+            Request::ModeSelect {
+                form: ModeForm::Ten,
+                length: 308
+            }
+        );
+        assert_eq!(
+            parse(&[0x5a, 0, 0x2c, 1, 0, 0, 0, 1, 52]),
+            Request::ModeSense {
+                form: ModeForm::Ten,
+                page: 0x2c,
+                subpage: 1,
+                allocation: 308
+            }
+        );
     }
 
     #[test]

@@ -55,34 +55,49 @@ fn talk(stream: UnixStream, socket: &str, shared: &Shared) -> Result<()> {
 
 fn obey(request: Control, shared: &Shared) -> Result<String> {
     match request {
-        Control::Change(change) => shared.model().apply(change, sys::monotonic_ns()),
+        Control::Lun(lun, change) => {
+            let mut model = shared.model();
+            model.change_luns(lun, &change, sys::monotonic_ns())?;
+        }
+        Control::Array(change) => shared.model().change_array(change)?,
         Control::Stat => return Ok(stat(shared)),
         Control::Log(file) => write_log(&file, shared)?,
-        Control::Forget => shared
-            .journals
-            .values()
-            .for_each(|journal| lock(journal).forget()),
+        Control::Transfers(file) => {
+            let text = transfers(shared)?;
+            std::fs::write(&file, text).with_context(|| format!("failed to write {file}"))?;
+        }
+        Control::Forget => {
+            let journals = shared.journals.values();
+            journals.for_each(|journal| lock(journal).forget());
+            shared.model().forget_changes(sys::monotonic_ns());
+        }
         Control::Quit => {}
     }
     Ok(String::new())
 }
 
 fn stat(shared: &Shared) -> String {
-    let mut text = shared.model().describe();
-    text.push('\n');
-    for (path, journal) in &shared.journals {
+    let mut text = shared.model().describe(sys::monotonic_ns());
+    for (nexus, journal) in &shared.journals {
         let (noted, dropped) = lock(journal).counts();
         text.push_str(&format!(
-            "path {path} logged {noted} not-logged {dropped}\n"
+            "path {} lun {} logged {noted} not-logged {dropped}\n",
+            nexus.path, nexus.lun
         ));
     }
     text
 }
 
+fn transfers(shared: &Shared) -> Result<String> {
+    let mut model = shared.model();
+    let changes = model.changes(sys::monotonic_ns())?;
+    Ok(changes.iter().map(|it| format!("{it}\n")).collect())
+}
+
 fn write_log(file: &str, shared: &Shared) -> Result<()> {
     let mut to = BufWriter::new(File::create(file).with_context(|| format!("cannot make {file}"))?);
-    for (path, journal) in &shared.journals {
-        lock(journal).write(*path, &mut to)?;
+    for (nexus, journal) in &shared.journals {
+        lock(journal).write(*nexus, &mut to)?;
     }
     to.flush().context("failed to write the log")
 }

@@ -1,4 +1,4 @@
-//! The LUN's data: one piece of memory behind every path.
+//! A LUN's data: one piece of memory behind every path.
 
 use std::sync::{PoisonError, RwLock};
 

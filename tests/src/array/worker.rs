@@ -1,4 +1,4 @@
-//! One path's thread: takes commands from its ring, holds each for its own delay, and hands it
+//! One nexus's thread: takes commands from its ring, holds each for its own delay, and hands it
 //! back. Delays run side by side: a command waits for its due time, never for another command.
 
 use std::cmp::Reverse;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::access::PathName;
+use super::access::Nexus;
 use super::journal::Entry;
 use super::model::{Shared, lock};
 use super::scsi::{Reply, Request, Sense};
@@ -52,18 +52,18 @@ impl Ord for Waiting {
     }
 }
 
-/// Serves `path` until the array stops.
-pub(super) fn run(path: PathName, mut ring: Ring, shared: &Shared) -> Result<()> {
+/// Serves `nexus` until the array stops.
+pub(super) fn run(nexus: Nexus, mut ring: Ring, shared: &Shared) -> Result<()> {
     // SAFETY: changes only how late this thread's own timers may fire.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
     let mut waiting = BinaryHeap::new();
     while !shared.stop.load(Ordering::Acquire) {
         while let Some(command) = ring.next()? {
-            waiting.push(Reverse(admit(path, command, shared)));
+            waiting.push(Reverse(admit(nexus, command, shared)));
         }
         let mut completed = false;
         while let Some(command) = take_due(&mut waiting) {
-            complete(path, &mut ring, command, shared);
+            complete(nexus, &mut ring, command, shared);
             completed = true;
         }
         if completed {
@@ -78,10 +78,10 @@ pub(super) fn run(path: PathName, mut ring: Ring, shared: &Shared) -> Result<()>
     Ok(())
 }
 
-fn admit(path: PathName, command: Command, shared: &Shared) -> Waiting {
+fn admit(nexus: Nexus, command: Command, shared: &Shared) -> Waiting {
     let seen_at_ns = sys::monotonic_ns();
     let request = Request::parse(&command.cdb);
-    let admission = shared.model().admit(path, request, seen_at_ns);
+    let admission = shared.model().admit(nexus, request, seen_at_ns);
     let (lba, blocks) = match request {
         Request::Read { lba, blocks } | Request::Write { lba, blocks } => (lba, blocks),
         _ => (0, 0),
@@ -114,7 +114,7 @@ fn take_due(waiting: &mut BinaryHeap<Reverse<Waiting>>) -> Option<Waiting> {
     }
 }
 
-fn complete(path: PathName, ring: &mut Ring, waiting: Waiting, shared: &Shared) {
+fn complete(nexus: Nexus, ring: &mut Ring, waiting: Waiting, shared: &Shared) {
     let Waiting {
         mut entry,
         command,
@@ -122,37 +122,39 @@ fn complete(path: PathName, ring: &mut Ring, waiting: Waiting, shared: &Shared) 
         refused,
         ..
     } = waiting;
-    let reply = refused.unwrap_or_else(|| execute(path, ring, &command, request, shared));
+    let reply = refused.unwrap_or_else(|| execute(nexus, ring, &command, request, shared));
     if !reply.data.is_empty() {
         ring.scatter(&command, &reply.data);
     }
     entry.status = reply.status;
+    entry.sense = reply.sense;
     entry.completed_at_ns = sys::monotonic_ns();
-    if let Some(journal) = shared.journals.get(&path) {
+    if let Some(journal) = shared.journals.get(&nexus) {
         lock(journal).note(entry);
     }
     ring.complete(&command, &reply);
 }
 
 fn execute(
-    path: PathName,
+    nexus: Nexus,
     ring: &mut Ring,
     command: &Command,
     request: Request,
     shared: &Shared,
 ) -> Reply {
-    let done = match request {
-        Request::Read { lba, blocks } => shared
-            .store
-            .read(lba, blocks, |bytes| ring.scatter(command, bytes)),
-        Request::Write { lba, blocks } => shared
-            .store
-            .write(lba, blocks, |bytes| ring.gather(command, bytes)),
-        _ => {
-            let mut data_out = vec![0; command.room()];
-            ring.gather(command, &mut data_out);
-            return shared.model().answer(path, request, &data_out);
-        }
-    };
+    let store = shared.stores.get(usize::from(nexus.lun));
+    let done =
+        match request {
+            Request::Read { lba, blocks } => store
+                .and_then(|store| store.read(lba, blocks, |bytes| ring.scatter(command, bytes))),
+            Request::Write { lba, blocks } => store
+                .and_then(|store| store.write(lba, blocks, |bytes| ring.gather(command, bytes))),
+            _ => {
+                let mut data_out = vec![0; command.room()];
+                ring.gather(command, &mut data_out);
+                let now_ns = sys::monotonic_ns();
+                return shared.model().answer(nexus, request, &data_out, now_ns);
+            }
+        };
     done.map_or_else(|| Reply::check(Sense::OUT_OF_RANGE), |()| Reply::good())
 }

@@ -1,6 +1,7 @@
 //! Groups of test cases: one guest boot each. Owns how a case is chosen, run, judged, reported and
 //! cleaned up after.
 
+mod alua_lab;
 mod bad_input;
 mod command_mode;
 mod conservation;
@@ -10,6 +11,7 @@ mod follows;
 mod ground_truth;
 mod judge;
 mod lab_itself;
+mod rdac_lab;
 mod state_swaps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,6 +59,8 @@ struct Group {
 
 const GROUPS: &[&Group] = &[
     &lab_itself::GROUP,
+    &alua_lab::GROUP,
+    &rdac_lab::GROUP,
     &conservation::GROUP,
     &fio_one_path::GROUP,
     &ground_truth::GROUP,

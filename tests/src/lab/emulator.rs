@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::loopback::{self, LabPath};
-use crate::array::{self, Client, LoggedCommand, Options};
+use crate::array::{self, Client, LoggedCommand, Options, StateChange};
 use crate::sys;
 use crate::sys::process::Background;
 
@@ -16,7 +16,7 @@ pub(crate) struct Emulator {
     options: Options,
     process: Option<Background>,
     client: Client,
-    /// A1 B1 A2 B2.
+    /// Each LUN over A1, then over B1 A2 B2.
     pub(crate) paths: Vec<LabPath>,
 }
 
@@ -46,9 +46,10 @@ impl Emulator {
             paths: Vec::new(),
         };
         for name in emulator.options.paths() {
-            emulator
-                .paths
-                .push(loopback::connect(name, &array::backstore_dir(name))?);
+            let luns = 0..emulator.options.luns;
+            let backstores: Vec<String> = luns.map(|lun| array::backstore_dir(name, lun)).collect();
+            let paths = loopback::connect(name, &backstores)?;
+            emulator.paths.extend(paths);
         }
         Ok(emulator)
     }
@@ -63,12 +64,19 @@ impl Emulator {
         self.client.log()
     }
 
+    /// Every change of an owner or a state since then, in order of time.
+    pub(crate) fn transfers(&mut self) -> Result<Vec<StateChange>> {
+        self.client.transfers()
+    }
+
     /// Disconnects every path and ends the process.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(process) = self.process.take() else {
             return Ok(());
         };
-        let _ = self.client.ask("delay all 0");
+        for request in ["delay all 0", "shipping 0", "quiesce 0", "transfer-time 0"] {
+            let _ = self.client.ask(request);
+        }
         let _ = self.client.ask("errors all off");
         let mut problems = Vec::new();
         for name in self.options.paths() {

@@ -1,4 +1,4 @@
-//! Paths by tcm_loop: a SCSI host per host port, a target per controller, LUN 0 behind each.
+//! Paths by tcm_loop: a SCSI host per host port, a target per controller, the LUNs behind each.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,8 @@ const FABRIC: &str = "/sys/kernel/config/target/loopback";
 pub(crate) struct LabPath {
     /// Its name in the lab.
     pub(crate) name: PathName,
+    /// Logical unit.
+    pub(crate) lun: u8,
     /// "host:channel:target:lun".
     pub(crate) hctl: String,
     /// Kernel name, such as "sda".
@@ -40,7 +42,7 @@ impl LabPath {
         sys::write(self.sysfs("rescan"), "1")
     }
 
-    /// Removes the SCSI device; [`scan`] brings it back.
+    /// Removes the SCSI device; [`scan`] brings LUN 0 back.
     pub(crate) fn delete(&self) -> Result<()> {
         sys::write(self.sysfs("delete"), "1")
     }
@@ -59,18 +61,27 @@ fn port_dir(name: PathName) -> String {
 /// or the handler would remember the default group.
 pub(crate) fn connect_lio(name: PathName, backstore: &str, group: &str) -> Result<LabPath> {
     let port = make_port(name)?;
-    link(&port, backstore)?;
-    sys::write(format!("{port}/lun/lun_0/alua_tg_pt_gp"), group)?;
+    link(&port, 0, backstore)?;
+    sys::write(format!("{}/alua_tg_pt_gp", lun_dir(&port, 0)), group)?;
     open_nexus(name, &port)?;
     scan(name)
 }
 
-/// Connects a backstore that answers everything itself. The host looks when the LUN is linked.
-pub(crate) fn connect(name: PathName, backstore: &str) -> Result<LabPath> {
+/// Connects backstores that answer everything themselves, as LUN 0, 1, … The host looks when a LUN
+/// is linked.
+pub(crate) fn connect(name: PathName, backstores: &[String]) -> Result<Vec<LabPath>> {
     let port = make_port(name)?;
     open_nexus(name, &port)?;
-    link(&port, backstore)?;
-    wait_for_disk(name)
+    let mut paths = Vec::new();
+    for (lun, backstore) in (0..).zip(backstores) {
+        link(&port, lun, backstore)?;
+        paths.push(wait_for_disk(name, lun)?);
+    }
+    Ok(paths)
+}
+
+fn lun_dir(port: &str, lun: u8) -> String {
+    format!("{port}/lun/lun_{lun}")
 }
 
 fn make_port(name: PathName) -> Result<String> {
@@ -83,7 +94,6 @@ fn make_port(name: PathName) -> Result<String> {
     if Path::new(&rtpi).exists() {
         sys::write(rtpi, &name.relative_port().to_string())?;
     }
-    sys::make_dir(format!("{port}/lun/lun_0"))?;
     Ok(port)
 }
 
@@ -95,8 +105,10 @@ fn open_nexus(name: PathName, port: &str) -> Result<()> {
     )
 }
 
-fn link(port: &str, backstore: &str) -> Result<()> {
-    let link = format!("{port}/lun/lun_0/x");
+fn link(port: &str, lun: u8, backstore: &str) -> Result<()> {
+    let lun = lun_dir(port, lun);
+    sys::make_dir(&lun)?;
+    let link = format!("{lun}/x");
     std::os::unix::fs::symlink(backstore, &link)
         .with_context(|| format!("failed to link {backstore} to {link}"))
 }
@@ -105,7 +117,7 @@ fn address(name: PathName) -> Result<String> {
     sys::read(format!("{}/address", port_dir(name)))
 }
 
-/// Makes the host look for the LUN and waits for its disk.
+/// Makes the host look for LUN 0, the only one that tcm_loop lets it look for, and waits for its disk.
 pub(crate) fn scan(name: PathName) -> Result<LabPath> {
     let address = address(name)?;
     let mut parts = address.split(':');
@@ -116,11 +128,11 @@ pub(crate) fn scan(name: PathName) -> Result<LabPath> {
         format!("/sys/class/scsi_host/host{host}/scan"),
         &format!("0 {target} -"),
     )?;
-    wait_for_disk(name)
+    wait_for_disk(name, 0)
 }
 
-fn wait_for_disk(name: PathName) -> Result<LabPath> {
-    let hctl = format!("{}:0", address(name)?);
+fn wait_for_disk(name: PathName, lun: u8) -> Result<LabPath> {
+    let hctl = format!("{}:{lun}", address(name)?);
     let mut found = None;
     sys::wait_for(
         Duration::from_secs(10),
@@ -136,6 +148,7 @@ fn wait_for_disk(name: PathName) -> Result<LabPath> {
     let (device, devno) = found.context("the disk vanished")?;
     Ok(LabPath {
         name,
+        lun,
         hctl,
         device,
         devno,
@@ -153,11 +166,14 @@ pub(crate) fn disconnect(name: PathName) -> Result<()> {
     let port = port_dir(name);
     if Path::new(&port).exists() {
         let _ = set_transport(name, true);
-        let link = format!("{port}/lun/lun_0/x");
-        if Path::new(&link).is_symlink() {
-            std::fs::remove_file(&link).with_context(|| format!("failed to unlink {link}"))?;
+        for lun in sys::names(format!("{port}/lun")) {
+            let lun = format!("{port}/lun/{lun}");
+            let link = format!("{lun}/x");
+            if Path::new(&link).is_symlink() {
+                std::fs::remove_file(&link).with_context(|| format!("failed to unlink {link}"))?;
+            }
+            sys::remove_dir(lun)?;
         }
-        sys::remove_dir(format!("{port}/lun/lun_0"))?;
         let _ = sys::write(format!("{port}/nexus"), "NULL");
         sys::remove_dir(&port)?;
     }

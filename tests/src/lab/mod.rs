@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::array::{Controller, Options, PathName};
+use crate::array::{Controller, Mode, Options, PathName};
 use crate::protocol::Message;
 use crate::runner::Reporter;
 use crate::sys;
@@ -25,7 +25,7 @@ use crate::sys;
 use emulator::Emulator;
 use lio::Lio;
 use loopback::LabPath;
-use multipath::{Map, MapOptions};
+use multipath::{Handler, Map, MapOptions};
 use tracer::{Report, Trace, TraceOptions};
 
 /// One case's laboratory.
@@ -82,6 +82,37 @@ impl<'r> Lab<'r> {
         self.array()
     }
 
+    /// The emulator as an RDAC array of `luns` LUNs, all of them controller A's.
+    pub(crate) fn rdac_emulator(&mut self, mode: Mode, luns: u8) -> Result<&mut Emulator> {
+        self.emulator_with(Options {
+            rdac: Some(mode),
+            luns,
+            ..Options::default()
+        })?;
+        self.expect_handler(Handler::Rdac)?;
+        self.array()
+    }
+
+    /// The emulator as an ALUA array of `options`. The states are known from the start.
+    pub(crate) fn alua_emulator(&mut self, options: Options) -> Result<&mut Emulator> {
+        self.emulator_with(options)?;
+        self.paths().iter().try_for_each(LabPath::rescan)?;
+        self.expect_handler(Handler::Alua)?;
+        self.array()
+    }
+
+    fn expect_handler(&self, handler: Handler) -> Result<()> {
+        for path in self.paths() {
+            let attached = sys::read(path.sysfs("dh_state"))?;
+            anyhow::ensure!(
+                attached == handler.name(),
+                "{} has the handler {attached}",
+                path.hctl
+            );
+        }
+        Ok(())
+    }
+
     /// The emulator with options of its own.
     pub(crate) fn emulator_with(&mut self, options: Options) -> Result<&mut Emulator> {
         let emulator = Emulator::start(options).context("failed to start the emulator")?;
@@ -121,7 +152,7 @@ impl<'r> Lab<'r> {
         self.lio.as_mut().context("LIO is not set up")
     }
 
-    /// Every path, A1 B1 A2 B2.
+    /// Every LUN over every path, A1 B1 A2 B2.
     pub(crate) fn paths(&self) -> Vec<LabPath> {
         let lio = self.lio.iter().flat_map(|lio| lio.paths.clone());
         let emulator = self
@@ -131,19 +162,26 @@ impl<'r> Lab<'r> {
         lio.chain(emulator).collect()
     }
 
-    /// The path `name`, such as `A1`.
+    /// The path `name`, such as `A1`, to LUN 0.
     pub(crate) fn path(&self, name: &str) -> Result<LabPath> {
-        let name: PathName = name.parse()?;
-        let found = self.paths().into_iter().find(|path| path.name == name);
-        found.with_context(|| format!("no path {name}"))
+        self.path_to(name, 0)
     }
 
-    /// A map with a path group per controller, A first.
+    /// The path `name` to `lun`.
+    pub(crate) fn path_to(&self, name: &str, lun: u8) -> Result<LabPath> {
+        let name: PathName = name.parse()?;
+        let mut paths = self.paths().into_iter();
+        let found = paths.find(|path| path.name == name && path.lun == lun);
+        found.with_context(|| format!("no path {name} to LUN {lun}"))
+    }
+
+    /// A map of one LUN with a path group per controller.
     pub(crate) fn map(&mut self, options: &MapOptions) -> Result<Map> {
-        let groups = Controller::ALL.map(|controller| {
+        let controllers = [options.first, options.first.other()];
+        let groups = controllers.map(|controller| {
             self.paths()
                 .into_iter()
-                .filter(|path| path.name.controller == controller)
+                .filter(|path| path.lun == options.lun && path.name.controller == controller)
                 .collect()
         });
         let map = Map::create(options, &groups)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::loopback::LabPath;
+use crate::array::Controller;
 use crate::sys::{self, process};
 
 /// How dm chooses a path within a group.
@@ -35,11 +36,36 @@ impl Selector {
     }
 }
 
+/// The device handler of a map's paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handler {
+    /// `scsi_dh_alua`.
+    Alua,
+    /// `scsi_dh_rdac`.
+    Rdac,
+}
+
+impl Handler {
+    /// As the kernel calls it, in a table and in `dh_state`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Handler::Alua => "alua",
+            Handler::Rdac => "rdac",
+        }
+    }
+}
+
 /// A map to make.
 #[derive(Debug, Clone)]
 pub(crate) struct MapOptions {
     /// Its name.
     pub(crate) name: String,
+    /// Logical unit behind it.
+    pub(crate) lun: u8,
+    /// Whose path group is the first.
+    pub(crate) first: Controller,
+    /// Hardware handler, unless it is bio-based.
+    pub(crate) handler: Handler,
     /// Path selector.
     pub(crate) selector: Selector,
     /// `queue_mode bio`; no hardware handler then.
@@ -50,6 +76,9 @@ impl Default for MapOptions {
     fn default() -> Self {
         MapOptions {
             name: "mpatha".to_owned(),
+            lun: 0,
+            first: Controller::A,
+            handler: Handler::Alua,
             selector: Selector::ServiceTime,
             bio: false,
         }
@@ -57,13 +86,29 @@ impl Default for MapOptions {
 }
 
 impl MapOptions {
+    /// A map of `lun`: mpatha, mpathb, …
+    pub(crate) fn of(lun: u8, handler: Handler) -> MapOptions {
+        MapOptions {
+            name: format!("mpath{}", char::from(b'a' + lun % 26)),
+            lun,
+            handler,
+            ..MapOptions::default()
+        }
+    }
+
     fn table(&self, sectors: u64, groups: &[Vec<LabPath>]) -> String {
-        let features = if self.bio {
-            "3 queue_if_no_path queue_mode bio"
-        } else {
-            "1 queue_if_no_path"
+        let features = match self.handler {
+            _ if self.bio => "3 queue_if_no_path queue_mode bio",
+            Handler::Alua => "1 queue_if_no_path",
+            // As in multipath-tools' entry for the array. Without it a MODE SELECT that 6.1 had to
+            // send twice costs the path: `send_mode_select` remembers the first one's error.
+            Handler::Rdac => "3 queue_if_no_path pg_init_retries 50",
         };
-        let handler = if self.bio { "0" } else { "1 alua" };
+        let handler = if self.bio {
+            "0".to_owned()
+        } else {
+            format!("1 {}", self.handler.name())
+        };
         let groups: Vec<&Vec<LabPath>> = groups.iter().filter(|group| !group.is_empty()).collect();
         let mut table = format!(
             "0 {sectors} multipath {features} {handler} {} 1",
@@ -192,6 +237,7 @@ mod tests {
     fn path(name: &str, devno: &str) -> LabPath {
         LabPath {
             name: name.parse().unwrap(),
+            lun: 0,
             hctl: String::new(),
             device: String::new(),
             devno: devno.to_owned(),
@@ -212,6 +258,14 @@ mod tests {
             options.table(131072, &groups()),
             "0 131072 multipath 1 queue_if_no_path 1 alua 2 1 \
              service-time 0 2 2 8:0 1 1 8:32 1 1 service-time 0 1 2 8:16 1 1"
+        );
+        let options = MapOptions {
+            handler: Handler::Rdac,
+            ..options
+        };
+        let table = options.table(8, &groups());
+        assert!(
+            table.starts_with("0 8 multipath 3 queue_if_no_path pg_init_retries 50 1 rdac 2 1 ")
         );
         let options = MapOptions {
             selector: Selector::RoundRobin,
