@@ -243,6 +243,14 @@ impl<'r> Lab<'r> {
         }
         self.evidence
             .push(("dmesg.txt".to_owned(), kmsg::tail(200)));
+        if let Some(Ok(stat)) = self.emulator.as_mut().map(|array| array.ask("stat")) {
+            let text = stat.join("\n");
+            self.evidence.push(("array-stat.txt".to_owned(), text));
+        }
+        if let Ok(status) = sys::process::run("dmsetup", &["status"]) {
+            self.evidence
+                .push(("dmsetup-status.txt".to_owned(), status));
+        }
         for (name, text) in self.evidence.drain(..) {
             let name = format!("{}-{name}", self.case);
             self.reporter.send(&Message::File {
