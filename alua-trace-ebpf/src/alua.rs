@@ -3,7 +3,7 @@
 //! `alua_rtpg` is inlined up to 6.1, so its caller `alua_rtpg_work`, a work function in every
 //! kernel, is the hook.
 
-use alua_trace_ebpf::{Control, RtpgRecord, record_kind};
+use alua_trace_ebpf::{Control, RtpgRecord, handler, record_kind};
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::{kprobe, kretprobe, map},
@@ -12,14 +12,24 @@ use aya_ebpf::{
 };
 
 use crate::{
+    dm_events::watch_waits,
     kernel::{add, read},
+    management,
     maps::{CONTROL, EVENTS, STATES_CHANGING, count_globally},
 };
 
-/// Port group and entry time of the RTPG work that a worker thread runs. A hash map because its
-/// key is a thread id; used a few times a second at most.
+/// The RTPG work that a worker thread runs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Work {
+    port_group: u64,
+    entry_ns: u64,
+    state_before: u64,
+}
+
+/// A hash map because its key is a thread id; used a few times a second at most.
 #[map]
-static RTPG_WORKERS: HashMap<u64, (u64, u64)> = HashMap::with_max_entries(1024, 0);
+static RTPG_WORKERS: HashMap<u64, Work> = HashMap::with_max_entries(1024, 0);
 
 /// `static void alua_rtpg_work(struct work_struct *work)`
 #[kprobe]
@@ -28,8 +38,15 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
         let port_group = work.wrapping_sub(u64::from(control.alua.pg_rtpg_work));
         // SAFETY: takes no arguments and cannot fail.
         let now = unsafe { bpf_ktime_get_ns() };
+        watch_waits(now);
+        management::work_begins(handler::ALUA);
+        let work = Work {
+            port_group,
+            entry_ns: now,
+            state_before: u64::from(read::<u32>(port_group, control.alua.pg_state).unwrap_or(0)),
+        };
         if RTPG_WORKERS
-            .insert(bpf_get_current_pid_tgid(), (port_group, now), 0)
+            .insert(bpf_get_current_pid_tgid(), work, 0)
             .is_err()
         {
             count_globally(|counts| counts.lost_records += 1);
@@ -66,26 +83,30 @@ pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
     let worker = bpf_get_current_pid_tgid();
     // SAFETY: only this thread inserts and removes its own entry.
     let begun = unsafe { RTPG_WORKERS.get(worker) }.copied();
-    if let (Some((port_group, entry_ns)), Some(control)) = (begun, CONTROL.get(0)) {
+    management::work_ends();
+    if let (Some(work), Some(control)) = (begun, CONTROL.get(0)) {
         let _ = RTPG_WORKERS.remove(worker);
-        returned(control, port_group, entry_ns);
+        returned(control, &work);
     }
     0
 }
 
-fn returned(control: &Control, port_group: u64, entry_ns: u64) {
+fn returned(control: &Control, work: &Work) {
     states_change(u64::MAX);
+    let port_group = work.port_group;
+    // SAFETY: takes no arguments and cannot fail.
+    let now = unsafe { bpf_ktime_get_ns() };
+    watch_waits(now);
     let alua = &control.alua;
     let record = RtpgRecord {
         kind: record_kind::RTPG,
         state: read::<u32>(port_group, alua.pg_state).unwrap_or(0) as u8,
         preferred: read::<u32>(port_group, alua.pg_pref).unwrap_or(0) as u8,
-        supported: read::<u32>(port_group, alua.pg_valid_states).unwrap_or(0) as u8,
+        state_before: work.state_before as u8,
         group: read::<u32>(port_group, alua.pg_group_id).unwrap_or(0),
         port_group,
-        entry_ns,
-        // SAFETY: takes no arguments and cannot fail.
-        return_ns: unsafe { bpf_ktime_get_ns() },
+        entry_ns: work.entry_ns,
+        return_ns: now,
     };
     if EVENTS.output::<RtpgRecord>(record, 0).is_err() {
         count_globally(|counts| counts.lost_records += 1);

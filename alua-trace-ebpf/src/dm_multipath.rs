@@ -5,7 +5,7 @@
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
 use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot};
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
@@ -43,7 +43,7 @@ pub fn pgpath_of_bio(control: &Control, request: u64) -> u64 {
 
 /// The route of a `pgpath`, found or made.
 #[inline(always)]
-pub fn find(ctx: &RawTracePointContext, control: &Control, pgpath: u64) -> u16 {
+pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64) -> u16 {
     let home = home_slot(pgpath, MAX_ROUTES);
     let fresh = ROUTES
         .get(home)
@@ -80,25 +80,35 @@ fn search(pgpath: u64) -> u32 {
 }
 
 /// Where a route leads.
-struct Target {
-    path_group: u32,
-    major: u32,
-    minor: u32,
+pub struct Target {
+    pub path_group: u32,
+    pub major: u32,
+    pub minor: u32,
+}
+
+/// Major and minor number of the map a `dm_target` belongs to.
+#[inline(always)]
+pub fn map_of_target(kernel: &mut Reader, dm: &DmLayout, ti: u64) -> (u32, u32) {
+    let table = kernel.u64(ti, dm.ti_table);
+    let md = kernel.u64(table, dm.table_md);
+    let disk = kernel.u64(md, dm.md_disk);
+    (
+        kernel.u32(disk, dm.disk_major),
+        kernel.u32(disk, dm.disk_first_minor),
+    )
 }
 
 impl Target {
     #[inline(always)]
-    fn read(kernel: &mut Reader, dm: &DmLayout, pgpath: u64) -> Self {
+    pub fn read(kernel: &mut Reader, dm: &DmLayout, pgpath: u64) -> Self {
         let pg = kernel.u64(pgpath, dm.pgpath_pg);
         let m = kernel.u64(pg, dm.pg_m);
         let ti = kernel.u64(m, dm.m_ti);
-        let table = kernel.u64(ti, dm.ti_table);
-        let md = kernel.u64(table, dm.table_md);
-        let disk = kernel.u64(md, dm.md_disk);
+        let (major, minor) = map_of_target(kernel, dm, ti);
         Self {
             path_group: kernel.u32(pg, dm.pg_num),
-            major: kernel.u32(disk, dm.disk_major),
-            minor: kernel.u32(disk, dm.disk_first_minor),
+            major,
+            minor,
         }
     }
 
@@ -138,7 +148,7 @@ fn slot_of(pgpath: u64, target: &Target) -> u32 {
 
 /// Not inlined: a complaint takes more instructions than all the rest.
 #[inline(never)]
-fn complain(ctx: &RawTracePointContext) {
+fn complain(ctx: &impl EbpfContext) {
     warn!(
         ctx,
         "route table full: the map of further paths is not known"
@@ -146,7 +156,7 @@ fn complain(ctx: &RawTracePointContext) {
 }
 
 #[inline(always)]
-fn table_full(ctx: &RawTracePointContext) -> u16 {
+fn table_full(ctx: &impl EbpfContext) -> u16 {
     let mut first = false;
     count_globally(|counts| {
         counts.route_table_full += 1;

@@ -38,6 +38,8 @@ pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     sdev_handler_data: 0,
     handler_name: 0,
     host_no: 0,
+    request_start_time_ns: 0,
+    reserved: 0,
 };
 
 /// One field of [`SCSI_LAYOUT`].

@@ -7,6 +7,12 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
+mod events;
+mod layout;
+
+pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
+pub use layout::{ABSENT, AluaLayout, BufferLayout, Control, DmLayout, RdacLayout, ScsiLayout};
+
 /// Names of the maps both sides open.
 pub mod map_name {
     /// Ring buffer of records.
@@ -23,6 +29,8 @@ pub mod map_name {
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
     /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
+    /// One `u64`: until when commands are marked [`super::command_flag::WAITED`], in monotonic ns.
+    pub const WATCH_WAITS: &str = "WATCH_WAITS";
     /// Per-CPU array with one [`super::GlobalCounts`].
     pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
 }
@@ -50,8 +58,13 @@ pub const PROBE_LENGTH: u32 = 8;
 /// episode of it is over.
 pub const OFFENCE_QUIET_NS: u64 = 1_000_000_000;
 
+/// How long after an event that makes commands wait their waits are measured.
+pub const WATCH_WAITS_NS: u64 = 10_000_000_000;
+
 /// No path: the path table was full.
 pub const NO_PATH: u16 = u16::MAX;
+/// No RDAC controller, or not known which.
+pub const NO_CONTROLLER: u8 = u8::MAX;
 /// No route: the command did not come through a dm-multipath map, or the table was full.
 pub const NO_ROUTE: u16 = u16::MAX;
 
@@ -61,6 +74,10 @@ pub mod record_kind {
     pub const COMMAND: u8 = 1;
     /// [`super::RtpgRecord`].
     pub const RTPG: u8 = 2;
+    /// [`super::ManagementRecord`].
+    pub const MANAGEMENT: u8 = 3;
+    /// [`super::DmRecord`].
+    pub const DM: u8 = 4;
 }
 
 /// Longest window of a `scsi_cmnd` that the probes read at completion, in bytes.
@@ -98,9 +115,10 @@ pub mod state_source {
     pub const NONE: u8 = 0;
     /// `alua_port_group.state`, first known after an RTPG that ended during the trace.
     pub const RTPG_SEEN: u8 = 1;
-    /// `alua_port_group.state`, when the path was first met: the port group's own data proves that
-    /// an RTPG had been answered (`alua_rtpg` sets `transition_tmo`, and only it sets a state
-    /// other than 0).
+    /// ALUA: `alua_port_group.state`, when the path was first met: the port group's own data proves
+    /// that an RTPG had been answered (`alua_rtpg` sets `transition_tmo`, and only it sets a state
+    /// other than 0). RDAC: `rdac_dh_data`, from VPD page C9h at attach or the last activation
+    /// (`check_ownership`).
     pub const HANDLER_DATA: u8 = 2;
 }
 
@@ -127,6 +145,9 @@ pub mod command_flag {
     pub const PASSTHROUGH: u8 = 0x04;
     /// The dm map is bio-based: the request may carry merged bios, the route is the first one's.
     pub const BIO_BASED: u8 = 0x08;
+    /// How long it waited before its dispatch is measured. Only near events that make commands
+    /// wait: at other times it would cost the load and say nothing.
+    pub const WAITED: u8 = 0x10;
 }
 
 /// What is remembered of a command from dispatch to completion, packed into one word: the probes
@@ -217,8 +238,10 @@ pub struct CommandRecord {
     pub bytes: u32,
     /// `scsi_cmnd.retries`.
     pub retries: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// From its submission to the dm map, or to the disk when there is none, to this dispatch, in
+    /// µs, when [`command_flag::WAITED`] is set. It contains what the command waited in dm, and
+    /// what was spent on dispatches before this one.
+    pub waited_us: u32,
 }
 
 impl CommandRecord {
@@ -249,28 +272,6 @@ impl CommandRecord {
     }
 }
 
-/// `alua_rtpg_work` returned: the kernel has an answer to REPORT TARGET PORT GROUPS.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RtpgRecord {
-    /// [`record_kind::RTPG`].
-    pub kind: u8,
-    /// `alua_port_group.state`, an [`access_state`].
-    pub state: u8,
-    /// `alua_port_group.pref`.
-    pub preferred: u8,
-    /// `alua_port_group.valid_states`: supported states of RTPG descriptor byte 1.
-    pub supported: u8,
-    /// `alua_port_group.group_id`.
-    pub group: u32,
-    /// `alua_port_group` address: tells groups of equal id apart, nothing else.
-    pub port_group: u64,
-    /// When `alua_rtpg_work` was entered, in monotonic ns.
-    pub entry_ns: u64,
-    /// When it returned, in monotonic ns.
-    pub return_ns: u64,
-}
-
 /// Counts kept per path beside the stream; exact whatever the stream loses.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -289,6 +290,8 @@ pub struct PathCounts {
     pub untracked: u64,
     /// Completed commands that found the ring buffer full.
     pub ring_full: u64,
+    /// Requests that the device handler's `prep_fn` refused: they never reach dispatch.
+    pub rejected: u64,
     /// First block I/O dispatched in a known state other than active/optimized since there was
     /// none for [`OFFENCE_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
     pub offence_first_ns: u64,
@@ -316,6 +319,7 @@ impl PathCounts {
             superseded: self.superseded.wrapping_add(other.superseded),
             untracked: self.untracked.wrapping_add(other.untracked),
             ring_full: self.ring_full.wrapping_add(other.ring_full),
+            rejected: self.rejected.wrapping_add(other.rejected),
             offence_first_ns,
             offence_last_ns,
             dispatched_by_state: by_state,
@@ -398,8 +402,8 @@ pub struct CommandSlot {
 pub struct PathSlot {
     /// Address of the `scsi_device`, 0 for a free slot, 1 for one that is not used again.
     pub sdev: u64,
-    /// Address of its `alua_port_group`, or 0.
-    pub port_group: u64,
+    /// Address of what its handler keeps its state in: `alua_port_group`, `rdac_dh_data`, or 0.
+    pub state_keeper: u64,
     /// `scsi_device.lun`.
     pub lun: u64,
     /// [`Control::generation`] at which the rest was read from the kernel; 0 at first.
@@ -412,12 +416,13 @@ pub struct PathSlot {
     pub target: u32,
     /// [`handler`].
     pub handler: u8,
-    /// [`state_source`] once the state of `port_group` is known; it stays known.
+    /// [`state_source`] once the state in `state_keeper` is known; it stays known.
     pub state_source: u8,
     /// State byte at `generation`, or [`access_state::LIVE`].
     pub state: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// RDAC: slot of the controller it leads to (`rdac_controller.index`, 0 is A) in bits 5:0, and
+    /// `rdac_dh_data.mode` (0 RDAC, 1 AVT, 2 IOSHIP) above; else [`NO_CONTROLLER`].
+    pub controller: u8,
 }
 
 /// What the probes know of a route: a path as a member of a path group of a map.
@@ -438,141 +443,6 @@ pub struct RouteSlot {
     pub reserved: u32,
 }
 
-/// Member offsets of the SCSI and block structures on the hot path, in bytes, from the running
-/// kernel's BTF. Frozen at load, so that the verifier knows them.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ScsiLayout {
-    /// `sizeof(struct request)`: a request's `scsi_cmnd` follows it (`blk_mq_rq_to_pdu`).
-    pub request_size: u32,
-    /// `request.cmd_flags`.
-    pub request_cmd_flags: u32,
-    /// `request.end_io`.
-    pub request_end_io: u32,
-    /// `request.end_io_data`.
-    pub request_end_io_data: u32,
-    /// `request.bio`.
-    pub request_bio: u32,
-    /// `scsi_cmnd.device`.
-    pub cmnd_device: u32,
-    /// 1 when `scsi_cmnd.cmnd` is a pointer (before 5.18), 0 when it is an array.
-    pub cmnd_cdb_is_pointer: u32,
-    /// First byte of the window with `cmnd`, `retries`, `sdb.length`, `result` and
-    /// `sense_buffer`; a multiple of 8.
-    pub window_start: u32,
-    /// Bytes of that window, at most [`MAX_WINDOW`].
-    pub window_length: u32,
-    /// `scsi_cmnd.cmnd`, from the start of the window.
-    pub window_cdb: u32,
-    /// `scsi_cmnd.retries`, from the start of the window.
-    pub window_retries: u32,
-    /// `scsi_cmnd.sdb.length`, from the start of the window.
-    pub window_sdb_length: u32,
-    /// `scsi_cmnd.result`, from the start of the window.
-    pub window_result: u32,
-    /// `scsi_cmnd.sense_buffer`, from the start of the window.
-    pub window_sense_buffer: u32,
-    /// `scsi_device.host`.
-    pub sdev_host: u32,
-    /// `scsi_device.id`.
-    pub sdev_id: u32,
-    /// `scsi_device.channel`.
-    pub sdev_channel: u32,
-    /// `scsi_device.lun`.
-    pub sdev_lun: u32,
-    /// `scsi_device.handler`.
-    pub sdev_handler: u32,
-    /// `scsi_device.handler_data`.
-    pub sdev_handler_data: u32,
-    /// `scsi_device_handler.name`.
-    pub handler_name: u32,
-    /// `Scsi_Host.host_no`.
-    pub host_no: u32,
-}
-
-/// What the collector tells the probes while they run: everything that belongs to modules that
-/// may load later. An absent offset is [`ABSENT`] and disables what needs it.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Control {
-    /// Raised whenever devices, handlers, tables or states may have changed: by the collector, and
-    /// by the probes when an RTPG ends. What a slot caches is read again when it is older.
-    pub generation: u64,
-    /// 1 while a bio-based multipath map exists.
-    pub bio_based: u32,
-    /// 1 while the probes see everything that changes a port group's state (`alua_rtpg_work`,
-    /// `alua_check_sense`), and raise `generation` then: slots may cache states.
-    pub cache_states: u32,
-    /// Address of `end_clone_request` (dm_mod), or 0: marks a request as dm's clone.
-    pub end_clone_request: u64,
-    /// Address of `clone_endio` (dm_mod), or 0: marks a bio as dm's clone.
-    pub clone_endio: u64,
-    /// dm layout.
-    pub dm: DmLayout,
-    /// `scsi_dh_alua` layout.
-    pub alua: AluaLayout,
-    /// Zero.
-    pub reserved2: u32,
-}
-
-/// An offset this kernel does not have.
-pub const ABSENT: u32 = u32::MAX;
-
-/// Member offsets in dm_mod and dm_multipath, in bytes.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DmLayout {
-    /// `sizeof(struct dm_rq_target_io)`: the `dm_mpath_io` follows it (`dm_mq_init_request`).
-    pub tio_size: u32,
-    /// `dm_mpath_io.pgpath`.
-    pub mpath_io_pgpath: u32,
-    /// `pgpath.pg`.
-    pub pgpath_pg: u32,
-    /// `priority_group.m`.
-    pub pg_m: u32,
-    /// `priority_group.pg_num`.
-    pub pg_num: u32,
-    /// `multipath.ti`.
-    pub m_ti: u32,
-    /// `dm_target.table`.
-    pub ti_table: u32,
-    /// `dm_table.md`.
-    pub table_md: u32,
-    /// `mapped_device.disk`.
-    pub md_disk: u32,
-    /// `gendisk.major`.
-    pub disk_major: u32,
-    /// `gendisk.first_minor`.
-    pub disk_first_minor: u32,
-    /// `bio.bi_end_io`.
-    pub bio_end_io: u32,
-    /// From a clone bio back to its `dm_mpath_io` (`dm_per_bio_data`): offsets of
-    /// `dm_io.tio.clone` + `sizeof(dm_mpath_io)` + `sizeof(dm_bio_details)`.
-    pub bio_to_mpath_io: u32,
-}
-
-/// Member offsets in scsi_dh_alua, in bytes.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AluaLayout {
-    /// `alua_dh_data.pg`.
-    pub dh_pg: u32,
-    /// `alua_port_group.group_id`.
-    pub pg_group_id: u32,
-    /// `alua_port_group.state`.
-    pub pg_state: u32,
-    /// `alua_port_group.pref`.
-    pub pg_pref: u32,
-    /// `alua_port_group.valid_states`.
-    pub pg_valid_states: u32,
-    /// `alua_port_group.transition_tmo`: 0 until `alua_rtpg` has had an answer.
-    pub pg_transition_tmo: u32,
-    /// `alua_port_group.rtpg_work`.
-    pub pg_rtpg_work: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
 // A layout that drifts must not compile: both sides and every recording rely on it.
 const _: () = {
     assert!(size_of::<CommandRecord>() == 56 && align_of::<CommandRecord>() == 8);
@@ -580,15 +450,11 @@ const _: () = {
     assert!(offset_of!(CommandRecord, completion_ns) == 16);
     assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
-    assert!(size_of::<RtpgRecord>() == 32 && offset_of!(RtpgRecord, port_group) == 8);
-    assert!(size_of::<PathCounts>() == 136);
+    assert!(size_of::<PathCounts>() == 144);
     assert!(size_of::<GlobalCounts>() == 64);
     assert!(size_of::<CommandSlot>() == 24);
     assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
-    assert!(size_of::<ScsiLayout>() == 88);
-    assert!(size_of::<DmLayout>() == 52 && size_of::<AluaLayout>() == 32);
-    assert!(size_of::<Control>() == 32 + 52 + 32 + 4);
 };
 
 #[cfg(test)]
@@ -608,7 +474,7 @@ mod tests {
             cdb: [0; 12],
             bytes: 0,
             retries: 0,
-            reserved: 0,
+            waited_us: 0,
         };
         record.cdb[..cdb.len()].copy_from_slice(cdb);
         record

@@ -16,15 +16,23 @@
 #[cfg(target_arch = "bpf")]
 mod alua;
 #[cfg(target_arch = "bpf")]
+mod dm_events;
+#[cfg(target_arch = "bpf")]
 mod dm_multipath;
 #[cfg(target_arch = "bpf")]
 mod in_flight;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
+mod management;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod path;
+#[cfg(target_arch = "bpf")]
+mod rdac;
+#[cfg(target_arch = "bpf")]
+mod rejected;
 #[cfg(target_arch = "bpf")]
 mod scsi;
 

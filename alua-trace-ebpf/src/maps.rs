@@ -37,6 +37,9 @@ pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 pub static STATES_CHANGING: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
+pub static WATCH_WAITS: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
 pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entries(1, 0);
 
 /// Adds to one of this CPU's global counts.

@@ -5,10 +5,10 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot, access_state, handler,
-    state_source,
+    ABSENT, Control, MAX_PATHS, NO_CONTROLLER, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot,
+    access_state, handler, state_source,
 };
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
@@ -49,7 +49,7 @@ pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
 
 /// The path of a `scsi_device`, found or made.
 #[inline(always)]
-pub fn find(ctx: &RawTracePointContext, control: &Control, sdev: u64) -> Known {
+pub fn find(ctx: &impl EbpfContext, control: &Control, sdev: u64) -> Known {
     let home = home_slot(sdev, MAX_PATHS);
     if let Some(slot) = PATHS.get(home)
         && slot.sdev == sdev
@@ -85,7 +85,8 @@ fn search(sdev: u64) -> u32 {
     let changing = STATES_CHANGING.get(0).copied().unwrap_or(1);
     refresh(&mut kernel, control, slot, sdev);
     slot.state = access_state::LIVE;
-    if control.cache_states != 0 && changing == 0 && slot.state_source != state_source::NONE {
+    let may_cache = control.cache_states != 0 && changing == 0 && slot.handler == handler::ALUA;
+    if may_cache && slot.state_source != state_source::NONE {
         slot.state = live_state(control, slot);
     }
     kernel.finish();
@@ -155,7 +156,7 @@ fn slot_of(sdev: u64, address: &Address) -> u32 {
     MAX_PATHS
 }
 
-/// The state of a path's port group now.
+/// The state of a path now, as its handler has it.
 #[inline(always)]
 fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
     if slot.state_source == state_source::NONE {
@@ -176,11 +177,16 @@ fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
     }
 }
 
-/// State byte of a path's port group at this moment. Not inlined: needed only while it may change.
+/// State byte of a path at this moment, as its handler has it. Not inlined: needed only while an
+/// ALUA state may change, and for RDAC, whose handler has no one place where it does.
 #[inline(never)]
 fn live_state(control: &Control, slot: &PathSlot) -> u8 {
+    if slot.handler == handler::RDAC {
+        return rdac_state(control, slot);
+    }
     // `state` and `pref` are neighbours in every kernel looked at, and checked to be at load.
-    let Some([state, preferred]) = read::<[u32; 2]>(slot.port_group, control.alua.pg_state) else {
+    let Some([state, preferred]) = read::<[u32; 2]>(slot.state_keeper, control.alua.pg_state)
+    else {
         return access_state::UNKNOWN;
     };
     let preferred = if preferred != 0 {
@@ -191,32 +197,73 @@ fn live_state(control: &Control, slot: &PathSlot) -> u8 {
     (state as u8 & access_state::MASK) | preferred
 }
 
-/// Handler and port group of a path, and whether the state of the group is known.
+/// `rdac_dh_data.state`: the handler lets no I/O through (`RDAC_STATE_PASSIVE`).
+const RDAC_STATE_PASSIVE: u8 = 1;
+/// `rdac_dh_data.mode`: only the owner serves I/O (`RDAC_MODE`).
+const RDAC_MODE: u8 = 0;
+
+/// What `rdac_prep_fn` goes by. In RDAC mode a path is made active by VPD page C9h, or by the MODE
+/// SELECT that moved the unit here, after which the page is not read again.
+#[inline(always)]
+fn rdac_state(control: &Control, slot: &PathSlot) -> u8 {
+    let read = read::<[u8; 4]>(slot.state_keeper, control.rdac.dh_mode);
+    let Some([mode, state, owned, preferred]) = read else {
+        return access_state::UNKNOWN;
+    };
+    let access = if state == RDAC_STATE_PASSIVE {
+        access_state::STANDBY
+    } else if owned != 0 || mode == RDAC_MODE {
+        access_state::OPTIMIZED
+    } else {
+        access_state::NON_OPTIMIZED
+    };
+    if preferred != 0 {
+        access | access_state::PREFERRED
+    } else {
+        access
+    }
+}
+
+/// Handler of a path, what keeps its state, and whether that is known.
 #[inline(always)]
 fn refresh(kernel: &mut Reader, control: &Control, slot: &mut PathSlot, sdev: u64) {
     slot.handler = handler_of(kernel, sdev);
-    let mut port_group = 0;
-    if slot.handler == handler::ALUA && control.alua.dh_pg != ABSENT {
-        let data = kernel.u64(sdev, layout!(sdev_handler_data));
-        if data != 0 {
-            port_group = kernel.u64(data, control.alua.dh_pg);
-        }
+    let data = kernel.u64(sdev, layout!(sdev_handler_data));
+    let mut keeper = 0;
+    slot.controller = NO_CONTROLLER;
+    if slot.handler == handler::ALUA && control.alua.dh_pg != ABSENT && data != 0 {
+        keeper = kernel.u64(data, control.alua.dh_pg);
     }
-    if port_group != slot.port_group {
-        slot.port_group = port_group;
+    if slot.handler == handler::RDAC && control.rdac.dh_mode != ABSENT {
+        keeper = data;
+        let controller = kernel.u64(data, control.rdac.dh_controller);
+        // SAFETY: 0 is a number.
+        let index = unsafe { kernel.get::<u8>(controller, control.rdac.controller_index) };
+        // SAFETY: 0 is a number.
+        let mode = unsafe { kernel.get::<u8>(data, control.rdac.dh_mode) };
+        slot.controller = (index & 0x3f) | mode << 6;
+    }
+    if keeper != slot.state_keeper {
+        slot.state_keeper = keeper;
         slot.state_source = state_source::NONE;
     }
-    if port_group != 0 && slot.state_source == state_source::NONE {
-        // SAFETY: 0 is a number.
-        let timeout = unsafe { kernel.get::<u8>(port_group, control.alua.pg_transition_tmo) };
-        if u32::from(timeout) | kernel.u32(port_group, control.alua.pg_state) != 0 {
-            let first = slot.generation == 0;
-            slot.state_source = if first {
-                state_source::HANDLER_DATA
-            } else {
-                state_source::RTPG_SEEN
-            };
-        }
+    if keeper == 0 || slot.state_source != state_source::NONE {
+        return;
+    }
+    if slot.handler == handler::RDAC {
+        // `rdac_bus_attach` fails when it cannot read the page.
+        slot.state_source = state_source::HANDLER_DATA;
+        return;
+    }
+    // SAFETY: 0 is a number.
+    let timeout = unsafe { kernel.get::<u8>(keeper, control.alua.pg_transition_tmo) };
+    if u32::from(timeout) | kernel.u32(keeper, control.alua.pg_state) != 0 {
+        let first = slot.generation == 0;
+        slot.state_source = if first {
+            state_source::HANDLER_DATA
+        } else {
+            state_source::RTPG_SEEN
+        };
     }
 }
 
@@ -239,7 +286,7 @@ fn handler_of(kernel: &mut Reader, sdev: u64) -> u8 {
 
 /// Not inlined: a complaint takes more instructions than all the rest.
 #[inline(never)]
-fn complain(ctx: &RawTracePointContext) {
+fn complain(ctx: &impl EbpfContext) {
     warn!(
         ctx,
         "path table full: commands on further devices are not traced"
@@ -247,7 +294,7 @@ fn complain(ctx: &RawTracePointContext) {
 }
 
 #[inline(always)]
-fn table_full(ctx: &RawTracePointContext) -> Known {
+fn table_full(ctx: &impl EbpfContext) -> Known {
     let mut first = false;
     count_globally(|counts| {
         counts.path_table_full += 1;

@@ -17,8 +17,9 @@ use aya_ebpf::{
 use crate::{
     dm_multipath,
     in_flight::{self, End},
-    kernel::{Window, layout, read},
-    maps::{CONTROL, EVENTS, count_globally},
+    kernel::{Reader, Window, layout, read},
+    management,
+    maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally},
     path,
 };
 
@@ -56,12 +57,18 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     if pgpath == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
+    if WATCH_WAITS.get(0).is_some_and(|until| now < *until) {
+        flags |= command_flag::WAITED;
+    }
     count_dispatch(&path, flags, now);
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
         followed: Followed::new(path.id, route, path.state, path.source, flags),
     });
+    if flags & command_flag::PASSTHROUGH != 0 {
+        management::dispatched(cmd, u64::from(path.id), now);
+    }
     Some(())
 }
 
@@ -195,6 +202,10 @@ fn completed(cmd: u64, now: u64) {
     // rest of this program.
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     count_completion(&command, |_| {});
+    if command.followed.has(command_flag::PASSTHROUGH) {
+        let path = u64::from(command.followed.path());
+        management::completed(cmd, path, command.dispatch_ns, now);
+    }
 }
 
 #[inline(always)]
@@ -231,12 +242,50 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
     record.completion_ns = now;
     record.followed = command.followed;
     record.cdb = cdb.bytes();
-    record.reserved = 0;
+    record.waited_us = 0;
+    if command.followed.has(command_flag::WAITED) {
+        record.waited_us = waited_us(
+            command.cmd,
+            u64::from(command.followed.route()),
+            command.dispatch_ns,
+        );
+    }
     if record.result & 0xff == CHECK_CONDITION
         && let Some([key, asc, ascq]) = sense(sense_buffer)
     {
         record.followed = command.followed.with(command_flag::SENSE);
         (record.sense_key, record.asc, record.ascq) = (key, asc, ascq);
+    }
+}
+
+/// From a command's submission to its dispatch, in µs: submission to the map (`dm_rq_target_io.orig`)
+/// when it came through one, else to the disk. 0 when the block layer keeps no times
+/// (`queue/iostats`), and for bio-based maps, whose requests are younger than their bios. Not
+/// inlined: rarely run.
+#[inline(never)]
+fn waited_us(cmd: u64, route: u64, dispatch_ns: u64) -> u32 {
+    let Some(control) = CONTROL.get(0) else {
+        return 0;
+    };
+    let mut kernel = Reader::new();
+    let mut request = request_of(cmd);
+    if route != u64::from(NO_ROUTE) {
+        if kernel.u64(request, layout!(request_end_io)) != control.end_clone_request {
+            return 0;
+        }
+        let tio = kernel.u64(request, layout!(request_end_io_data));
+        request = kernel.u64(tio, control.dm.tio_orig);
+    }
+    let submitted_ns = kernel.u64(request, layout!(request_start_time_ns));
+    kernel.finish();
+    if submitted_ns == 0 || submitted_ns > dispatch_ns {
+        return 0;
+    }
+    let waited_us = (dispatch_ns - submitted_ns) / 1000;
+    if waited_us > u64::from(u32::MAX) {
+        u32::MAX
+    } else {
+        waited_us as u32
     }
 }
 

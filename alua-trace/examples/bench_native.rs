@@ -59,16 +59,16 @@ const LAYOUT: ScsiLayout = ScsiLayout {
     sdev_handler_data: 2016,
     handler_name: 24,
     host_no: 404,
+    request_start_time_ns: 104,
+    reserved: 0,
 };
 const ALUA: AluaLayout = AluaLayout {
     dh_pg: 16,
     pg_group_id: 316,
     pg_state: 324,
     pg_pref: 328,
-    pg_valid_states: 332,
     pg_transition_tmo: 340,
     pg_rtpg_work: 360,
-    reserved: 0,
 };
 const DM: DmLayout = DmLayout {
     tio_size: 120,
@@ -84,6 +84,11 @@ const DM: DmLayout = DmLayout {
     disk_first_minor: 4,
     bio_end_io: 56,
     bio_to_mpath_io: 144,
+    tio_orig: 16,
+    pgpath_dev: 32,
+    dm_dev_bdev: 0,
+    bdev_dev: 36,
+    reserved: 0,
 };
 const END_CLONE_REQUEST: u64 = 0xffff_ffff_c000_0000;
 
@@ -449,8 +454,8 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
         "records could not be decoded"
     );
     let recorded: u64 = engine
-        .finish(&|_| 0)
-        .0
+        .finish(u64::MAX, &|_| 0)
+        .paths
         .iter()
         .flat_map(|path| path.latency.iter().map(|latency| latency.mapped))
         .sum();

@@ -130,6 +130,11 @@ impl Flags {
         self.episodes += usize::from(begun);
     }
 
+    /// The last id given to a flag, for others that give ids.
+    pub fn last_id(&mut self) -> &mut u32 {
+        &mut self.next_id
+    }
+
     /// Whether any unit has an episode: commands on optimized paths matter then, too.
     #[inline]
     pub fn any_episode(&self) -> bool {

@@ -8,20 +8,24 @@ use alua_trace_ebpf::{
 
 use crate::{
     report::model::{
-        AccessState, Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path, PathEvent,
-        PathSummary, Row, StateSource,
+        self, AccessState, Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path,
+        PathEvent, PathSummary, Row, StateSource, TransferEvent,
     },
     scsi::opcode,
     stats::{self, Sample},
     topology::{DevNo, Hctl, Topology},
 };
 use flags::{BlockIo, Flags};
+use ownership::Ownership;
 use paths::{Entry, Paths};
+use witness::Witness;
 
 mod flags;
+pub mod ownership;
 mod paths;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 /// What the probes know of the ids in their records.
 pub trait Tables {
@@ -31,6 +35,21 @@ pub trait Tables {
     fn route(&self, id: u16) -> Option<RouteSlot>;
 }
 
+/// What is left at the end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Every path.
+    pub paths: Vec<PathSummary>,
+    /// Every flag, by id.
+    pub flags: Vec<Flag>,
+    /// Who owned which logical unit when.
+    pub ownership: Vec<model::Ownership>,
+    /// I/O that waited in dm, by map.
+    pub holds: Vec<model::Hold>,
+    /// Flags and observations about ownership that there was no room for.
+    pub left_out: u64,
+}
+
 /// Something to say now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -38,6 +57,8 @@ pub enum Event {
     Path(PathEvent),
     /// A flag changed.
     Flag(FlagEvent),
+    /// A logical unit moved.
+    Transfer(Box<TransferEvent>),
 }
 
 /// Where a route leads.
@@ -64,6 +85,8 @@ pub struct Engine {
     undecodable: u64,
     unresolved: u64,
     missed_runs: u64,
+    witness: Witness,
+    ownership: Ownership,
     events: Vec<Event>,
     interval_began_ns: u64,
     counts_read_ns: u64,
@@ -84,10 +107,18 @@ impl Engine {
             undecodable: 0,
             unresolved: 0,
             missed_runs: 0,
+            witness: Witness::default(),
+            ownership: Ownership::default(),
             events: Vec::new(),
             interval_began_ns: now_ns,
             counts_read_ns: now_ns,
         }
+    }
+
+    /// The probes are attached: the first interval begins.
+    pub fn begin(&mut self, now_ns: u64) {
+        self.interval_began_ns = now_ns;
+        self.counts_read_ns = now_ns;
     }
 
     /// Takes one command that completed.
@@ -121,6 +152,12 @@ impl Engine {
         if news {
             self.news(index, record, tables);
         }
+        if passthrough || followed.has(command_flag::SENSE) {
+            self.account_end(index, record);
+        }
+        if !passthrough {
+            self.account_io(index, record);
+        }
         let state = stats::STATES[state & 7];
         if !passthrough && (state != AccessState::Optimized || self.flags.any_episode()) {
             let io = BlockIo {
@@ -142,6 +179,14 @@ impl Engine {
         if followed.route() != NO_ROUTE {
             self.resolve_route(followed.route(), tables);
         }
+        self.note_path_group(index, followed.route());
+        if let Some(slot) = tables.path(followed.path()) {
+            self.note_slot(index, &slot);
+        }
+        // `check_ownership` lets I/O through while it asks; what it asks with says nothing.
+        if followed.has(command_flag::PASSTHROUGH) && self.is_rdac(index) {
+            return;
+        }
         let state = stats::access_state(followed.state());
         let source = state_source_of(followed.state_source());
         let preferred = followed.state() & access_state::PREFERRED != 0;
@@ -150,6 +195,7 @@ impl Engine {
             .saw_state(index, state, source, preferred, record.dispatch_ns);
         if let Some(event) = event {
             self.say_path(event);
+            self.seen_at_dispatch(index, record.dispatch_ns);
         }
     }
 
@@ -168,6 +214,8 @@ impl Engine {
         for event in self.paths.relabel(topology, now_ns) {
             self.say_path(event);
         }
+        self.witness.label(topology, self.paths.entries());
+        self.introduce(now_ns);
     }
 
     /// New counts of the probes, read at `now_ns`: `per_path` for the ids in
@@ -207,6 +255,14 @@ impl Engine {
         let _ = self.path_index(id, tables);
     }
 
+    /// Whether a path of this handler (`alua`, `rdac`) is in a state in which it refuses I/O.
+    #[must_use]
+    pub fn refuses(&self, handler: &str) -> bool {
+        self.paths.entries().iter().any(|entry| {
+            entry.present && entry.refuses && entry.label.handler.as_deref() == Some(handler)
+        })
+    }
+
     /// Whether a flag waits to be raised: a fresh scan should come before the next tick.
     #[must_use]
     pub fn wants_topology(&self) -> bool {
@@ -219,6 +275,21 @@ impl Engine {
         self.flags
             .tick(&self.paths, now_ns, &mut |event| events.push(event));
         self.say_flags(events);
+        self.ownership.tick(now_ns, self.flags.last_id());
+        self.say_ownership();
+    }
+
+    fn say_ownership(&mut self) {
+        for event in self.ownership.take_events() {
+            match event {
+                ownership::Event::Transfer(event) => {
+                    if self.wants_unit(event.transfer.wwid.as_ref()) {
+                        self.events.push(Event::Transfer(event));
+                    }
+                }
+                ownership::Event::Flag(event) => self.say_flags(vec![event]),
+            }
+        }
     }
 
     /// A module that probes were on is gone.
@@ -242,6 +313,7 @@ impl Engine {
         share_intervals(&mut rows);
         for entry in self.paths.entries_mut() {
             entry.stats.end_interval();
+            entry.ios = 0;
         }
         self.interval_began_ns = now_ns;
         Interval {
@@ -261,9 +333,15 @@ impl Engine {
 
     /// Every path at the end, with the number of commands in flight by the probes' path id, and
     /// all flags.
-    pub fn finish(&mut self, in_flight: &dyn Fn(u16) -> u64) -> (Vec<PathSummary>, Vec<Flag>) {
+    pub fn finish(&mut self, now_ns: u64, in_flight: &dyn Fn(u16) -> u64) -> Finished {
+        let outcome = self.ownership.finish(now_ns, self.flags.last_id());
+        self.say_ownership();
         let mut flags = self.flags.all();
+        flags.extend(outcome.flags);
+        flags.sort_by_key(|flag| flag.id);
         flags.retain(|flag| self.wants_flag(flag));
+        let mut ownership = outcome.units;
+        ownership.retain(|unit| self.wants_unit(unit.wwid.as_ref()));
         let in_flight = |entry: &Entry| {
             self.kernel_ids
                 .iter()
@@ -282,7 +360,13 @@ impl Engine {
             })
             .collect();
         share_summary(&mut paths);
-        (paths, flags)
+        Finished {
+            paths,
+            flags,
+            ownership,
+            holds: self.holds(),
+            left_out: outcome.flags_left_out + outcome.observations_left_out,
+        }
     }
 
     /// Losses since the start.
@@ -395,9 +479,11 @@ impl Engine {
     }
 
     fn wants_flag(&self, flag: &Flag) -> bool {
-        self.maps.is_empty()
-            || flag.wwid.is_none()
-            || self.shown().any(|entry| entry.label.wwid == flag.wwid)
+        flag.wwid.is_none() || self.wants_unit(flag.wwid.as_ref())
+    }
+
+    fn wants_unit(&self, wwid: Option<&String>) -> bool {
+        self.maps.is_empty() || self.shown().any(|entry| entry.label.wwid.as_ref() == wwid)
     }
 
     fn shown(&self) -> impl Iterator<Item = &Entry> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
+use super::ownership::RdacMode;
 use crate::{
     report::model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
     scsi,
@@ -25,6 +26,16 @@ pub(super) struct Entry {
     pub is_disk: bool,
     /// Neither the device nor dm has failed it.
     pub usable: bool,
+    /// Its handler refuses I/O in the state it has filed (`alua_prep_fn`, `rdac_prep_fn`).
+    pub refuses: bool,
+    /// What sysfs says of its state.
+    pub sysfs_state: Option<AccessState>,
+    /// Slot of its controller in an RDAC array (0 is A), and the mode of the unit there.
+    pub controller: Option<(u8, RdacMode)>,
+    /// I/Os in this interval.
+    pub ios: u32,
+    /// Path group its last command came through; 0 for none.
+    pub path_group: u32,
     pub stats: PathStats,
     /// Records whose completion came before their dispatch.
     pub implausible: u64,
@@ -82,6 +93,7 @@ impl Entry {
             in_flight,
             recorded: self.stats.recorded(),
             ring_full: counts.ring_full,
+            rejected: counts.rejected,
             implausible: self.implausible,
         }
     }
@@ -159,6 +171,11 @@ impl Paths {
             present: true,
             is_disk: false,
             usable,
+            refuses: false,
+            sysfs_state: None,
+            controller: None,
+            ios: 0,
+            path_group: 0,
             stats: PathStats::default(),
             implausible: 0,
             kernel: Vec::new(),
@@ -280,6 +297,9 @@ impl Paths {
         entry.label = label;
         entry.present = true;
         entry.is_disk = device.is_disk();
+        let state = device.access_state.as_ref().and_then(|text| text.state());
+        entry.refuses = state.is_some_and(refuses);
+        entry.sysfs_state = state.map(model_state);
         entry.usable = device.running && member.is_none_or(|(_, _, path)| path.active);
         if appeared || relabelled {
             let change = if appeared {
@@ -378,6 +398,17 @@ fn label(entry: &Entry, device: &Device, topology: &Topology) -> model::Path {
     }
 }
 
-fn model_state(state: scsi::AccessState) -> AccessState {
+/// Whether handlers let no I/O through in this state. What sysfs says is what they have filed, and
+/// goes by.
+fn refuses(state: scsi::AccessState) -> bool {
+    ![
+        scsi::AccessState::OPTIMIZED,
+        scsi::AccessState::NON_OPTIMIZED,
+        scsi::AccessState::LBA_DEPENDENT,
+    ]
+    .contains(&state)
+}
+
+pub(super) fn model_state(state: scsi::AccessState) -> AccessState {
     crate::stats::access_state(state.code())
 }

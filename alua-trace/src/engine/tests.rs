@@ -111,7 +111,7 @@ fn read_from(
         cdb: [0x28, 0, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0],
         bytes: 4096,
         retries: 0,
-        reserved: 0,
+        waited_us: 0,
     }
 }
 
@@ -152,7 +152,7 @@ fn flags(engine: &mut Engine) -> Vec<FlagEvent> {
     events
         .filter_map(|event| match event {
             Event::Flag(event) => Some(event),
-            Event::Path(_) => None,
+            Event::Path(_) | Event::Transfer(_) => None,
         })
         .collect()
 }
@@ -163,7 +163,7 @@ fn a_command_is_filed_under_its_path_class_and_state() {
     engine.command(&read(10, AO, 5, 1_000), &Host);
     engine.command(&read(11, AN, 6, 2_000), &Host);
     engine.command(&read(99, AO, 7, 1_000), &Host);
-    let (paths, _) = engine.finish(&|_| 0);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
     let of = |hctl: &str| paths.iter().find(|path| path.path.hctl == hctl).unwrap();
     assert_eq!(of("1:0:0:0").latency[0].state, AccessState::Optimized);
     assert_eq!(of("2:0:0:0").latency[0].state, AccessState::NonOptimized);
@@ -194,7 +194,7 @@ fn completion_before_dispatch_is_counted_and_not_recorded() {
     record.completion_ns = 999;
     engine.command(&record, &Host);
     assert_eq!(engine.losses().implausible, 1);
-    let (paths, _) = engine.finish(&|_| 0);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
     assert!(paths.iter().all(|path| path.latency.is_empty()));
 }
 
@@ -283,7 +283,7 @@ fn one_episode_is_one_flag_with_count_cost_and_end() {
     assert_eq!(flag.baseline, Some(Baseline::Before));
     let cost = flag.p50_ns.unwrap() as f64 - flag.optimized_p50_ns.unwrap() as f64;
     assert!((cost - 4_000.0).abs() < 40.0, "{cost}");
-    assert_eq!(engine.finish(&|_| 0).1.len(), 1);
+    assert_eq!(engine.finish(u64::MAX, &|_| 0).flags.len(), 1);
     // What completes after the end but was dispatched before belongs to it.
     engine.command(&read(11, AN, 150 * MS, 2_000 * MS), &Host);
     engine.tick(2_200 * MS);
@@ -350,7 +350,7 @@ fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
         ..device("1:0:0:0", "8:0", "active/optimized")
     };
     engine.topology(&topology_with(BOTH_ACTIVE, other), 4);
-    let (paths, _) = engine.finish(&|_| 0);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
     let same_address: Vec<&PathSummary> = paths
         .iter()
         .filter(|path| path.path.hctl == "1:0:0:0")
@@ -412,7 +412,7 @@ fn counts_survive_a_second_id_for_the_same_path() {
     engine.resolve(21, &Twice);
     let per_path = [(20, dispatched(5, 0)), (21, dispatched(7, 0))];
     engine.counts(GlobalCounts::default(), &per_path, 1);
-    let (paths, _) = engine.finish(&|id| u64::from(id));
+    let paths = engine.finish(u64::MAX, &|id| u64::from(id)).paths;
     let path = paths
         .iter()
         .find(|path| path.path.hctl == "1:0:0:0")

@@ -1,18 +1,24 @@
 //! From bytes to records: safe decoding of the wire. Knows layouts, not meanings.
 
-use alua_trace_ebpf::{CommandRecord, Followed, RtpgRecord, record_kind};
+use alua_trace_ebpf::{
+    CommandRecord, DmRecord, Followed, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, record_kind,
+};
 use bytes::Buf;
 use thiserror::Error;
 
 pub mod ring;
 
 /// A record from the probes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// A command ended.
     Command(CommandRecord),
-    /// The kernel has an answer to REPORT TARGET PORT GROUPS.
+    /// The kernel has filed the state of a port group.
     Rtpg(RtpgRecord),
+    /// A command about ownership, with its data.
+    Management(Box<ManagementRecord>),
+    /// Something happened in dm-multipath.
+    Dm(Box<DmRecord>),
 }
 
 /// Bytes that are no record. Counted, never fatal.
@@ -41,6 +47,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
             }),
         },
         (Some(&record_kind::RTPG), RTPG_BYTES) => Ok(Record::Rtpg(rtpg(bytes))),
+        (Some(&record_kind::MANAGEMENT), MANAGEMENT_BYTES) => {
+            Ok(Record::Management(Box::new(management(bytes))))
+        }
+        (Some(&record_kind::DM), DM_BYTES) => Ok(Record::Dm(Box::new(dm(bytes)))),
         (kind, length) => Err(Undecodable {
             kind: kind.copied().unwrap_or(0),
             length,
@@ -50,6 +60,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
 
 const COMMAND_BYTES: usize = size_of::<CommandRecord>();
 const RTPG_BYTES: usize = size_of::<RtpgRecord>();
+const MANAGEMENT_BYTES: usize = size_of::<ManagementRecord>();
+const DM_BYTES: usize = size_of::<DmRecord>();
 
 /// The probes run on this machine: its byte order is theirs.
 #[inline]
@@ -64,14 +76,50 @@ fn command(bytes: &[u8; COMMAND_BYTES]) -> CommandRecord {
         dispatch_ns: bytes.get_u64_ne(),
         completion_ns: bytes.get_u64_ne(),
         followed: Followed(bytes.get_u64_ne()),
-        cdb: {
-            let mut cdb = [0; 12];
-            bytes.copy_to_slice(&mut cdb);
-            cdb
-        },
+        cdb: array(&mut bytes),
         bytes: bytes.get_u32_ne(),
         retries: bytes.get_u32_ne(),
+        waited_us: bytes.get_u32_ne(),
+    }
+}
+
+#[inline]
+fn array<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    bytes.copy_to_slice(&mut array);
+    array
+}
+
+fn management(mut bytes: &[u8]) -> ManagementRecord {
+    ManagementRecord {
+        kind: bytes.get_u8(),
+        handler: bytes.get_u8(),
+        path: bytes.get_u16_ne(),
+        length: bytes.get_u32_ne().min(MANAGEMENT_DATA as u32),
+        dispatch_ns: bytes.get_u64_ne(),
+        completion_ns: bytes.get_u64_ne(),
+        pid: bytes.get_u32_ne(),
+        result: bytes.get_u32_ne(),
+        comm: array(&mut bytes),
+        cdb: array(&mut bytes),
         reserved: bytes.get_u32_ne(),
+        data: array(&mut bytes),
+    }
+}
+
+fn dm(mut bytes: &[u8]) -> DmRecord {
+    DmRecord {
+        kind: bytes.get_u8(),
+        event: bytes.get_u8(),
+        path_group: bytes.get_u16_ne(),
+        result: bytes.get_u32_ne(),
+        at_ns: bytes.get_u64_ne(),
+        map_major: bytes.get_u32_ne(),
+        map_minor: bytes.get_u32_ne(),
+        device: bytes.get_u32_ne(),
+        pid: bytes.get_u32_ne(),
+        comm: array(&mut bytes),
+        words: [array(&mut bytes), array(&mut bytes)],
     }
 }
 
@@ -80,7 +128,7 @@ fn rtpg(mut bytes: &[u8]) -> RtpgRecord {
         kind: bytes.get_u8(),
         state: bytes.get_u8(),
         preferred: bytes.get_u8(),
-        supported: bytes.get_u8(),
+        state_before: bytes.get_u8(),
         group: bytes.get_u32_ne(),
         port_group: bytes.get_u64_ne(),
         entry_ns: bytes.get_u64_ne(),
@@ -110,7 +158,7 @@ mod tests {
             cdb: [0x28, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
             bytes: 4096,
             retries: 5,
-            reserved: 0,
+            waited_us: 0,
         }
     }
 
@@ -121,13 +169,52 @@ mod tests {
             kind: record_kind::RTPG,
             state: 1,
             preferred: 1,
-            supported: 0xcf,
+            state_before: 0,
             group: 2,
             port_group: 0xffff_8880_1234_5678,
             entry_ns: 10,
             return_ns: 20,
         };
         assert_eq!(decode(&bytes_of(&rtpg)), Ok(Record::Rtpg(rtpg)));
+        let dm = DmRecord {
+            kind: record_kind::DM,
+            event: 5,
+            path_group: 2,
+            result: 3,
+            at_ns: 4,
+            map_major: 254,
+            map_minor: 1,
+            device: 8 << 20 | 16,
+            pid: 77,
+            comm: *b"multipathd\0\0\0\0\0\0",
+            words: [
+                *b"switch_group\0\0\0\0",
+                *b"2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            ],
+        };
+        assert_eq!(decode(&bytes_of(&dm)), Ok(Record::Dm(Box::new(dm))));
+        let mut management = ManagementRecord {
+            kind: record_kind::MANAGEMENT,
+            handler: 1,
+            path: 3,
+            length: 8,
+            dispatch_ns: 5,
+            completion_ns: 6,
+            pid: 7,
+            result: 8,
+            comm: *b"sg_stpg\0\0\0\0\0\0\0\0\0",
+            cdb: [0xa4, 10, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0],
+            reserved: 0,
+            data: std::array::from_fn(|index| index as u8),
+        };
+        let decoded = decode(&bytes_of(&management));
+        assert_eq!(decoded, Ok(Record::Management(Box::new(management))));
+        // More than there is room for is not believed.
+        management.length = u32::MAX;
+        let Ok(Record::Management(decoded)) = decode(&bytes_of(&management)) else {
+            panic!("not decoded")
+        };
+        assert_eq!(decoded.length as usize, MANAGEMENT_DATA);
     }
 
     #[test]

@@ -29,12 +29,23 @@ pub enum BtfError {
     /// The member is a bit field.
     #[error("member {0} is a bit field")]
     BitField(String),
+    /// No function of that name takes a pointer to that structure.
+    #[error("no function {function} with a struct {structure} * among its arguments")]
+    NoArgument {
+        /// Name of the function.
+        function: String,
+        /// Name of the structure.
+        structure: String,
+    },
 }
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
+const POINTER: u32 = 2;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
+const FUNCTION_PROTOTYPE: u32 = 13;
 /// Limits how deep types are followed: the kernel's own limit is 32 (`MAX_RESOLVE_DEPTH`).
 const MAX_DEPTH: u32 = 32;
 
@@ -156,7 +167,7 @@ impl<'base> Btf<'base> {
         if !bits.is_multiple_of(8) {
             return Err(BtfError::BitField(format!("{structure}.{path}")));
         }
-        let is_pointer = ty.kind == 2;
+        let is_pointer = ty.kind == POINTER;
         let size = if is_pointer {
             8
         } else {
@@ -167,6 +178,44 @@ impl<'base> Btf<'base> {
             size,
             is_pointer,
         })
+    }
+
+    /// Index of the first argument of `function` that is a pointer to `structure`. Looks through
+    /// all types of this blob.
+    ///
+    /// # Errors
+    /// [`BtfError::NoArgument`].
+    pub fn argument(&self, function: &str, structure: &str) -> Result<u32, BtfError> {
+        self.prototype(function)
+            .and_then(|prototype| {
+                (0..prototype.members).find(|index| {
+                    self.word(prototype.body + *index as usize * 8 + 4)
+                        .is_some_and(|id| self.points_to(id, structure))
+                })
+            })
+            .ok_or_else(|| BtfError::NoArgument {
+                function: function.into(),
+                structure: structure.into(),
+            })
+    }
+
+    fn prototype(&self, function: &str) -> Option<Type> {
+        let function = self
+            .types
+            .iter()
+            .filter_map(|at| self.header_at(*at as usize))
+            .find(|ty| ty.kind == FUNCTION && self.string(ty.name) == Some(function.as_bytes()))?;
+        let (_, prototype) = self.resolve(function.size_or_type)?;
+        (prototype.kind == FUNCTION_PROTOTYPE).then_some(prototype)
+    }
+
+    fn points_to(&self, id: u32, structure: &str) -> bool {
+        self.resolve(id)
+            .filter(|(_, pointer)| pointer.kind == POINTER)
+            .and_then(|(btf, pointer)| btf.resolve(pointer.size_or_type))
+            .is_some_and(|(btf, ty)| {
+                ty.kind == STRUCT && btf.string(ty.name) == Some(structure.as_bytes())
+            })
     }
 
     /// Names, bit offsets and number of the members of a structure: its layout, to be compared.

@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use alua_trace_ebpf::{ABSENT, AluaLayout, Control, DmLayout, ScsiLayout};
+use alua_trace_ebpf::{
+    ABSENT, AluaLayout, BufferLayout, Control, DmLayout, RdacLayout, ScsiLayout,
+};
 
 use super::{
     layout::{self, LayoutError},
-    probes::{Facts, Hook, ModuleFacts, TABLE},
+    probes::{Facts, Hook, ModuleFacts, PAGES, TABLE, VMLINUX},
     types::{MODULES, RawTypes, Types, TypesError},
 };
 use crate::sysroot::{self, SymbolsError, Sysroot};
@@ -20,6 +22,9 @@ pub struct KernelFacts {
     scsi: Result<ScsiLayout, LayoutError>,
     dm: Result<DmLayout, LayoutError>,
     alua: Result<AluaLayout, LayoutError>,
+    rdac: Result<RdacLayout, LayoutError>,
+    buffer: Result<BufferLayout, LayoutError>,
+    execute_rq_argument: Result<u32, LayoutError>,
     /// Addresses by function name; `None` when they are hidden.
     addresses: Option<BTreeMap<&'static str, u64>>,
     /// Where types came from, by module.
@@ -49,6 +54,11 @@ impl KernelFacts {
             scsi: layout::scsi(&types),
             dm: layout::dm(&types),
             alua: layout::alua(&types),
+            rdac: layout::rdac(&types),
+            buffer: layout::buffer(&types),
+            execute_rq_argument: vmlinux
+                .argument("blk_execute_rq", "request")
+                .map_err(LayoutError::from),
             addresses: addresses(root, &loaded),
             sources: with_missing(sources, &types, &loaded),
             loaded,
@@ -67,24 +77,33 @@ impl KernelFacts {
     #[must_use]
     pub fn control(&self, generation: u64, bio_based: bool, cache_states: bool) -> Control {
         let address = |name| {
-            // Without the layout the address must not make the probes read.
-            self.addresses
-                .as_ref()
-                .filter(|_| self.dm.is_ok())
-                .and_then(|addresses| addresses.get(name).copied())
-                .unwrap_or(0)
+            let addresses = self.addresses.as_ref()?;
+            addresses.get(name).copied()
+        };
+        // Without the layout the address must not make the probes read.
+        let dm_address = |name| address(name).filter(|_| self.dm.is_ok()).unwrap_or(0);
+        let buffer = match (&self.buffer, address(PAGES[0]), address(PAGES[1])) {
+            (Ok(buffer), Some(page_offset_base), Some(vmemmap_base)) => BufferLayout {
+                page_offset_base,
+                vmemmap_base,
+                ..*buffer
+            },
+            _ => BufferLayout::default(),
         };
         Control {
             generation,
             bio_based: u32::from(bio_based),
             cache_states: u32::from(cache_states),
-            end_clone_request: address("end_clone_request"),
-            clone_endio: address("clone_endio"),
+            end_clone_request: dm_address("end_clone_request"),
+            clone_endio: dm_address("clone_endio"),
             dm: self.dm.clone().unwrap_or(DmLayout {
                 bio_to_mpath_io: ABSENT,
                 ..DmLayout::default()
             }),
             alua: self.alua.clone().unwrap_or(layout::no_alua()),
+            rdac: self.rdac.clone().unwrap_or(layout::no_rdac()),
+            buffer,
+            execute_rq_argument: self.execute_rq_argument.clone().unwrap_or(0),
             reserved2: 0,
         }
     }
@@ -95,10 +114,16 @@ impl Facts for KernelFacts {
         let layout_error = match name {
             "scsi_mod" => self.scsi.as_ref().err(),
             "dm_mod" | "dm_multipath" => self.dm.as_ref().err(),
-            _ => self.alua.as_ref().err(),
+            "scsi_dh_alua" => self.alua.as_ref().err(),
+            "scsi_dh_rdac" => self.rdac.as_ref().err(),
+            _ => self
+                .execute_rq_argument
+                .as_ref()
+                .err()
+                .or(self.buffer.as_ref().err()),
         };
         ModuleFacts {
-            loaded: self.loaded.get(name).copied().unwrap_or(false),
+            loaded: name == VMLINUX || self.loaded.get(name).copied().unwrap_or(false),
             layout_error: layout_error.map(|error| format!("the kernel's types lack it: {error}")),
         }
     }
@@ -121,7 +146,7 @@ fn addresses(
     for spec in TABLE {
         if let Hook::KProbe(name) | Hook::KRetProbe(name) | Hook::Address(name) = spec.hook
             && !wanted.contains(&(spec.module, name))
-            && loaded.get(spec.module) == Some(&true)
+            && (spec.module == VMLINUX || loaded.get(spec.module) == Some(&true))
         {
             wanted.push((spec.module, name));
         }

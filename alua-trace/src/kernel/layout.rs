@@ -1,7 +1,9 @@
 //! The member offsets the probes use, resolved from types. Owns the list of structure members
 //! the probes rely on, and the checks that keep a reading from going wrong silently.
 
-use alua_trace_ebpf::{ABSENT, AluaLayout, DmLayout, MAX_WINDOW, ScsiLayout};
+use alua_trace_ebpf::{
+    ABSENT, AluaLayout, BufferLayout, DmLayout, MAX_WINDOW, RdacLayout, ScsiLayout,
+};
 use thiserror::Error;
 
 use super::{
@@ -45,6 +47,8 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
         sdev_handler_data: sized(btf, "scsi_device", "handler_data", 8)?,
         handler_name: sized(btf, "scsi_device_handler", "name", 8)?,
         host_no: sized(btf, "Scsi_Host", "host_no", 4)?,
+        request_start_time_ns: sized(btf, "request", "start_time_ns", 8)?,
+        reserved: 0,
         window_cdb: cdb.offset,
         window_retries: sized(btf, "scsi_cmnd", "retries", 4)?,
         window_sdb_length: sized(btf, "scsi_cmnd", "sdb.length", 4)?,
@@ -112,6 +116,11 @@ pub fn dm(types: &Types<'_>) -> Result<DmLayout> {
         disk_first_minor: sized(core, "gendisk", "first_minor", 4)?,
         bio_end_io: sized(core, "bio", "bi_end_io", 8)?,
         bio_to_mpath_io: bio_to_mpath_io(core, mpath).unwrap_or(ABSENT),
+        tio_orig: sized(core, "dm_rq_target_io", "orig", 8)?,
+        pgpath_dev: sized(mpath, "pgpath", "path.dev", 8)?,
+        dm_dev_bdev: sized(mpath, "dm_dev", "bdev", 8)?,
+        bdev_dev: sized(mpath, "block_device", "bd_dev", 4)?,
+        reserved: 0,
     })
 }
 
@@ -136,10 +145,8 @@ pub fn alua(types: &Types<'_>) -> Result<AluaLayout> {
         pg_group_id: group("group_id", 4)?,
         pg_state: group("state", 4)?,
         pg_pref: group("pref", 4)?,
-        pg_valid_states: group("valid_states", 4)?,
         pg_transition_tmo: group("transition_tmo", 1)?,
         pg_rtpg_work: btf.member("alua_port_group", "rtpg_work")?.offset,
-        reserved: 0,
     };
     if layout.pg_pref != layout.pg_state + 4 {
         // The probes read both in one go on the hot path.
@@ -148,6 +155,52 @@ pub fn alua(types: &Types<'_>) -> Result<AluaLayout> {
         ));
     }
     Ok(layout)
+}
+
+/// Offsets for the RDAC handler's data.
+///
+/// # Errors
+/// Names the member that is missing or not as expected.
+pub fn rdac(types: &Types<'_>) -> Result<RdacLayout> {
+    let btf = types.of("scsi_dh_rdac");
+    let data = |member| sized(btf, "rdac_dh_data", member, 1);
+    let mode = data("mode")?;
+    let follow = ["state", "lun_state", "preferred"];
+    for (member, offset) in follow.into_iter().zip(mode + 1..) {
+        if data(member)? != offset {
+            return Err(LayoutError::Unusable(format!(
+                "rdac_dh_data.{member} is not at byte {offset} in this kernel; please report it"
+            )));
+        }
+    }
+    Ok(RdacLayout {
+        dh_mode: mode,
+        dh_controller: sized(btf, "rdac_dh_data", "ctlr", 8)?,
+        controller_index: sized(btf, "rdac_controller", "index", 1)?,
+        reserved: 0,
+    })
+}
+
+/// Where a command's data is, but for the two variables' addresses.
+///
+/// # Errors
+/// Names the member that is missing or not as expected.
+pub fn buffer(types: &Types<'_>) -> Result<BufferLayout> {
+    let btf = types.of("scsi_mod");
+    let offset = sized(btf, "scatterlist", "offset", 4)?;
+    if sized(btf, "scatterlist", "length", 4)? != offset + 4 {
+        return Err(LayoutError::Unusable(
+            "scatterlist.length does not follow .offset in this kernel; please report it".into(),
+        ));
+    }
+    Ok(BufferLayout {
+        page_offset_base: 0,
+        vmemmap_base: 0,
+        cmnd_sgl: sized(btf, "scsi_cmnd", "sdb.table.sgl", 8)?,
+        sg_page_link: sized(btf, "scatterlist", "page_link", 8)?,
+        sg_offset: offset,
+        page_struct_size: btf.size_of("page")?,
+    })
 }
 
 /// Offset of a member that must have that many bytes.
@@ -170,9 +223,18 @@ pub const fn no_alua() -> AluaLayout {
         pg_group_id: ABSENT,
         pg_state: ABSENT,
         pg_pref: ABSENT,
-        pg_valid_states: ABSENT,
         pg_transition_tmo: ABSENT,
         pg_rtpg_work: ABSENT,
+    }
+}
+
+/// The same for `scsi_dh_rdac`.
+#[must_use]
+pub const fn no_rdac() -> RdacLayout {
+    RdacLayout {
+        dh_mode: ABSENT,
+        dh_controller: ABSENT,
+        controller_index: ABSENT,
         reserved: 0,
     }
 }

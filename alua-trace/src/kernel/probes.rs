@@ -32,74 +32,202 @@ pub struct Spec {
     pub lost_without: &'static str,
     /// Nothing can be told without it.
     pub required: bool,
+    /// Attached only while a handler refuses I/O somewhere: it runs for every command then.
+    pub on_demand: bool,
 }
+
+impl Spec {
+    const fn required(
+        name: &'static str,
+        module: &'static str,
+        lost_without: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            hook: Hook::RawTracepoint(name),
+            module,
+            lost_without,
+            required: true,
+            on_demand: false,
+        }
+    }
+
+    const fn new(
+        name: &'static str,
+        hook: Hook,
+        module: &'static str,
+        lost_without: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            hook,
+            module,
+            lost_without,
+            required: false,
+            on_demand: false,
+        }
+    }
+
+    const fn on_demand(self) -> Self {
+        Self {
+            on_demand: true,
+            ..self
+        }
+    }
+}
+
+/// The kernel itself, where a probe is on no module.
+pub const VMLINUX: &str = "vmlinux";
+/// Variables that tell where a page of memory is: with them a command's data can be read.
+pub const PAGES: [&str; 2] = ["page_offset_base", "vmemmap_base"];
 
 /// Every probe. The ends come before the start: attached in this order, no command is seen to
 /// start whose end could be missed.
-pub const TABLE: [Spec; 9] = [
-    Spec {
-        name: "scsi_dispatch_cmd_done",
-        hook: Hook::RawTracepoint("scsi_dispatch_cmd_done"),
-        module: "scsi_mod",
-        lost_without: "completions and latency: everything",
-        required: true,
-    },
-    Spec {
-        name: "scsi_dispatch_cmd_error",
-        hook: Hook::RawTracepoint("scsi_dispatch_cmd_error"),
-        module: "scsi_mod",
-        lost_without: "commands the low-level driver refused: they would seem in flight",
-        required: true,
-    },
-    Spec {
-        name: "scsi_dispatch_cmd_timeout",
-        hook: Hook::RawTracepoint("scsi_dispatch_cmd_timeout"),
-        module: "scsi_mod",
-        lost_without: "commands that timed out: they would seem in flight",
-        required: true,
-    },
-    Spec {
-        name: "scsi_dispatch_cmd_start",
-        hook: Hook::RawTracepoint("scsi_dispatch_cmd_start"),
-        module: "scsi_mod",
-        lost_without: "dispatches: everything",
-        required: true,
-    },
-    Spec {
-        name: "end_clone_request",
-        hook: Hook::Address("end_clone_request"),
-        module: "dm_mod",
-        lost_without: "the map and path group of commands from request-based maps",
-        required: false,
-    },
-    Spec {
-        name: "clone_endio",
-        hook: Hook::Address("clone_endio"),
-        module: "dm_mod",
-        lost_without: "the map and path group of commands from bio-based maps",
-        required: false,
-    },
-    Spec {
-        name: "alua_rtpg_work",
-        hook: Hook::KProbe("alua_rtpg_work"),
-        module: "scsi_dh_alua",
-        lost_without: "when an access state became known or changed; it is noticed seconds later",
-        required: false,
-    },
-    Spec {
-        name: "alua_rtpg_work_return",
-        hook: Hook::KRetProbe("alua_rtpg_work"),
-        module: "scsi_dh_alua",
-        lost_without: "when an access state became known or changed; it is noticed seconds later",
-        required: false,
-    },
-    Spec {
-        name: "alua_check_sense_return",
-        hook: Hook::KRetProbe("alua_check_sense"),
-        module: "scsi_dh_alua",
-        lost_without: "nothing: access states are read anew for each command, which costs more",
-        required: false,
-    },
+pub const TABLE: [Spec; 24] = [
+    Spec::required(
+        "scsi_dispatch_cmd_done",
+        "scsi_mod",
+        "completions and latency: everything",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_error",
+        "scsi_mod",
+        "commands the low-level driver refused: they would seem in flight",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_timeout",
+        "scsi_mod",
+        "commands that timed out: they would seem in flight",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_start",
+        "scsi_mod",
+        "dispatches: everything",
+    ),
+    Spec::new(
+        "end_clone_request",
+        Hook::Address("end_clone_request"),
+        "dm_mod",
+        "the map and path group of commands from request-based maps",
+    ),
+    Spec::new(
+        "clone_endio",
+        Hook::Address("clone_endio"),
+        "dm_mod",
+        "the map and path group of commands from bio-based maps",
+    ),
+    Spec::new(
+        "alua_rtpg_work",
+        Hook::KProbe("alua_rtpg_work"),
+        "scsi_dh_alua",
+        "when an access state became known or changed; it is noticed seconds later",
+    ),
+    Spec::new(
+        "alua_rtpg_work_return",
+        Hook::KRetProbe("alua_rtpg_work"),
+        "scsi_dh_alua",
+        "when an access state became known or changed; it is noticed seconds later",
+    ),
+    Spec::new(
+        "alua_check_sense_return",
+        Hook::KRetProbe("alua_check_sense"),
+        "scsi_dh_alua",
+        "nothing: access states are read anew for each command, which costs more",
+    ),
+    Spec::new(
+        "blk_execute_rq",
+        Hook::KProbe("blk_execute_rq"),
+        VMLINUX,
+        "the process or handler that sent a command about ownership",
+    ),
+    Spec::new(
+        "blk_execute_rq_nowait",
+        Hook::KProbe("blk_execute_rq_nowait"),
+        VMLINUX,
+        "the process that sent a command about ownership through /dev/sg*",
+    ),
+    Spec::new(
+        PAGES[0],
+        Hook::Address(PAGES[0]),
+        VMLINUX,
+        "what the array answered, and which units a MODE SELECT moves: who moved a unit",
+    ),
+    Spec::new(
+        PAGES[1],
+        Hook::Address(PAGES[1]),
+        VMLINUX,
+        "what the array answered, and which units a MODE SELECT moves: who moved a unit",
+    ),
+    Spec::new(
+        "scsi_dh_activate",
+        Hook::KProbe("scsi_dh_activate"),
+        "scsi_mod",
+        "when dm-multipath has a path activated",
+    ),
+    Spec::new(
+        "pg_init_done",
+        Hook::KProbe("pg_init_done"),
+        "dm_multipath",
+        "when a path group was initialised, and with what result",
+    ),
+    Spec::new(
+        "fail_path",
+        Hook::KProbe("fail_path"),
+        "dm_multipath",
+        "when dm-multipath failed a path",
+    ),
+    Spec::new(
+        "reinstate_path",
+        Hook::KProbe("reinstate_path"),
+        "dm_multipath",
+        "when a path was reinstated",
+    ),
+    Spec::new(
+        "multipath_message",
+        Hook::KProbe("multipath_message"),
+        "dm_multipath",
+        "messages to a map (switch_group and others) and who sent them",
+    ),
+    Spec::new(
+        "send_mode_select",
+        Hook::KProbe("send_mode_select"),
+        "scsi_dh_rdac",
+        "that a MODE SELECT was sent by the handler",
+    ),
+    Spec::new(
+        "send_mode_select_return",
+        Hook::KRetProbe("send_mode_select"),
+        "scsi_dh_rdac",
+        "that a MODE SELECT was sent by the handler",
+    ),
+    Spec::new(
+        "alua_prep_fn",
+        Hook::KProbe("alua_prep_fn"),
+        "scsi_dh_alua",
+        "I/O that the handler refuses: it never reaches dispatch",
+    )
+    .on_demand(),
+    Spec::new(
+        "alua_prep_fn_return",
+        Hook::KRetProbe("alua_prep_fn"),
+        "scsi_dh_alua",
+        "I/O that the handler refuses: it never reaches dispatch",
+    )
+    .on_demand(),
+    Spec::new(
+        "rdac_prep_fn",
+        Hook::KProbe("rdac_prep_fn"),
+        "scsi_dh_rdac",
+        "I/O that the handler refuses: it never reaches dispatch",
+    )
+    .on_demand(),
+    Spec::new(
+        "rdac_prep_fn_return",
+        Hook::KRetProbe("rdac_prep_fn"),
+        "scsi_dh_rdac",
+        "I/O that the handler refuses: it never reaches dispatch",
+    )
+    .on_demand(),
 ];
 
 /// Probes that see everything that changes a port group's state: with all of them attached, states
@@ -218,6 +346,11 @@ pub fn plan_one(spec: Spec, facts: &dyn Facts) -> Planned {
             "kernel addresses are hidden".into(),
             "run as root with CAP_SYSLOG, or sysctl kernel.kptr_restrict=1",
         ),
+        _ if spec.on_demand => planned(
+            ProbeStatus::NotApplicable,
+            "no path is in a state in which its handler refuses I/O".into(),
+            "none needed: it attaches when one is",
+        ),
         _ => planned(ProbeStatus::Ok, String::new(), ""),
     }
 }
@@ -276,11 +409,14 @@ mod tests {
 
     #[test]
     fn everything_there_is_ok() {
-        assert!(
-            plan(&ALL)
-                .iter()
-                .all(|planned| planned.status == ProbeStatus::Ok)
-        );
+        for planned in plan(&ALL) {
+            let expected = if planned.spec.on_demand {
+                ProbeStatus::NotApplicable
+            } else {
+                ProbeStatus::Ok
+            };
+            assert_eq!(planned.status, expected, "{}", planned.spec.name);
+        }
     }
 
     #[test]

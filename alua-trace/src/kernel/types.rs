@@ -13,7 +13,13 @@ use super::btf::{Btf, BtfError};
 use crate::sysroot::Sysroot;
 
 /// Modules whose types the probes need.
-pub const MODULES: [&str; 4] = ["scsi_mod", "dm_mod", "dm_multipath", "scsi_dh_alua"];
+pub const MODULES: [&str; 5] = [
+    "scsi_mod",
+    "dm_mod",
+    "dm_multipath",
+    "scsi_dh_alua",
+    "scsi_dh_rdac",
+];
 
 /// Why there are no types.
 #[derive(Debug, Error)]
@@ -41,7 +47,7 @@ pub enum TypesError {
     /// The directory does not hold what it should.
     #[error(
         "--btf {dir}: {source}; it must be a directory with scsi_mod.btf, and dm_mod.btf, \
-         dm_multipath.btf and scsi_dh_alua.btf for what they belong to"
+         dm_multipath.btf, scsi_dh_alua.btf and scsi_dh_rdac.btf for what they belong to"
     )]
     Directory {
         /// The directory.
@@ -175,6 +181,7 @@ impl<'base> Types<'base> {
             "scsi_mod" => "scsi_cmnd",
             "dm_mod" => "mapped_device",
             "dm_multipath" => "pgpath",
+            "scsi_dh_rdac" => "rdac_dh_data",
             _ => "alua_port_group",
         };
         self.of(module).size_of(own).is_ok()

@@ -6,7 +6,7 @@ use super::{format, safe, words};
 
 /// A column, and whether it may be left out when all of it is zero. Nothing else is ever left out,
 /// however narrow the terminal: the sums would no longer be right.
-const COLUMNS: [(Column, bool); 10] = [
+const COLUMNS: [(Column, bool); 11] = [
     (label("path", 0), false),
     (number("dispatched", 0), false),
     (number("= completed", 0), false),
@@ -16,6 +16,7 @@ const COLUMNS: [(Column, bool); 10] = [
     (number("+ in flight", 0), true),
     (number("recorded", 0), false),
     (number("+ lost", 0), true),
+    (number("rejected", 0), true),
     (label("", 0), false),
 ];
 
@@ -75,6 +76,7 @@ fn row(path: &PathSummary) -> Vec<String> {
         format::count(counts.in_flight),
         format::count(counts.recorded),
         format::count(counts.ring_full.saturating_add(counts.implausible)),
+        format::count(counts.rejected),
         mismatch(counts),
     ]
 }

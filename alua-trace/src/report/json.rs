@@ -121,6 +121,7 @@ mod tests {
     use super::*;
     use crate::report::model::{
         AccessState, Command, FlagChange, FlagEvent, PathChange, PathEvent, StateSource,
+        TransferChange, TransferEvent,
     };
     use crate::report::samples;
 
@@ -160,6 +161,10 @@ mod tests {
             Line::Flag(FlagEvent {
                 change: FlagChange::Raised,
                 flag,
+            }),
+            Line::Transfer(TransferEvent {
+                change: TransferChange::Done,
+                transfer: samples::hostile_transfer(),
             }),
             Line::Command(command()),
             Line::Summary(samples::hostile_summary()),
@@ -223,7 +228,9 @@ mod tests {
         }
         assert_eq!(
             kinds,
-            ["start", "interval", "path", "flag", "command", "summary"]
+            [
+                "start", "interval", "path", "flag", "transfer", "command", "summary"
+            ]
         );
     }
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use super::model::{
     FlagChange, FlagEvent, Interval, Line, Losses, Path, PathChange, PathEvent, ProbeStatus, Row,
-    Start,
+    Start, TransferChange, TransferEvent,
 };
-use super::{flags, format, safe, words};
+use super::{flags, format, ownership, safe, words};
 
 /// The header is repeated after this many intervals.
 const HEADER_EVERY: u32 = 20;
@@ -40,6 +40,7 @@ impl Lines {
             Line::Interval(interval) => self.interval(interval),
             Line::Path(event) => self.path(event),
             Line::Flag(event) => self.flag(event),
+            Line::Transfer(event) => self.transfer(event),
             Line::Command(_) | Line::Summary(_) => String::new(),
         }
     }
@@ -131,6 +132,24 @@ impl Lines {
             }
         }
         out.push('\n');
+        out
+    }
+
+    /// A logical unit moved, and what that cost.
+    pub fn transfer(&mut self, event: &TransferEvent) -> String {
+        let transfer = &event.transfer;
+        let (at, verb) = match event.change {
+            TransferChange::Seen => (transfer.known_at_ns, "seen"),
+            TransferChange::Done => (transfer.ended_at_ns, "done"),
+        };
+        let mut out = self.stamp(at);
+        let _ = writeln!(
+            out,
+            "transfer {verb} #{} {}: {}",
+            transfer.id,
+            safe::name(&transfer.subject),
+            ownership::sentence(transfer)
+        );
         out
     }
 
@@ -261,6 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn a_transfer_stands_alone() {
+        let event = TransferEvent {
+            change: TransferChange::Done,
+            transfer: samples::transfer(),
+        };
+        let shown = Lines::new(STARTED_AT_NS).line(&Line::Transfer(event));
+        assert_eq!(
+            shown,
+            "    15.000 transfer done #1 mpatha: moved from TPG 1 to TPG 2 in 3.00 s by \
+             sg_stpg[123] (local-explicit); 16 I/Os delayed by 48.0 s in all, 3.00 s at most, 4 of \
+             them held in dm, 16 retried\n"
+        );
+    }
+
+    #[test]
     fn the_start_names_missing_probes() {
         let shown = Lines::new(0).start(&samples::start(2));
         assert_eq!(
@@ -282,7 +316,11 @@ mod tests {
             change: FlagChange::Ended,
             flag,
         });
-        assert_eq!(shown.lines().count(), 3);
+        shown += &lines.transfer(&TransferEvent {
+            change: TransferChange::Seen,
+            transfer: samples::hostile_transfer(),
+        });
+        assert_eq!(shown.lines().count(), 4);
         assert!(
             !shown.chars().any(|c| c != '\n' && safe::is_unsafe(c)),
             "{shown:?}"

@@ -13,6 +13,7 @@ pub mod words;
 
 mod account;
 pub(crate) mod flags;
+pub(crate) mod ownership;
 mod table;
 
 #[cfg(test)]

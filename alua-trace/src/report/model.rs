@@ -22,6 +22,8 @@ pub enum Line {
     Path(PathEvent),
     /// A flag was raised, went on or ended.
     Flag(FlagEvent),
+    /// A logical unit moved.
+    Transfer(TransferEvent),
     /// One command, with `--commands` only.
     Command(Command),
     /// Last line.
@@ -227,6 +229,21 @@ pub enum FlagKind {
     NonOptimizedIo,
     /// A module the trace depends on was unloaded.
     ModuleUnloaded,
+    /// A logical unit moved to another port group or controller.
+    OwnershipTransfer,
+    /// A logical unit goes to and fro, and no path that this host lost explains it.
+    PathThrash,
+    /// This host pulled a logical unit back to its preferred owner although it was not this host
+    /// that had moved it away.
+    FollowOverViolation,
+    /// A port group is transitioning for longer than the array allows itself.
+    TransitionStuck,
+    /// A MODE SELECT that moves ownership has no answer; the kernel waits 15,000 s for it.
+    ModeSelectOutstanding,
+    /// Array, handler, sysfs or behaviour contradict each other about an access state.
+    StateDisagrees,
+    /// A logical unit is owned by a side that is not its preferred one.
+    NotPreferredOwner,
 }
 
 /// How much it matters.
@@ -310,6 +327,141 @@ pub struct FlagEvent {
     pub flag: Flag,
 }
 
+/// Who or what made a logical unit move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A SET TARGET PORT GROUPS or MODE SELECT of this host: by a handler, or by a process.
+    LocalExplicit,
+    /// Such a command of another host.
+    RemoteExplicit,
+    /// The array by itself.
+    ArrayImplicit,
+    /// I/O of this host on the other controller, in RDAC AVT mode.
+    IoDriven,
+    /// Nothing that was seen tells.
+    Unknown,
+}
+
+/// What a transfer cost the I/O of its logical unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impact {
+    /// I/O that took longer than `delayed_above_ns`, among that submitted or in flight from the
+    /// start of the transfer until what it held up had drained.
+    pub delayed: u64,
+    /// I/O that SCSI retried.
+    pub retried: u64,
+    /// I/O that failed on its path.
+    pub failed: u64,
+    /// Of the delayed, those that dm held for longer than `delayed_above_ns` before a path got them.
+    pub held_in_dm: u64,
+    /// Sum over the delayed of what they took longer than `usual_ns`.
+    pub added_ns: u64,
+    /// Longest from submission to completion among the delayed.
+    pub longest_ns: u64,
+    /// Median from submission to completion before; `None` when there was too little I/O.
+    pub usual_ns: Option<u64>,
+    /// What counts as delayed.
+    pub delayed_above_ns: u64,
+}
+
+/// I/O of a logical unit in some period, from submission to completion.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// I/O completed.
+    pub commands: u64,
+    /// Per second.
+    pub iops: f64,
+    /// Median.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+}
+
+/// A logical unit moved: the set of its active/optimized port groups, or its controller, changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Number of the transfer in this trace.
+    pub id: u32,
+    /// Map, or device without a map.
+    pub subject: String,
+    /// WWID of the logical unit.
+    pub wwid: Option<String>,
+    /// Owners before, such as `TPG 1` or `controller A`.
+    pub from: Vec<String>,
+    /// Owners after.
+    pub to: Vec<String>,
+    /// When it began on the array, as near as what was seen tells.
+    pub started_at_ns: u64,
+    /// It may have begun earlier by up to this much; `None` when that is not known.
+    pub start_uncertain_ns: Option<u64>,
+    /// When the array had done it.
+    pub ended_at_ns: u64,
+    /// When this host first could know the new owner.
+    pub known_at_ns: u64,
+    /// Who or what moved it.
+    pub cause: Cause,
+    /// Who, in words: `sg_stpg[123]`, `scsi_dh_alua via pg_init`, `another host`, `the array`.
+    pub actor: String,
+    /// Why this is believed, with times relative to `started_at_ns`.
+    pub evidence: Vec<String>,
+    /// What it cost; `None` until it is over.
+    pub impact: Option<Impact>,
+    /// I/O in the seconds before.
+    pub before: Option<Load>,
+    /// I/O while it lasted; `None` when it took no time.
+    pub during: Option<Load>,
+    /// I/O in the seconds after.
+    pub after: Option<Load>,
+}
+
+/// What happened to a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransferChange {
+    /// The new owner is known; cause, end and evidence may be refined.
+    Seen,
+    /// Over, with its impact.
+    Done,
+}
+
+/// A logical unit moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferEvent {
+    /// How far it is.
+    pub change: TransferChange,
+    /// The transfer.
+    pub transfer: Transfer,
+}
+
+/// A time in which the owner of a logical unit stayed the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tenure {
+    /// Owners; empty when no side is active/optimized.
+    pub owner: Vec<String>,
+    /// Since when: the end of the transfer to them, or when they were first known.
+    pub began_at_ns: u64,
+    /// Until when: the start of the next transfer, or the end of the trace.
+    pub ended_at_ns: u64,
+    /// I/O in it.
+    pub load: Load,
+}
+
+/// Who owned one logical unit when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ownership {
+    /// Map, or device without a map.
+    pub subject: String,
+    /// WWID of the logical unit.
+    pub wwid: Option<String>,
+    /// In order.
+    pub tenures: Vec<Tenure>,
+    /// In order; the oldest are left out when there are too many.
+    pub transfers: Vec<Transfer>,
+    /// How many were left out.
+    pub transfers_left_out: u64,
+}
+
 /// One command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Command {
@@ -373,6 +525,9 @@ pub struct Counts {
     pub ring_full: u64,
     /// Completed commands whose record was implausible (completion before dispatch).
     pub implausible: u64,
+    /// Requests the device handler refused in the path's state: they are not among the dispatched.
+    /// Counted from when a path was first seen in such a state.
+    pub rejected: u64,
 }
 
 /// Kind of command a histogram is about.
@@ -437,6 +592,30 @@ pub struct PathSummary {
     pub latency: Vec<Latency>,
 }
 
+/// I/O that waited in dm for a path group to be initialised or a path to appear, from its
+/// submission to its dispatch: apart from device latency. Only what waited for 1 ms or longer counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The map.
+    pub map: String,
+    /// WWID of its logical unit.
+    pub wwid: Option<String>,
+    /// I/Os held.
+    pub commands: u64,
+    /// Smallest.
+    pub min_ns: u64,
+    /// Mean.
+    pub mean_ns: f64,
+    /// Median.
+    pub p50_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// Largest.
+    pub max_ns: u64,
+    /// Non-empty buckets: inclusive upper bound and count.
+    pub buckets: Vec<(u64, u64)>,
+}
+
 /// Losses and unknowns, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
@@ -478,6 +657,10 @@ pub struct Summary {
     pub paths: Vec<PathSummary>,
     /// Every flag of the trace.
     pub flags: Vec<Flag>,
+    /// Who owned each logical unit when, where that is known.
+    pub ownership: Vec<Ownership>,
+    /// I/O that waited in dm, by map.
+    pub holds: Vec<Hold>,
     /// Losses.
     pub losses: Losses,
     /// Every probe and what became of it.

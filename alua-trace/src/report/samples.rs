@@ -93,6 +93,86 @@ pub(crate) fn flag(id: u32) -> Flag {
     }
 }
 
+/// A transfer of `mpatha` by a process, with its cost.
+pub(crate) fn transfer() -> Transfer {
+    let at = STARTED_AT_NS + 12 * SECOND;
+    let load = |iops: f64, p50_ns| {
+        Some(Load {
+            commands: (iops * 5.0) as u64,
+            iops,
+            p50_ns,
+            p99_ns: p50_ns.map(|ns| ns * 2),
+        })
+    };
+    Transfer {
+        id: 1,
+        subject: "mpatha".to_owned(),
+        wwid: Some("naa.600a098038303053".to_owned()),
+        from: vec!["TPG 1".to_owned()],
+        to: vec!["TPG 2".to_owned()],
+        started_at_ns: at,
+        start_uncertain_ns: Some(0),
+        ended_at_ns: at + 3 * SECOND,
+        known_at_ns: at + 3 * SECOND + 12_000_000,
+        cause: Cause::LocalExplicit,
+        actor: "sg_stpg[123]".to_owned(),
+        evidence: vec![
+            "+0 ns: sg_stpg[123] sent SET TARGET PORT GROUPS (TPG 2 to own) on 0:0:1:0".to_owned(),
+        ],
+        impact: Some(Impact {
+            delayed: 16,
+            retried: 16,
+            failed: 0,
+            held_in_dm: 4,
+            added_ns: 48 * SECOND,
+            longest_ns: 3 * SECOND,
+            usual_ns: Some(87_200),
+            delayed_above_ns: 5_140_000,
+        }),
+        before: load(10_000.0, Some(87_200)),
+        during: load(0.0, None),
+        after: load(4_000.0, Some(1_940_000)),
+    }
+}
+
+/// Who owned `mpatha` when.
+pub(crate) fn ownership() -> Ownership {
+    let tenure = |owner: &str, began_s, ended_s, iops: f64| Tenure {
+        owner: vec![owner.to_owned()],
+        began_at_ns: STARTED_AT_NS + began_s * SECOND,
+        ended_at_ns: STARTED_AT_NS + ended_s * SECOND,
+        load: Load {
+            commands: 120_000,
+            iops,
+            p50_ns: Some(87_200),
+            p99_ns: Some(140_000),
+        },
+    };
+    Ownership {
+        subject: "mpatha".to_owned(),
+        wwid: Some("naa.600a098038303053".to_owned()),
+        tenures: vec![
+            tenure("TPG 1", 0, 12, 10_000.0),
+            tenure("TPG 2", 15, 60, 4_000.0),
+        ],
+        transfers: vec![transfer()],
+        transfers_left_out: 3,
+    }
+}
+
+/// A transfer whose names try to take over the terminal.
+pub(crate) fn hostile_transfer() -> Transfer {
+    let names = || vec![HOSTILE.to_owned()];
+    Transfer {
+        subject: HOSTILE.to_owned(),
+        from: names(),
+        to: names(),
+        actor: HOSTILE.to_owned(),
+        evidence: names(),
+        ..transfer()
+    }
+}
+
 /// A minute on a map with two paths that carried I/O and one that vanished.
 pub(crate) fn summary() -> Summary {
     let ao = AccessState::Optimized;
@@ -132,6 +212,18 @@ pub(crate) fn summary() -> Summary {
         incomplete_because: Vec::new(),
         paths: vec![first, second, third],
         flags: vec![flag(1)],
+        ownership: Vec::new(),
+        holds: vec![super::model::Hold {
+            map: "mpatha".into(),
+            wwid: None,
+            commands: 8,
+            min_ns: 4_990_000_000,
+            mean_ns: 5_000_000_000.0,
+            p50_ns: 5_000_000_000,
+            p99_ns: 5_010_000_000,
+            max_ns: 5_010_000_000,
+            buckets: vec![(5_033_164_799, 8)],
+        }],
         losses: Losses {
             unmatched_ends: 3,
             ..Losses::default()
@@ -247,6 +339,12 @@ pub(crate) fn hostile_summary() -> Summary {
         path.path = hostile_path(path.path.id);
     }
     summary.flags = vec![hostile_flag(1)];
+    let mut unit = ownership();
+    unit.subject = HOSTILE.to_owned();
+    unit.wwid = Some(HOSTILE.to_owned());
+    unit.tenures[0].owner = vec![HOSTILE.to_owned()];
+    unit.transfers = vec![hostile_transfer()];
+    summary.ownership = vec![unit];
     summary.probes = probes();
     for probe in &mut summary.probes {
         probe.name = HOSTILE.to_owned();

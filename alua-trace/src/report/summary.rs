@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::histogram::histogram;
 use super::model::{AccessState, Latency, PathSummary, Summary};
 use super::table::{self, Column, label, number};
-use super::{account, flags, format, safe, words};
+use super::{account, flags, format, ownership, safe, words};
 
 const COLUMNS: [Column; 10] = [
     label("I/O", 0),
@@ -32,6 +32,12 @@ pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
     out.push('\n');
     out.push_str(&flags::section(&summary.flags, started_at_ns, width));
     out.push('\n');
+    let owners = ownership::section(&summary.ownership, started_at_ns, width);
+    if !owners.is_empty() {
+        out.push_str(&owners);
+        out.push('\n');
+    }
+    out.push_str(&holds(summary, width));
     out.push_str(&account::section(summary, width));
     if let Some(status) = summary.command_status {
         let _ = writeln!(out, "\nThe command ended with status {status}.");
@@ -135,6 +141,38 @@ fn total(paths: &[PathSummary], of: impl Fn(&PathSummary) -> u64) -> u64 {
     paths
         .iter()
         .fold(0, |sum, path| sum.saturating_add(of(path)))
+}
+
+const HOLD_COLUMNS: [Column; 5] = [
+    label("map", 0),
+    number("I/Os", 0),
+    number("p50", 0),
+    number("p99", 0),
+    number("max", 0),
+];
+
+/// What waited in dm; empty when nothing did.
+fn holds(summary: &Summary, width: u16) -> String {
+    if summary.holds.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = summary
+        .holds
+        .iter()
+        .map(|hold| {
+            vec![
+                safe::name(&hold.map),
+                format::count(hold.commands),
+                format::latency(Some(hold.p50_ns)),
+                format::latency(Some(hold.p99_ns)),
+                format::latency(Some(hold.max_ns)),
+            ]
+        })
+        .collect();
+    let mut out = String::from("Held in dm\n");
+    out.push_str(&table::render(&HOLD_COLUMNS, &rows, width, 2));
+    out.push('\n');
+    out
 }
 
 #[cfg(test)]

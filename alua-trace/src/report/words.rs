@@ -1,7 +1,8 @@
 //! The words for states, flags, probes and losses that every output shares.
 
 use super::model::{
-    AccessState, Class, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity, StateSource,
+    AccessState, Cause, Class, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
+    StateSource,
 };
 use super::{format, safe};
 
@@ -82,6 +83,24 @@ pub fn kind(kind: FlagKind) -> &'static str {
     match kind {
         FlagKind::NonOptimizedIo => "non-optimized-io",
         FlagKind::ModuleUnloaded => "module-unloaded",
+        FlagKind::OwnershipTransfer => "ownership-transfer",
+        FlagKind::PathThrash => "path-thrash",
+        FlagKind::FollowOverViolation => "follow-over-violation",
+        FlagKind::TransitionStuck => "transition-stuck",
+        FlagKind::ModeSelectOutstanding => "mode-select-outstanding",
+        FlagKind::StateDisagrees => "state-disagrees",
+        FlagKind::NotPreferredOwner => "not-preferred-owner",
+    }
+}
+
+/// Who or what made a logical unit move, as in JSON.
+pub fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::LocalExplicit => "local-explicit",
+        Cause::RemoteExplicit => "remote-explicit",
+        Cause::ArrayImplicit => "array-implicit",
+        Cause::IoDriven => "io-driven",
+        Cause::Unknown => "unknown",
     }
 }
 

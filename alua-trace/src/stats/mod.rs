@@ -86,6 +86,16 @@ impl LatencyHistogram {
         self.sum_ns += u128::from(latency_ns);
     }
 
+    /// Adds one latency for `count` alike.
+    pub fn record_n(&mut self, latency_ns: u64, count: u64) {
+        if self.buckets.record_n(latency_ns, count).is_err() {
+            self.buckets.saturating_record_n(latency_ns, count);
+        }
+        self.min_ns = self.min_ns.min(latency_ns);
+        self.max_ns = self.max_ns.max(latency_ns);
+        self.sum_ns += u128::from(latency_ns) * u128::from(count);
+    }
+
     /// Adds another histogram.
     pub fn add(&mut self, other: &Self) {
         // Both resize themselves: the sum always fits.
@@ -133,7 +143,15 @@ impl LatencyHistogram {
         (!self.is_empty()).then_some(self.max_ns)
     }
 
-    fn mean_ns(&self) -> f64 {
+    /// The smallest; `None` without any.
+    #[must_use]
+    pub fn min_ns(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.min_ns)
+    }
+
+    /// Mean; 0 without any.
+    #[must_use]
+    pub fn mean_ns(&self) -> f64 {
         if self.is_empty() {
             0.0
         } else {
@@ -141,7 +159,9 @@ impl LatencyHistogram {
         }
     }
 
-    fn non_empty_buckets(&self) -> Vec<(u64, u64)> {
+    /// Inclusive upper bound and count of every bucket that is not empty.
+    #[must_use]
+    pub fn non_empty_buckets(&self) -> Vec<(u64, u64)> {
         self.buckets
             .iter_recorded()
             .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))

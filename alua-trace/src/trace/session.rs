@@ -54,7 +54,7 @@ const DRAIN_LIMIT: usize = 65_536;
 /// How long a program that is being detached may still run: a grace period of the kernel's.
 const GRACE: Duration = Duration::from_millis(20);
 /// Modules that may come and go while tracing.
-const OPTIONAL_MODULES: [&str; 3] = ["dm_mod", "dm_multipath", "scsi_dh_alua"];
+const OPTIONAL_MODULES: [&str; 4] = ["dm_mod", "dm_multipath", "scsi_dh_alua", "scsi_dh_rdac"];
 
 /// Why a trace ends.
 enum End {
@@ -122,12 +122,14 @@ impl<'config> Session<'config> {
         let (mut probes, ring) =
             Probes::load(&layout, &facts.control(1, bio_based, false), ring_bytes)?;
         let complaints = Complaints::new(&mut probes);
+        let mut engine = Engine::new(maps.to_vec(), monotonic_ns());
+        engine.topology(topology, monotonic_ns());
+        engine.take_events();
+        demand(&mut plan, &engine);
         probes.attach(&mut plan);
         let started_at_ns = monotonic_ns();
         refuse_without_required(&plan)?;
-        let mut engine = Engine::new(maps.to_vec(), started_at_ns);
-        engine.topology(topology, monotonic_ns());
-        engine.take_events();
+        engine.begin(started_at_ns);
         let start = start_line(&root, &plan, &engine, started_at_ns);
         let sinks = Sinks::open(config, &start, maps)?;
         Ok(Self {
@@ -268,8 +270,13 @@ impl<'config> Session<'config> {
                         failed = failed.take().or(sinks.say(Line::Command(command)).err());
                     }
                 }
-                // The kernel has filed new states: sysfs has those of idle paths.
-                Ok(Record::Rtpg(_)) => *announced = true,
+                Ok(Record::Rtpg(record)) => {
+                    engine.filed(&record, &tables);
+                    // The kernel has filed new states: sysfs has those of idle paths.
+                    *announced = true;
+                }
+                Ok(Record::Management(record)) => engine.management(&record, &tables),
+                Ok(Record::Dm(record)) => engine.dm(&record),
                 Err(_) => engine.undecodable(),
             });
             if let Some(error) = failed {
@@ -294,6 +301,7 @@ impl<'config> Session<'config> {
             self.sinks.say(match event {
                 Event::Path(event) => Line::Path(event),
                 Event::Flag(event) => Line::Flag(event),
+                Event::Transfer(event) => Line::Transfer(*event),
             })?;
         }
         Ok(())
@@ -320,7 +328,16 @@ impl<'config> Session<'config> {
         let topology = topology::scan(&self.root, &DmControl::new(&self.root));
         self.engine.topology(&topology, self.looked_at_ns);
         self.bio_based = topology.maps().iter().any(|map| map.bio_based);
+        self.follow_refusals();
         self.tell_probes()
+    }
+
+    /// Attaches the probes that count what handlers refuse, once there is something to refuse.
+    fn follow_refusals(&mut self) {
+        for index in demand(&mut self.plan, &self.engine) {
+            self.probes
+                .attach(std::slice::from_mut(&mut self.plan[index]));
+        }
     }
 
     fn sees_state_changes(&self) -> bool {
@@ -412,21 +429,30 @@ impl<'config> Session<'config> {
             let timed_out = command.followed.has(command_flag::LATE);
             *in_flight.entry(command.followed.path()).or_default() += u64::from(!timed_out);
         }
-        let (paths, flags) = self
-            .engine
-            .finish(&|id| in_flight.get(&id).copied().unwrap_or(0));
+        let finished = self.engine.finish(monotonic_ns(), &|id| {
+            in_flight.get(&id).copied().unwrap_or(0)
+        });
+        self.say_events()?;
         let losses = self.engine.losses();
         let mut summary = Summary {
             duration_ns: ended_at_ns.saturating_sub(self.started_at_ns),
             complete: false,
             incomplete_because: Vec::new(),
-            paths,
-            flags,
+            paths: finished.paths,
+            flags: finished.flags,
+            ownership: finished.ownership,
+            holds: finished.holds,
             losses,
             probes: self.plan.iter().map(Planned::report).collect(),
             command_status,
         };
         summary.incomplete_because = self.incomplete_because(&summary);
+        if finished.left_out > 0 {
+            summary.incomplete_because.push(format!(
+                "{} flags or events about ownership found no room",
+                finished.left_out
+            ));
+        }
         summary.complete = summary.incomplete_because.is_empty();
         Ok(summary)
     }
@@ -498,6 +524,23 @@ fn start_line(root: &Sysroot, plan: &[Planned], engine: &Engine, started_at_ns: 
         probes: plan.iter().map(Planned::report).collect(),
         paths: engine.shown_paths(),
     }
+}
+
+/// Plans the probes on demand for handlers that refuse I/O now; gives their places in the plan.
+fn demand(plan: &mut [Planned], engine: &Engine) -> Vec<usize> {
+    let mut wanted = Vec::new();
+    for (index, planned) in plan.iter_mut().enumerate() {
+        let handler = planned.spec.module.trim_start_matches("scsi_dh_");
+        // Without the module no path has the handler.
+        if planned.spec.on_demand
+            && planned.status == ProbeStatus::NotApplicable
+            && engine.refuses(handler)
+        {
+            planned.set(ProbeStatus::Ok, String::new(), "");
+            wanted.push(index);
+        }
+    }
+    wanted
 }
 
 fn refuse_without_required(plan: &[Planned]) -> Result<()> {

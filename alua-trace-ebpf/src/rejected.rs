@@ -1,0 +1,74 @@
+//! I/O that a device handler refuses before it is dispatched (`alua_prep_fn`, `rdac_prep_fn`): no
+//! tracepoint tells of it.
+//!
+//! These functions run for every command. The collector attaches the probes only while a path is in
+//! a state in which its handler refuses.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id},
+    macros::{kprobe, kretprobe, map},
+    maps::HashMap,
+    programs::{ProbeContext, RetProbeContext},
+};
+
+use crate::{maps::CONTROL, path};
+
+/// The `scsi_device` a thread prepares a command for. By CPU, too: all idle threads are number 0.
+#[map]
+static PREPARING: HashMap<u64, u64> = HashMap::with_max_entries(1024, 0);
+
+fn key() -> u64 {
+    // SAFETY: takes no arguments and cannot fail.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    bpf_get_current_pid_tgid() ^ u64::from(cpu) << 48
+}
+
+/// `static blk_status_t alua_prep_fn(struct scsi_device *sdev, struct request *req)`
+#[kprobe]
+pub fn alua_prep_fn(ctx: ProbeContext) -> u32 {
+    prepare(&ctx);
+    0
+}
+
+#[kretprobe]
+pub fn alua_prep_fn_return(ctx: RetProbeContext) -> u32 {
+    prepared(&ctx);
+    0
+}
+
+/// `static blk_status_t rdac_prep_fn(struct scsi_device *sdev, struct request *req)`
+#[kprobe]
+pub fn rdac_prep_fn(ctx: ProbeContext) -> u32 {
+    prepare(&ctx);
+    0
+}
+
+#[kretprobe]
+pub fn rdac_prep_fn_return(ctx: RetProbeContext) -> u32 {
+    prepared(&ctx);
+    0
+}
+
+#[inline(always)]
+fn prepare(ctx: &ProbeContext) {
+    if let Some(sdev) = ctx.arg::<u64>(0) {
+        let _ = PREPARING.insert(key(), sdev, 0);
+    }
+}
+
+#[inline(always)]
+fn prepared(ctx: &RetProbeContext) {
+    let key = key();
+    // SAFETY: the value is copied at once; only this thread has this key.
+    let Some(sdev) = (unsafe { PREPARING.get(key) }).copied() else {
+        return;
+    };
+    let _ = PREPARING.remove(key);
+    // `blk_status_t` is a byte; 0 is BLK_STS_OK.
+    if ctx.ret::<u8>() != 0
+        && let Some(control) = CONTROL.get(0)
+    {
+        let path = path::find(ctx, control, sdev);
+        path::count(path.id, |counts| counts.rejected += 1);
+    }
+}

@@ -1,0 +1,523 @@
+//! One logical unit: takes what is observed of it, in the order of time, keeps who owns it and
+//! finds its transfers.
+
+use std::collections::VecDeque;
+
+use super::{
+    Cx,
+    book::Subject,
+    command::{Command, process, side_state},
+    conditions::{Conditions, View},
+    history::History,
+    meter::Meter,
+    moves::Moves,
+    notes::Notes,
+    observation::{Io, Observation, RdacMode, Side, Voice},
+    sides::{Owner, Sides, Told, rdac_state},
+    signs::{KEEP_NS, Sign, Signs},
+    transfer::Open,
+};
+use crate::{report::model::AccessState, topology::Hctl};
+
+/// Paths kept per logical unit.
+const MOST_PATHS: usize = 256;
+
+/// One path.
+#[derive(Debug)]
+pub(super) struct PathState {
+    pub id: u32,
+    pub hctl: Hctl,
+    pub side: Option<Side>,
+    pub sysfs: Option<AccessState>,
+    /// State its answers speak of, and when.
+    pub behaved: Option<(AccessState, u64)>,
+    /// dm has failed it, and not because the array refused.
+    pub lost: bool,
+    /// dm is activating it.
+    pub activating: bool,
+    /// Still to be told of a transfer that is known, until then.
+    pub owed_until_ns: u64,
+    /// When it was last told that the state changed.
+    pub attended_ns: u64,
+}
+
+/// When something was asked, and when it was answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    pub asked_ns: u64,
+    pub answered_ns: u64,
+    /// The handler filed it; no answer was overheard.
+    pub filed: bool,
+}
+
+/// One logical unit.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub subject: Subject,
+    pub paths: Vec<PathState>,
+    pub sides: Sides,
+    pub owner: Option<Owner>,
+    /// What was asked or sent before says nothing about the present owner.
+    pub truth_ns: u64,
+    /// Dispatch of the last question whose answer named the present owner.
+    pub asked_ns: u64,
+    pub commands: VecDeque<Command>,
+    pub signs: Signs,
+    pub notes: Notes,
+    pub mode: Option<RdacMode>,
+    /// Dispatch and completion of the first I/O on a side that is not the owner, in AVT mode.
+    pub io_elsewhere: Option<(u64, u64)>,
+    /// The side that served it.
+    taken_by_io: Option<Side>,
+    pub open: Option<Open>,
+    pub meter: Option<Box<Meter>>,
+    pub moves: Moves,
+    pub history: History,
+    pub thrash: Option<u32>,
+    answered_ns: u64,
+    transition_time_s: Option<u8>,
+    /// Who told dm something about path groups, and when.
+    pub message: Option<(u64, String)>,
+    conditions: Conditions,
+    /// Single I/Os matter: in AVT mode, and while a path's behaviour contradicts its state.
+    attentive: bool,
+}
+
+impl Unit {
+    pub fn new(lun: usize) -> Self {
+        Self {
+            subject: Subject {
+                name: format!("LUN {lun}"),
+                wwid: None,
+            },
+            paths: Vec::new(),
+            sides: Sides::default(),
+            owner: None,
+            truth_ns: 0,
+            asked_ns: 0,
+            commands: VecDeque::new(),
+            signs: Signs::default(),
+            notes: Notes::default(),
+            mode: None,
+            io_elsewhere: None,
+            taken_by_io: None,
+            open: None,
+            meter: None,
+            moves: Moves::default(),
+            history: History::default(),
+            thrash: None,
+            answered_ns: 0,
+            transition_time_s: None,
+            message: None,
+            conditions: Conditions::default(),
+            attentive: false,
+        }
+    }
+
+    /// Takes one I/O.
+    #[inline]
+    pub fn io(&mut self, io: &Io) {
+        match &mut self.meter {
+            Some(meter) => meter.record(io),
+            None => self.first_io(io),
+        }
+        if self.attentive {
+            self.io_closely(io);
+        }
+    }
+
+    #[cold]
+    fn first_io(&mut self, io: &Io) {
+        let meter = self.meter.insert(Box::new(Meter::new(io.submitted_ns)));
+        meter.record(io);
+    }
+
+    #[cold]
+    fn io_closely(&mut self, io: &Io) {
+        let served = !io.failed && io.completion_ns >= io.dispatch_ns;
+        let Some(path) = self.paths.iter_mut().find(|path| path.id == io.path) else {
+            return;
+        };
+        if path
+            .behaved
+            .is_some_and(|(_, at_ns)| served && io.dispatch_ns > at_ns)
+        {
+            path.behaved = None;
+        }
+        let side = path.side;
+        let elsewhere = side.is_some_and(|side| {
+            self.owner
+                .as_ref()
+                .is_none_or(|owner| !owner.contains(&side))
+        });
+        let moves = self.mode == Some(RdacMode::Avt) && served && io.dispatch_ns >= self.truth_ns;
+        if elsewhere && moves && self.io_elsewhere.is_none() {
+            self.io_elsewhere = Some((io.dispatch_ns, io.completion_ns));
+            self.taken_by_io = side;
+            self.watch(io.dispatch_ns);
+        }
+    }
+
+    /// Every I/O of it counts by itself.
+    pub fn is_near(&self) -> bool {
+        self.attentive || self.meter.as_ref().is_some_and(|it| it.is_watching())
+    }
+
+    /// A transfer may be near: I/O is kept one by one from here on.
+    pub fn watch(&mut self, at_ns: u64) {
+        if let Some(meter) = &mut self.meter {
+            meter.watch(at_ns);
+        }
+    }
+
+    /// Takes one observation.
+    pub fn take(&mut self, observation: Observation, cx: &mut Cx<'_>) {
+        match observation {
+            Observation::Unit { name, wwid, .. } => self.subject = Subject { name, wwid },
+            Observation::Path {
+                path, hctl, side, ..
+            } => self.path(path, hctl, side),
+            Observation::Groups {
+                asked_at_ns,
+                answered_at_ns,
+                transition_time_s,
+                groups,
+                ..
+            } => {
+                self.answered_ns = self.answered_ns.max(answered_at_ns);
+                self.transition_time_s = transition_time_s.or(self.transition_time_s);
+                let told: Vec<Told> = groups
+                    .iter()
+                    .map(|it| Told {
+                        side: Side::Group(it.group),
+                        state: it.state,
+                        preferred: Some(it.preferred),
+                        status: Some(it.status),
+                    })
+                    .collect();
+                let heard = heard(asked_at_ns, answered_at_ns, false);
+                self.learn(heard, &told, cx);
+            }
+            Observation::Filed {
+                group,
+                state,
+                preferred,
+                entry_ns,
+                return_ns,
+                ..
+            } => self.filed(
+                Side::Group(group),
+                (state, preferred),
+                (entry_ns, return_ns),
+                cx,
+            ),
+            Observation::Sysfs { path, state, .. } => {
+                if let Some(path) = self.path_mut(path) {
+                    path.sysfs = Some(state);
+                }
+            }
+            other => self.take_more(other, cx),
+        }
+        self.attentive = self.mode == Some(RdacMode::Avt)
+            || self.paths.iter().any(|path| path.behaved.is_some());
+    }
+
+    fn take_more(&mut self, observation: Observation, cx: &mut Cx<'_>) {
+        match observation {
+            Observation::Controller {
+                side,
+                mode,
+                owned,
+                preferred,
+                from,
+                asked_at_ns,
+                at_ns,
+                ..
+            } => {
+                self.mode_is(mode);
+                // The handler learns of the owner when it attaches and activates; I/O moves the
+                // unit without it.
+                if from == Voice::Array || mode != RdacMode::Avt {
+                    self.controller((side, owned, preferred), from, (asked_at_ns, at_ns), cx);
+                }
+            }
+            Observation::Issued {
+                path,
+                what,
+                issuer,
+                dispatch_ns,
+                ..
+            } => self.issued(path, None, &what, issuer, dispatch_ns),
+            Observation::Sense { sense, .. } => self.sense(&sense, cx),
+            Observation::Activate { path, at_ns, .. } => self.activating(path, at_ns, None),
+            Observation::Activated {
+                path,
+                at_ns,
+                result,
+                ..
+            } => self.activating(path, at_ns, Some(result)),
+            Observation::PathFailed { path, at_ns, .. } => self.path_failed(path, at_ns),
+            Observation::PathReinstated { path, at_ns, .. } => {
+                if let Some(path) = self.path_mut(path) {
+                    path.lost = false;
+                    let text = format!("dm reinstated {}", path.hctl);
+                    self.notes.push(at_ns, text);
+                }
+            }
+            Observation::Message {
+                text,
+                pid,
+                comm,
+                at_ns,
+                ..
+            } => {
+                let text: String = text.chars().take(64).collect();
+                let who = process(&comm, pid);
+                self.notes.push(at_ns, format!("{who} told dm: {text}"));
+                if text.contains("_group") {
+                    self.message = Some((at_ns, who));
+                }
+            }
+            Observation::GroupSwitch {
+                from, to, at_ns, ..
+            } => {
+                let from = from.map_or_else(String::new, |from| format!(" from path group {from}"));
+                self.notes
+                    .push(at_ns, format!("dm goes{from} to path group {to}"));
+            }
+            // Labels and answers are above; the end of a command may concern several units.
+            _ => {}
+        }
+    }
+
+    /// How ownership may move.
+    pub fn mode_is(&mut self, mode: RdacMode) {
+        self.mode = Some(mode);
+        self.attentive |= mode == RdacMode::Avt;
+    }
+
+    fn path(&mut self, id: u32, hctl: Hctl, side: Option<Side>) {
+        if let Some(path) = self.path_mut(id) {
+            path.hctl = hctl;
+            path.side = side.or(path.side);
+        } else if self.paths.len() < MOST_PATHS {
+            self.paths.push(PathState {
+                id,
+                hctl,
+                side,
+                sysfs: None,
+                behaved: None,
+                lost: false,
+                activating: false,
+                owed_until_ns: 0,
+                attended_ns: 0,
+            });
+        }
+    }
+
+    pub fn path_mut(&mut self, id: u32) -> Option<&mut PathState> {
+        self.paths.iter_mut().find(|path| path.id == id)
+    }
+
+    pub fn path_of(&self, id: u32) -> Option<&PathState> {
+        self.paths.iter().find(|path| path.id == id)
+    }
+
+    /// What the handler filed is its view, and the array's when no answer was overheard meanwhile.
+    fn filed(
+        &mut self,
+        side: Side,
+        (state, preferred): (AccessState, bool),
+        (entry_ns, return_ns): (u64, u64),
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(known) = self.sides.entry(side) {
+            known.filed = Some(state);
+        }
+        if self.answered_ns < entry_ns {
+            let told = Told {
+                side,
+                state,
+                preferred: Some(preferred),
+                status: None,
+            };
+            self.learn(heard(entry_ns, return_ns, true), &[told], cx);
+        }
+    }
+
+    fn controller(
+        &mut self,
+        (side, owned, preferred): (Side, bool, bool),
+        from: Voice,
+        (asked_ns, at_ns): (u64, u64),
+        cx: &mut Cx<'_>,
+    ) {
+        // Its path may not have been labelled yet: the answer says which controller it is.
+        if let Some(known) = self.sides.entry(side) {
+            known.preferred = Some(preferred);
+            if from == Voice::Handler {
+                known.filed = Some(rdac_state(self.mode, owned));
+            }
+        }
+        if from == Voice::Array || !self.sides.knows(side) {
+            self.owns(side, owned, heard(asked_ns, at_ns, false), cx);
+        }
+    }
+
+    /// A controller owns the unit, or does not: which tells of the other one, too.
+    pub fn owns(&mut self, side: Side, owned: bool, heard: Heard, cx: &mut Cx<'_>) {
+        let mut others: Vec<Side> = self.paths.iter().filter_map(|path| path.side).collect();
+        others.extend(self.sides.iter().map(|(side, _)| side));
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|other| *other != side);
+        let told = |side, owned| Told {
+            side,
+            state: rdac_state(self.mode, owned),
+            preferred: None,
+            status: None,
+        };
+        let mut all = vec![told(side, owned)];
+        let was_owner = self.owner.as_ref().is_some_and(|it| it.contains(&side));
+        if owned {
+            all.extend(others.iter().map(|other| told(*other, false)));
+        } else if let (true, [other]) = (was_owner, others.as_slice()) {
+            all.push(told(*other, true));
+        }
+        self.learn(heard, &all, cx);
+    }
+
+    /// Takes what the array holds: the same owner, another one, or a transition.
+    fn learn(&mut self, heard: Heard, told: &[Told], cx: &mut Cx<'_>) {
+        let optimized = |told: &&Told| told.state == AccessState::Optimized;
+        let owner = self.owner.clone().unwrap_or_default();
+        let gained = told
+            .iter()
+            .filter(optimized)
+            .any(|it| !owner.contains(&it.side) && self.sides.knows(it.side));
+        let lost = told
+            .iter()
+            .any(|it| !optimized(&it) && owner.contains(&it.side));
+        if (gained || lost) && self.owner.is_some() && heard.asked_ns < self.truth_ns {
+            // Asked before the present owner was: it may be an old answer.
+            return;
+        }
+        for it in told {
+            self.sides.take(it, heard.asked_ns, heard.answered_ns);
+        }
+        let in_motion = self.sides.in_motion();
+        if in_motion {
+            self.signs
+                .saw(Sign::Moving, heard.asked_ns, heard.answered_ns);
+            self.watch(heard.asked_ns);
+            let text = "the array says transitioning".to_owned();
+            self.notes.push(heard.answered_ns, text);
+        }
+        if in_motion && !gained {
+            return;
+        }
+        let now = self.sides.owner();
+        match &self.owner {
+            Some(owner) if *owner == now => self.confirmed(heard, in_motion),
+            Some(_) if gained || lost => {
+                self.note_owner(heard, told);
+                self.moved(now, heard, cx);
+            }
+            // A side that nobody had spoken of until now does not move anything.
+            _ => {
+                self.owner = Some(now);
+                // Before its owner was known, any I/O seemed to be elsewhere.
+                self.io_elsewhere = None;
+                self.taken_by_io = None;
+                self.asked_ns = self.asked_ns.max(heard.asked_ns);
+                self.history.begin(heard.asked_ns);
+            }
+        }
+    }
+
+    fn confirmed(&mut self, heard: Heard, in_motion: bool) {
+        self.asked_ns = self.asked_ns.max(heard.asked_ns);
+        self.truth_ns = self.truth_ns.max(heard.asked_ns);
+        if !in_motion && heard.asked_ns >= self.signs.last_ns {
+            self.signs = Signs::default();
+        }
+        self.io_elsewhere = self
+            .io_elsewhere
+            .filter(|(_, completion_ns)| *completion_ns > heard.asked_ns);
+    }
+
+    fn note_owner(&mut self, heard: Heard, told: &[Told]) {
+        let states: Vec<String> = told
+            .iter()
+            .map(|it| {
+                let by = match it.status {
+                    Some(1) => ", last changed by SET TARGET PORT GROUPS",
+                    Some(2) => ", last changed by the array",
+                    _ => "",
+                };
+                format!("{}{by}", side_state(it.side, it.state))
+            })
+            .take(8)
+            .collect();
+        let who = if heard.filed {
+            "the handler filed"
+        } else {
+            "now"
+        };
+        let text = format!("{who} {}", states.join("; "));
+        self.notes.push(heard.answered_ns, text);
+    }
+
+    /// In AVT mode an I/O that the other controller served has moved the unit there: nobody need
+    /// ask the array. Answers that were under way have been taken by now.
+    fn take_by_io(&mut self, cx: &mut Cx<'_>) {
+        let Some((dispatch_ns, completion_ns)) = self.io_elsewhere else {
+            return;
+        };
+        if cx.now_ns.saturating_sub(completion_ns) < 2 * super::REORDER_NS {
+            return;
+        }
+        let Some(side) = self.taken_by_io.take() else {
+            return;
+        };
+        self.owns(side, true, heard(dispatch_ns, completion_ns, false), cx);
+    }
+
+    /// What is due at `now_ns`.
+    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+        if self.signs.is_stale(cx.now_ns) && !self.sides.in_motion() {
+            self.signs = Signs::default();
+        }
+        self.take_by_io(cx);
+        self.tick_transfer(cx);
+        let near = self.open.is_some()
+            || self.signs.any()
+            || self.commands.iter().any(|it| it.ended_ns().is_none());
+        if let Some(meter) = &mut self.meter
+            && !near
+            && meter
+                .watched_since()
+                .is_some_and(|since_ns| cx.now_ns.saturating_sub(since_ns) > KEEP_NS)
+        {
+            meter.unwatch();
+        }
+        let view = View {
+            sides: &self.sides,
+            owner: self.owner.as_deref(),
+            paths: &self.paths,
+            commands: &mut self.commands.iter(),
+            transition_time_s: self.transition_time_s,
+        };
+        self.conditions
+            .tick(view, cx.book, &self.subject, cx.now_ns);
+    }
+}
+
+/// What was asked and answered at these times.
+pub(super) fn heard(asked_ns: u64, answered_ns: u64, filed: bool) -> Heard {
+    Heard {
+        asked_ns: asked_ns.min(answered_ns),
+        answered_ns,
+        filed,
+    }
+}

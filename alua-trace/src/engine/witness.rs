@@ -1,0 +1,559 @@
+//! What records say about ownership: turns them into the observations of the ownership engine.
+
+use std::collections::HashMap;
+
+use alua_trace_ebpf::{
+    CommandRecord, DmRecord, ManagementRecord, NO_CONTROLLER, NO_ROUTE, PathSlot, RtpgRecord,
+    access_state, command_flag, dm_event, handler,
+};
+
+use super::{
+    Engine, Tables,
+    ownership::{GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice},
+    paths::{Entry, model_state},
+};
+use crate::{
+    report::model::{AccessState, Hold},
+    scsi::{
+        emc,
+        mode::ModeHeader,
+        opcode,
+        rdac::{Mode, PathPriority, RedundantController, Transfer, VolumeAccess},
+        rtpg,
+    },
+    stats::LatencyHistogram,
+    topology::{DevNo, Topology},
+};
+
+/// Commands that SCSI sends again, remembered at once.
+const MOST_RETRIED: usize = 4096;
+/// `major << MINOR_BITS | minor` is how the kernel writes a device number.
+const MINOR_BITS: u32 = 20;
+/// The first I/Os of an interval are all told to the ownership engine; of those after them, while
+/// nothing is near, one for so many: percentiles of thousands need not each of them.
+const EACH: u32 = 256;
+const SAMPLE: u32 = 16;
+/// A wait that counts as held in dm: near an event the waits of all commands are measured, and
+/// most are the few µs that dm takes.
+const HOLD_NS: u64 = 1_000_000;
+/// MODE SELECT(6), MODE SELECT(10).
+const MODE_SELECT: [u8; 2] = [0x15, 0x55];
+
+/// What translation has to remember.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    /// Logical unit of a map.
+    units: HashMap<DevNo, usize>,
+    /// Logical unit of an `alua_port_group`, by its address.
+    port_groups: HashMap<u64, usize>,
+    /// First dispatch of commands that SCSI dispatches again, by path and block.
+    retried: HashMap<(usize, u64), u64>,
+    /// What waited in dm, by logical unit; made when first needed.
+    holds: HashMap<usize, LatencyHistogram>,
+    /// Path group that carried the last command, by logical unit; 0 before the first.
+    path_groups: Vec<u32>,
+}
+
+impl Witness {
+    /// Labels from a scan.
+    pub fn label(&mut self, topology: &Topology, entries: &[Entry]) {
+        self.units.clear();
+        for map in topology.maps() {
+            let unit = entries
+                .iter()
+                .find(|entry| entry.label.map.as_ref() == Some(&map.name));
+            if let Some(entry) = unit {
+                self.units.insert(map.devno, entry.lun);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Tells the ownership engine which units and paths there are, and what sysfs says of them.
+    pub(super) fn introduce(&mut self, now_ns: u64) {
+        for entry in self.paths.entries().iter().filter(|entry| entry.present) {
+            let label = &entry.label;
+            let name = label.map.as_ref().or(label.device.as_ref());
+            self.ownership.observe(Observation::Unit {
+                lun: entry.lun,
+                name: name.unwrap_or(&label.hctl).clone(),
+                wwid: label.wwid.clone(),
+            });
+            self.ownership.observe(Observation::Path {
+                lun: entry.lun,
+                path: u32::from(label.id),
+                hctl: entry.hctl,
+                side: entry.side(),
+            });
+            if let Some(state) = entry.sysfs_state {
+                self.ownership.observe(Observation::Sysfs {
+                    lun: entry.lun,
+                    path: u32::from(label.id),
+                    at_ns: now_ns,
+                    state,
+                });
+            }
+        }
+    }
+
+    /// Notes what a path's slot says: the port group it belongs to, or its controller.
+    pub(super) fn note_slot(&mut self, index: usize, slot: &PathSlot) {
+        let Some(entry) = self.paths.get_mut(index) else {
+            return;
+        };
+        if slot.handler == handler::ALUA && slot.state_keeper != 0 {
+            self.witness
+                .port_groups
+                .insert(slot.state_keeper, entry.lun);
+        }
+        if slot.handler != handler::RDAC || slot.controller == NO_CONTROLLER {
+            return;
+        }
+        let known = entry
+            .controller
+            .replace((slot.controller & 0x3f, mode(slot.controller >> 6)));
+        if known != entry.controller {
+            self.ownership.observe(Observation::Path {
+                lun: entry.lun,
+                path: u32::from(entry.label.id),
+                hctl: entry.hctl,
+                side: entry.side(),
+            });
+        }
+    }
+
+    /// Whether a path is of an RDAC array.
+    pub(super) fn is_rdac(&self, index: usize) -> bool {
+        self.paths
+            .get(index)
+            .is_some_and(|entry| entry.controller.is_some())
+    }
+
+    /// What the handler holds of a path has become known, or changed: seen at a dispatch.
+    pub(super) fn seen_at_dispatch(&mut self, index: usize, at_ns: u64) {
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let (lun, preferred) = (entry.lun, entry.label.preferred == Some(true));
+        let observation = match (entry.controller, entry.label.port_group) {
+            (Some((slot, mode)), _) => Observation::Controller {
+                lun,
+                path: u32::from(entry.label.id),
+                asked_at_ns: at_ns,
+                at_ns,
+                side: Side::Controller(slot),
+                mode,
+                owned: entry.label.state == AccessState::Optimized,
+                preferred,
+                from: Voice::Handler,
+            },
+            (None, Some(group)) => Observation::Filed {
+                lun,
+                group,
+                state: entry.label.state,
+                preferred,
+                entry_ns: at_ns,
+                return_ns: at_ns,
+            },
+            (None, None) => return,
+        };
+        self.ownership.observe(observation);
+    }
+
+    /// A command about ownership.
+    pub fn management(&mut self, record: &ManagementRecord, tables: &dyn Tables) {
+        let Some(index) = self.path_index(record.path, tables) else {
+            return;
+        };
+        if let Some(slot) = tables.path(record.path) {
+            self.note_slot(index, &slot);
+        }
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let length = (record.length as usize).min(record.data.len());
+        let data = &record.data[..length];
+        let observation = if record.completion_ns == 0 {
+            issued(entry, record, data)
+        } else if record.result == 0 {
+            answered(entry, record, data)
+        } else {
+            None
+        };
+        if let Some(observation) = observation {
+            self.ownership.observe(observation);
+        }
+    }
+
+    /// The handler has filed a state.
+    pub fn filed(&mut self, record: &RtpgRecord, tables: &dyn Tables) {
+        if !self.witness.port_groups.contains_key(&record.port_group) {
+            for id in self.kernel_ids.clone() {
+                let index = usize::from(self.by_kernel_id[usize::from(id)]);
+                if let Some(slot) = tables.path(id) {
+                    self.note_slot(index, &slot);
+                }
+            }
+        }
+        let (Some(lun), Ok(group)) = (
+            self.witness.port_groups.get(&record.port_group),
+            u16::try_from(record.group),
+        ) else {
+            return;
+        };
+        self.ownership.observe(Observation::Filed {
+            lun: *lun,
+            group,
+            state: crate::stats::access_state(record.state & access_state::MASK),
+            preferred: record.preferred != 0,
+            entry_ns: record.entry_ns,
+            return_ns: record.return_ns,
+        });
+    }
+
+    /// Something happened in dm-multipath.
+    pub fn dm(&mut self, record: &DmRecord) {
+        let map = DevNo {
+            major: record.map_major,
+            minor: record.map_minor,
+        };
+        let at_ns = record.at_ns;
+        if record.event == dm_event::MESSAGE {
+            if let Some(lun) = self.witness.units.get(&map) {
+                let words = record.words.each_ref().map(|word| text(word));
+                self.ownership.observe(Observation::Message {
+                    lun: *lun,
+                    text: words.join(" ").trim_end().to_owned(),
+                    pid: record.pid,
+                    comm: text(&record.comm),
+                    at_ns,
+                });
+            }
+            return;
+        }
+        let device = DevNo {
+            major: record.device >> MINOR_BITS,
+            minor: record.device & ((1 << MINOR_BITS) - 1),
+        }
+        .to_string();
+        let entry = self
+            .paths
+            .entries()
+            .iter()
+            .find(|entry| entry.present && entry.label.devno.as_ref() == Some(&device));
+        let Some((lun, path)) = entry.map(|entry| (entry.lun, u32::from(entry.label.id))) else {
+            return;
+        };
+        self.ownership.observe(match record.event {
+            dm_event::FAIL_PATH => Observation::PathFailed { lun, path, at_ns },
+            dm_event::REINSTATE_PATH => Observation::PathReinstated { lun, path, at_ns },
+            dm_event::ACTIVATE => Observation::Activate { lun, path, at_ns },
+            dm_event::ACTIVATED => Observation::Activated {
+                lun,
+                path,
+                at_ns,
+                result: i32::try_from(record.result).unwrap_or(i32::MAX),
+            },
+            _ => return,
+        });
+    }
+
+    /// A block I/O that ended.
+    #[inline]
+    pub(super) fn account_io(&mut self, index: usize, record: &CommandRecord) {
+        let Some(entry) = self.paths.get_mut(index) else {
+            return;
+        };
+        let lun = entry.lun;
+        entry.ios = entry.ios.wrapping_add(1);
+        let (seen, path_group) = (entry.ios, entry.path_group);
+        if path_group != 0 && self.witness.path_groups.get(lun).copied() != Some(path_group) {
+            self.path_group_changed(index, record.dispatch_ns);
+        }
+        let ordinary = record.result == 0
+            && record.waited_us == 0
+            && record.retries == 0
+            && self.witness.retried.is_empty()
+            && !self.ownership.near();
+        let mut stands_for = 1;
+        if ordinary && seen > EACH {
+            if !seen.is_multiple_of(SAMPLE) {
+                return;
+            }
+            stands_for = SAMPLE;
+        }
+        let waited_ns = u64::from(record.waited_us) * 1000;
+        let mut io = Io {
+            lun,
+            path: index as u32,
+            submitted_ns: record.dispatch_ns.saturating_sub(waited_ns),
+            first_dispatch_ns: record.dispatch_ns,
+            dispatch_ns: record.dispatch_ns,
+            completion_ns: record.completion_ns,
+            retried: record.retries > 0,
+            failed: record.result != 0,
+            stands_for,
+        };
+        if (record.result != 0 || !self.witness.retried.is_empty())
+            && !self.is_last_dispatch(index, record, &mut io)
+        {
+            return;
+        }
+        if waited_ns >= HOLD_NS && record.followed.route() != NO_ROUTE && !io.retried {
+            self.held(lun, waited_ns);
+        }
+        self.ownership.io(&io);
+    }
+
+    #[cold]
+    fn held(&mut self, lun: usize, waited_ns: u64) {
+        self.witness.holds.entry(lun).or_default().record(waited_ns);
+    }
+
+    /// I/O that waited in dm, by map.
+    pub(super) fn holds(&self) -> Vec<Hold> {
+        let mut holds: Vec<Hold> = self
+            .witness
+            .holds
+            .iter()
+            .filter_map(|(lun, waits)| {
+                let entry = self.shown().find(|entry| entry.lun == *lun)?;
+                let quantile = |quantile| waits.quantile_ns(quantile).unwrap_or(0);
+                Some(Hold {
+                    map: entry.label.map.clone()?,
+                    wwid: entry.label.wwid.clone(),
+                    commands: waits.len(),
+                    min_ns: waits.min_ns().unwrap_or(0),
+                    mean_ns: waits.mean_ns(),
+                    p50_ns: quantile(0.50),
+                    p99_ns: quantile(0.99),
+                    max_ns: waits.max_ns().unwrap_or(0),
+                    buckets: waits.non_empty_buckets(),
+                })
+            })
+            .collect();
+        holds.sort_by(|a, b| a.map.cmp(&b.map));
+        holds
+    }
+
+    /// Whether SCSI will not dispatch the command again; puts its first dispatch into `io`.
+    #[cold]
+    fn is_last_dispatch(&mut self, index: usize, record: &CommandRecord, io: &mut Io) -> bool {
+        let Some(block) = record.lba() else {
+            return true;
+        };
+        let key = (index, block);
+        if is_sent_again(record) {
+            if self.witness.retried.len() < MOST_RETRIED {
+                self.witness
+                    .retried
+                    .entry(key)
+                    .or_insert(record.dispatch_ns);
+            }
+            return false;
+        }
+        if let Some(first_ns) = self.witness.retried.remove(&key) {
+            io.first_dispatch_ns = first_ns;
+            io.submitted_ns = io.submitted_ns.min(first_ns);
+            io.retried = true;
+        }
+        true
+    }
+
+    #[cold]
+    fn path_group_changed(&mut self, index: usize, at_ns: u64) {
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let (lun, to) = (entry.lun, entry.path_group);
+        let groups = &mut self.witness.path_groups;
+        if groups.len() <= lun {
+            groups.resize(lun + 1, 0);
+        }
+        let from = Some(std::mem::replace(&mut groups[lun], to)).filter(|from| *from != 0);
+        let map = self
+            .witness
+            .units
+            .iter()
+            .find(|(_, unit)| **unit == lun)
+            .map(|(map, _)| *map);
+        if let Some(map) = map {
+            self.ownership.observe(Observation::GroupSwitch {
+                lun,
+                map,
+                from,
+                to,
+                at_ns,
+            });
+        }
+    }
+
+    /// Sense data, and the ends of commands that move units.
+    #[cold]
+    pub(super) fn account_end(&mut self, index: usize, record: &CommandRecord) {
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let (lun, path) = (entry.lun, u32::from(entry.label.id));
+        let sense = record.followed.has(command_flag::SENSE).then_some([
+            record.sense_key,
+            record.asc,
+            record.ascq,
+        ]);
+        if let Some(sense) = sense {
+            self.ownership.observe(Observation::Sense {
+                lun,
+                sense: SenseAt {
+                    path,
+                    dispatch_ns: record.dispatch_ns,
+                    at_ns: record.completion_ns,
+                    sense,
+                },
+            });
+        }
+        if moves(record) {
+            self.ownership.observe(Observation::Ended {
+                lun,
+                path,
+                dispatch_ns: record.dispatch_ns,
+                completion_ns: record.completion_ns,
+                ok: record.result == 0,
+                sense,
+            });
+        }
+    }
+
+    /// The path group a path's last command came through.
+    pub(super) fn note_path_group(&mut self, index: usize, route: u16) {
+        let group = match self.routes.get(usize::from(route)) {
+            Some(Some(known)) if route != NO_ROUTE => known.path_group,
+            _ => 0,
+        };
+        if let Some(entry) = self.paths.get_mut(index) {
+            entry.path_group = group;
+        }
+    }
+}
+
+impl Entry {
+    /// The side of the array that serves it.
+    fn side(&self) -> Option<Side> {
+        match self.label.handler.as_deref() {
+            Some("rdac") => self.controller.map(|(slot, _)| Side::Controller(slot)),
+            _ => self.label.port_group.map(Side::Group),
+        }
+    }
+}
+
+/// SET TARGET PORT GROUPS, MODE SELECT.
+fn moves(record: &CommandRecord) -> bool {
+    let [operation, action, ..] = record.cdb;
+    let stpg = operation == opcode::MAINTENANCE_OUT && action & 0x1f == opcode::TARGET_PORT_GROUPS;
+    record.followed.has(command_flag::PASSTHROUGH) && (stpg || MODE_SELECT.contains(&operation))
+}
+
+/// Whether SCSI dispatches a command that ended so once more, without telling anyone
+/// (`scsi_check_sense`, `alua_check_sense`, `rdac_check_sense`).
+fn is_sent_again(record: &CommandRecord) -> bool {
+    record.followed.has(command_flag::SENSE)
+        && matches!(
+            [record.sense_key, record.asc, record.ascq],
+            [0x06, _, _] | [0x02, 0x04, 0x01 | 0x0a | 0x81 | 0xa1] | [0x02, 0xa1, 0x02]
+        )
+}
+
+fn issued(entry: &Entry, record: &ManagementRecord, data: &[u8]) -> Option<Observation> {
+    let what = match record.cdb[0] {
+        opcode::MAINTENANCE_OUT => {
+            let asked = rtpg::parse_set(data).ok()?;
+            let groups = asked.groups.iter();
+            Moves::Stpg(groups.map(|it| (it.id, model_state(it.state))).collect())
+        }
+        operation => mode_select(entry, operation, data)?,
+    };
+    Some(Observation::Issued {
+        lun: entry.lun,
+        path: u32::from(entry.label.id),
+        what,
+        issuer: Issuer {
+            pid: record.pid,
+            comm: text(&record.comm),
+            handler: match record.handler {
+                handler::ALUA => Some("scsi_dh_alua"),
+                handler::RDAC => Some("scsi_dh_rdac"),
+                _ => None,
+            },
+        },
+        dispatch_ns: record.dispatch_ns,
+    })
+}
+
+fn mode_select(entry: &Entry, operation: u8, data: &[u8]) -> Option<Moves> {
+    let header = if operation == MODE_SELECT[0] {
+        ModeHeader::Six
+    } else {
+        ModeHeader::Ten
+    };
+    if let Ok(page) = RedundantController::parse_behind(header, data) {
+        return match page.transfer() {
+            Transfer::Luns(luns) => {
+                Some(Moves::ModeSelect(luns.into_iter().map(u64::from).collect()))
+            }
+            Transfer::All => Some(Moves::ModeSelect(vec![entry.hctl.lun])),
+            Transfer::None => None,
+        };
+    }
+    emc::Trespass::parse(data).ok().map(|_| Moves::Trespass)
+}
+
+fn answered(entry: &Entry, record: &ManagementRecord, data: &[u8]) -> Option<Observation> {
+    let path = u32::from(entry.label.id);
+    if record.cdb[0] == opcode::MAINTENANCE_IN {
+        let answer = rtpg::parse(data).ok()?;
+        let groups = answer.groups.iter().map(|group| GroupAnswer {
+            group: group.id,
+            state: model_state(group.state),
+            preferred: group.preferred,
+            status: group.status.code(),
+        });
+        return Some(Observation::Groups {
+            lun: entry.lun,
+            asked_at_ns: record.dispatch_ns,
+            answered_at_ns: record.completion_ns,
+            transition_time_s: answer.implicit_transition_s,
+            groups: groups.collect(),
+        });
+    }
+    let page = VolumeAccess::parse(data).ok()?;
+    Some(Observation::Controller {
+        lun: entry.lun,
+        path,
+        asked_at_ns: record.dispatch_ns,
+        at_ns: record.completion_ns,
+        side: entry.side()?,
+        mode: match page.mode {
+            Mode::Rdac => RdacMode::Rdac,
+            Mode::Avt => RdacMode::Avt,
+            Mode::IoShip => RdacMode::IoShip,
+        },
+        owned: page.owned,
+        preferred: matches!(page.path_priority, PathPriority::Preferred),
+        from: Voice::Array,
+    })
+}
+
+/// `rdac_dh_data.mode`.
+fn mode(number: u8) -> RdacMode {
+    match number {
+        1 => RdacMode::Avt,
+        2 => RdacMode::IoShip,
+        _ => RdacMode::Rdac,
+    }
+}
+
+/// A kernel string, ended by a zero byte or by its field.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
+}
