@@ -13,6 +13,8 @@ mod judge;
 mod lab_itself;
 mod rdac_lab;
 mod state_swaps;
+mod transfers;
+mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -65,6 +67,8 @@ const GROUPS: &[&Group] = &[
     &fio_one_path::GROUP,
     &ground_truth::GROUP,
     &state_swaps::GROUP,
+    &transfers::GROUP,
+    &waits::GROUP,
     &flags::GROUP,
     &flags::LATENCY,
     &follows::GROUP,
