@@ -24,7 +24,7 @@ pub struct ScsiLayout {
     /// First byte of the window with `cmnd`, `retries`, `sdb.length`, `result` and
     /// `sense_buffer`; a multiple of 8.
     pub window_start: u32,
-    /// Bytes of that window, at most [`MAX_WINDOW`].
+    /// Bytes of that window, at most [`super::MAX_WINDOW`].
     pub window_length: u32,
     /// `scsi_cmnd.cmnd`, from the start of the window.
     pub window_cdb: u32,

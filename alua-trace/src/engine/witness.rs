@@ -265,23 +265,28 @@ impl Engine {
         let Some(entry) = self.paths.get_mut(index) else {
             return;
         };
-        let lun = entry.lun;
         entry.ios = entry.ios.wrapping_add(1);
-        let (seen, path_group) = (entry.ios, entry.path_group);
+        let seen = entry.ios;
+        let ordinary = record.result | record.waited_us | record.retries == 0;
+        let each =
+            !ordinary || seen <= EACH || self.ownership.near() || !self.witness.retried.is_empty();
+        if each {
+            self.account_io_of(index, record, 1);
+        } else if seen.is_multiple_of(SAMPLE) {
+            self.account_io_of(index, record, SAMPLE);
+        }
+    }
+
+    /// A block I/O that ended, and stands for so many. Another path group shows here: a switch is
+    /// among what has the waits of commands measured, so that none of them is ordinary.
+    #[inline(never)]
+    fn account_io_of(&mut self, index: usize, record: &CommandRecord, stands_for: u32) {
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let (lun, path_group) = (entry.lun, entry.path_group);
         if path_group != 0 && self.witness.path_groups.get(lun).copied() != Some(path_group) {
             self.path_group_changed(index, record.dispatch_ns);
-        }
-        let ordinary = record.result == 0
-            && record.waited_us == 0
-            && record.retries == 0
-            && self.witness.retried.is_empty()
-            && !self.ownership.near();
-        let mut stands_for = 1;
-        if ordinary && seen > EACH {
-            if !seen.is_multiple_of(SAMPLE) {
-                return;
-            }
-            stands_for = SAMPLE;
         }
         let waited_ns = u64::from(record.waited_us) * 1000;
         let mut io = Io {

@@ -9,16 +9,16 @@ use thiserror::Error;
 pub mod ring;
 
 /// A record from the probes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record<'a> {
     /// A command ended.
     Command(CommandRecord),
     /// The kernel has filed the state of a port group.
     Rtpg(RtpgRecord),
     /// A command about ownership, with its data.
-    Management(Box<ManagementRecord>),
+    Management(&'a [u8; MANAGEMENT_BYTES]),
     /// Something happened in dm-multipath.
-    Dm(Box<DmRecord>),
+    Dm(&'a [u8; DM_BYTES]),
 }
 
 /// Bytes that are no record. Counted, never fatal.
@@ -36,26 +36,23 @@ pub struct Undecodable {
 /// # Errors
 /// [`Undecodable`] for an unknown kind or a length that does not fit it.
 #[inline]
-pub fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
-    match (bytes.first(), bytes.len()) {
-        // As an array its length is known below: no field is checked again.
-        (Some(&record_kind::COMMAND), COMMAND_BYTES) => match bytes.first_chunk() {
-            Some(bytes) => Ok(Record::Command(command(bytes))),
-            None => Err(Undecodable {
-                kind: record_kind::COMMAND,
-                length: bytes.len(),
-            }),
-        },
-        (Some(&record_kind::RTPG), RTPG_BYTES) => Ok(Record::Rtpg(rtpg(bytes))),
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
+    let record = match (bytes.first(), bytes.len()) {
+        // As arrays their lengths are known below: no field is checked again.
+        (Some(&record_kind::COMMAND), COMMAND_BYTES) => bytes
+            .first_chunk()
+            .map(|bytes| Record::Command(command(bytes))),
+        (Some(&record_kind::RTPG), RTPG_BYTES) => Some(Record::Rtpg(rtpg(bytes))),
         (Some(&record_kind::MANAGEMENT), MANAGEMENT_BYTES) => {
-            Ok(Record::Management(Box::new(management(bytes))))
+            bytes.first_chunk().map(Record::Management)
         }
-        (Some(&record_kind::DM), DM_BYTES) => Ok(Record::Dm(Box::new(dm(bytes)))),
-        (kind, length) => Err(Undecodable {
-            kind: kind.copied().unwrap_or(0),
-            length,
-        }),
-    }
+        (Some(&record_kind::DM), DM_BYTES) => bytes.first_chunk().map(Record::Dm),
+        _ => None,
+    };
+    record.ok_or_else(|| Undecodable {
+        kind: bytes.first().copied().unwrap_or(0),
+        length: bytes.len(),
+    })
 }
 
 const COMMAND_BYTES: usize = size_of::<CommandRecord>();
@@ -90,7 +87,10 @@ fn array<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     array
 }
 
-fn management(mut bytes: &[u8]) -> ManagementRecord {
+/// The record behind [`Record::Management`].
+#[must_use]
+pub fn management(bytes: &[u8; MANAGEMENT_BYTES]) -> ManagementRecord {
+    let mut bytes = &bytes[..];
     ManagementRecord {
         kind: bytes.get_u8(),
         handler: bytes.get_u8(),
@@ -107,7 +107,10 @@ fn management(mut bytes: &[u8]) -> ManagementRecord {
     }
 }
 
-fn dm(mut bytes: &[u8]) -> DmRecord {
+/// The record behind [`Record::Dm`].
+#[must_use]
+pub fn dm(bytes: &[u8; DM_BYTES]) -> DmRecord {
+    let mut bytes = &bytes[..];
     DmRecord {
         kind: bytes.get_u8(),
         event: bytes.get_u8(),
@@ -192,7 +195,11 @@ mod tests {
                 *b"2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             ],
         };
-        assert_eq!(decode(&bytes_of(&dm)), Ok(Record::Dm(Box::new(dm))));
+        let bytes = bytes_of(&dm);
+        let Ok(Record::Dm(bytes)) = decode(&bytes) else {
+            panic!("not decoded")
+        };
+        assert_eq!(super::dm(bytes), dm);
         let mut management = ManagementRecord {
             kind: record_kind::MANAGEMENT,
             handler: 1,
@@ -207,14 +214,14 @@ mod tests {
             reserved: 0,
             data: std::array::from_fn(|index| index as u8),
         };
-        let decoded = decode(&bytes_of(&management));
-        assert_eq!(decoded, Ok(Record::Management(Box::new(management))));
+        let decoded = |record: &ManagementRecord| match decode(&bytes_of(record)) {
+            Ok(Record::Management(bytes)) => super::management(bytes),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decoded(&management), management);
         // More than there is room for is not believed.
         management.length = u32::MAX;
-        let Ok(Record::Management(decoded)) = decode(&bytes_of(&management)) else {
-            panic!("not decoded")
-        };
-        assert_eq!(decoded.length as usize, MANAGEMENT_DATA);
+        assert_eq!(decoded(&management).length as usize, MANAGEMENT_DATA);
     }
 
     #[test]

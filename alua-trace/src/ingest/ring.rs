@@ -21,7 +21,7 @@ impl Ring {
     pub fn drain(
         &mut self,
         limit: usize,
-        mut each: impl FnMut(Result<Record, Undecodable>),
+        mut each: impl FnMut(Result<Record<'_>, Undecodable>),
     ) -> usize {
         for drained in 0..limit {
             let Some(item) = self.ring.next() else {

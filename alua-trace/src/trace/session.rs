@@ -25,7 +25,7 @@ use crate::{
     cli::RunConfig,
     clock::{monotonic_ns, wall_unix_ns},
     engine::{Engine, Event, Tables},
-    ingest::{Record, ring::Ring},
+    ingest::{self, Record, ring::Ring},
     kernel::{
         attach::Probes,
         facts::KernelFacts,
@@ -275,8 +275,10 @@ impl<'config> Session<'config> {
                     // The kernel has filed new states: sysfs has those of idle paths.
                     *announced = true;
                 }
-                Ok(Record::Management(record)) => engine.management(&record, &tables),
-                Ok(Record::Dm(record)) => engine.dm(&record),
+                Ok(Record::Management(bytes)) => {
+                    engine.management(&ingest::management(bytes), &tables);
+                }
+                Ok(Record::Dm(bytes)) => engine.dm(&ingest::dm(bytes)),
                 Err(_) => engine.undecodable(),
             });
             if let Some(error) = failed {

@@ -58,14 +58,14 @@ pub(super) const GROUP: Group = Group {
 };
 
 /// Transfers a case.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 /// How far start and end may be from the array's log.
 const NEAR_NS: u64 = 5_000_000;
 /// The same for LIO's end: it says transitioning until the host asks again, and the host, which lets
 /// no I/O through meanwhile, asks 10 ms later (`alua_rtpg_work`).
 const LIO_NEAR_NS: u64 = 15_000_000;
 /// Transfers that may be farther, because the host took the guest's processors away, and how far.
-const LATE: usize = 2;
+const LATE: usize = 3;
 const LATEST_NS: u64 = 60_000_000;
 /// Between two transfers.
 const PAUSE_MS: u64 = 300;
