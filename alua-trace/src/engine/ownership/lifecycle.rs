@@ -83,6 +83,7 @@ impl Unit {
             id: *cx.next_transfer,
             filed,
             flag: 0,
+            follow_over_judged: false,
         };
         let transfer = open.transfer(&self.subject, &self.notes, self.asked_before(), None);
         open.flag = cx.book.raise(
@@ -104,8 +105,12 @@ impl Unit {
         self.io_elsewhere = None;
         self.asked_ns = open.case.asked_ns;
         self.truth_ns = open.verdict.end_ns.min(open.case.answered_ns);
+        let pending = open.verdict.command.is_some_and(|done| self.may_fail(done));
         self.open = Some(open);
-        self.judge_moves(cx);
+        self.judge_thrash(cx);
+        if !pending {
+            self.judge_follow_over(cx);
+        }
     }
 
     /// How much earlier than stated the array may have begun. A command of this host cannot have
@@ -126,7 +131,14 @@ impl Unit {
         self.history.began_ns().unwrap_or(0)
     }
 
-    fn judge_moves(&mut self, cx: &mut Cx<'_>) {
+    /// Judges the last move by follow-over, once it is certain who did it.
+    fn judge_follow_over(&mut self, cx: &mut Cx<'_>) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        if std::mem::replace(&mut open.follow_over_judged, true) {
+            return;
+        }
         if let Some(text) = self.moves.follow_over(&self.sides.preferred())
             && let Some(last) = self.moves.last()
         {
@@ -135,6 +147,15 @@ impl Unit {
             let flag = cx.book.raise(kind, &self.subject, at, text);
             cx.book.end(flag, last.at_ns);
         }
+    }
+
+    /// Whether the command that a transfer rests on may yet fail.
+    fn may_fail(&self, done: (u32, u64)) -> bool {
+        let mut commands = self.commands.iter();
+        commands.any(|it| is(it, done) && it.ended_ns().is_none())
+    }
+
+    fn judge_thrash(&mut self, cx: &mut Cx<'_>) {
         if let Some((first_ns, text)) = self.moves.thrash() {
             match self.thrash {
                 Some(flag) => cx.book.update(flag, cx.now_ns, text),
@@ -148,15 +169,21 @@ impl Unit {
     }
 
     /// The command `done` has ended, and the open transfer may rest on it.
-    pub(super) fn rejudge(&mut self, done: (u32, u64)) {
-        let Some(open) = &mut self.open else {
+    pub(super) fn rejudge(&mut self, done: (u32, u64), cx: &mut Cx<'_>) {
+        let rests = |open: &&Open| open.verdict.command == Some(done);
+        let Some(open) = self.open.as_ref().filter(rests) else {
             return;
         };
-        if open.verdict.command == Some(done) {
-            let candidates = self.commands.iter();
-            let candidates = candidates.filter(|it| !it.claimed || is(it, done));
-            open.verdict = judge(&open.case, candidates);
+        let candidates = self.commands.iter();
+        let candidates = candidates.filter(|it| !it.claimed || is(it, done));
+        let verdict = judge(&open.case, candidates);
+        let start_uncertain_ns = self.uncertain_ns(&open.case, &verdict);
+        if let Some(open) = &mut self.open {
+            open.verdict = verdict;
+            open.start_uncertain_ns = start_uncertain_ns;
         }
+        self.tell_moves();
+        self.judge_follow_over(cx);
     }
 
     pub(super) fn tick_transfer(&mut self, cx: &mut Cx<'_>) {
@@ -187,8 +214,18 @@ impl Unit {
         }
     }
 
+    /// Who did the open transfer, as it is judged now.
+    fn tell_moves(&mut self) {
+        if let (Some(open), Some(last)) = (&self.open, self.moves.last_mut()) {
+            last.cause = open.verdict.cause;
+            last.actor.clone_from(&open.verdict.actor);
+        }
+    }
+
     /// The open transfer, if there is one, is over.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        self.tell_moves();
+        self.judge_follow_over(cx);
         let Some(open) = self.open.take() else {
             return;
         };
@@ -197,10 +234,6 @@ impl Unit {
         let closed = self.meter.as_mut().map_or_else(Closed::default, |meter| {
             meter.close(since_ns, verdict.start_ns, verdict.end_ns)
         });
-        if let Some(last) = self.moves.last_mut() {
-            last.cause = verdict.cause;
-            last.actor.clone_from(&verdict.actor);
-        }
         let transfer = open.transfer(&self.subject, &self.notes, since_ns, Some(&closed));
         cx.book
             .update(open.flag, transfer.ended_at_ns, sentence(&transfer));

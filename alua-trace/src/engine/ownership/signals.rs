@@ -66,7 +66,7 @@ impl Unit {
         let takes = command.takes().filter(|_| ok);
         let outcome = command.outcome(sense);
         self.notes.push(at_ns, outcome);
-        self.rejudge((path, dispatch_ns));
+        self.rejudge((path, dispatch_ns), cx);
         // `send_mode_select` does not ask who owns it now, and often nobody else does.
         if let Some(side) = takes {
             self.owns(side, true, heard(at_ns, at_ns, false), cx);
@@ -165,15 +165,12 @@ impl Unit {
         let known = path.side.and_then(|side| self.sides.get(side));
         let refused = known.is_some_and(|known| {
             let lately = |refused_ns| at_ns.saturating_sub(refused_ns) < REFUSED_NS;
-            // `alua_prep_fn` refuses I/O in these states before it is sent.
+            // `alua_prep_fn` refuses I/O in these states before it is sent. One that is
+            // unavailable or offline has gone: that path is lost.
             known.refused_ns.is_some_and(lately)
                 || matches!(
                     known.state,
-                    Some(
-                        AccessState::Standby
-                            | AccessState::Unavailable
-                            | AccessState::Transitioning
-                    )
+                    Some(AccessState::Standby | AccessState::Transitioning)
                 )
         });
         path.lost = !refused;

@@ -26,6 +26,7 @@ pub(super) struct Open {
     /// Known from what the handler filed, not from an answer.
     pub filed: bool,
     pub flag: u32,
+    pub follow_over_judged: bool,
     pub start_uncertain_ns: Option<u64>,
 }
 

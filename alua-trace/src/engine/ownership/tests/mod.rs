@@ -94,6 +94,7 @@ scenarios!(
     alua_follow_over_own_failover,
     alua_follow_over_own_loss,
     alua_follow_over_violation,
+    alua_follow_over_judged_when_certain,
     alua_belated_attention,
     alua_thrash,
     alua_twenty_failovers_are_no_thrash,

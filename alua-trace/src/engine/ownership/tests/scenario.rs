@@ -77,6 +77,7 @@ fn state(text: &str) -> AccessState {
         "AO" => AccessState::Optimized,
         "AN" => AccessState::NonOptimized,
         "standby" => AccessState::Standby,
+        "unavailable" => AccessState::Unavailable,
         "T" => AccessState::Transitioning,
         _ => panic!("no state: {text}"),
     }
