@@ -10,6 +10,7 @@ use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
 use crate::lab::schema::{Class, State};
 use crate::lab::tracer::{TraceOptions, commands_of};
+use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "fio-one-path",
@@ -32,6 +33,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn counts(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let path = lab.path("A1")?;
+    // Two neighbours that wait at once would become one command.
+    sys::write(format!("/sys/block/{}/queue/nomerges", path.device), "2")?;
     for (engine, depth) in [("psync", 1), ("libaio", 8)] {
         let load = Load {
             engine,
