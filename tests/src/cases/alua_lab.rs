@@ -16,7 +16,7 @@ use crate::sys::process;
 pub(super) const GROUP: Group = Group {
     name: "alua-lab",
     limit_seconds: 120,
-    kernels: Kernels::DefaultOnly,
+    kernels: Kernels::OnRequest,
     cases: &[
         Case {
             name: "four-groups",

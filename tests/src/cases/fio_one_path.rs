@@ -74,8 +74,8 @@ fn percentiles(lab: &mut Lab) -> Result<Outcome> {
         let load = Load {
             engine,
             depth: 1,
-            jobs: 16,
-            until: Until::Count(100),
+            jobs: 32,
+            until: Until::Count(50),
             each: true,
             ..Load::random_reads(&lab.path("A1")?.node(), 0)
         };

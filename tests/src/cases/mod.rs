@@ -34,6 +34,8 @@ enum Kernels {
     All,
     /// The default one: the answer does not depend on the kernel.
     DefaultOnly,
+    /// Every one, when the group is named: the whole has a time to keep.
+    OnRequest,
 }
 
 /// What a case came to, when no assertion failed.
@@ -89,6 +91,7 @@ fn list() -> serde_json::Value {
             let kernels = match group.kernels {
                 Kernels::All => "all",
                 Kernels::DefaultOnly => "default",
+                Kernels::OnRequest => "on-request",
             };
             let cases: Vec<_> = group.cases.iter().map(|case| case.name).collect();
             json!({

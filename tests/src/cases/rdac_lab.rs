@@ -19,7 +19,7 @@ use crate::sys::process;
 pub(super) const GROUP: Group = Group {
     name: "rdac-lab",
     limit_seconds: 180,
-    kernels: Kernels::DefaultOnly,
+    kernels: Kernels::OnRequest,
     cases: &[
         Case {
             name: "attach",

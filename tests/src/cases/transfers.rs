@@ -20,7 +20,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "transfers",
     limit_seconds: 400,
-    kernels: Kernels::DefaultOnly,
+    kernels: Kernels::OnRequest,
     cases: &[
         Case {
             name: "handler-stpg",

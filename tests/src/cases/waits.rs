@@ -19,7 +19,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "waits",
     limit_seconds: 240,
-    kernels: Kernels::DefaultOnly,
+    kernels: Kernels::OnRequest,
     cases: &[
         Case {
             name: "held-in-dm",

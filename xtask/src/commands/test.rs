@@ -38,6 +38,8 @@ enum Kernels {
     All,
     /// The first kernel only.
     Default,
+    /// Every kernel tested, but only when it is named: the whole has a time to keep.
+    OnRequest,
 }
 
 /// Runs it; false when anything failed.
@@ -67,7 +69,19 @@ fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> 
     let listing = say::output(Command::new(&programs.guest).arg("--list"))?;
     let listing: Listing =
         serde_json::from_str(&listing).context("cannot read the list of the lab's groups")?;
-    let groups = selected(&listing.groups, &args.filters);
+    let mut groups = selected(&listing.groups, &args.filters);
+    if args.filters.is_empty() {
+        groups.retain(|(group, _)| {
+            let wanted = group.kernels != Kernels::OnRequest;
+            if !wanted {
+                say::note(&format!(
+                    "not run unless named: cargo xtask test --lab {}",
+                    group.name
+                ));
+            }
+            wanted
+        });
+    }
     let defaults = [kernels::DEFAULT.to_owned(), kernels::NEWEST.to_owned()];
     let wanted = if args.kernels.is_empty() {
         &defaults[..]
@@ -78,7 +92,7 @@ fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> 
     for (at, kernel) in wanted.iter().enumerate() {
         let jobs = groups
             .iter()
-            .filter(|(group, _)| at == 0 || group.kernels == Kernels::All);
+            .filter(|(group, _)| at == 0 || group.kernels != Kernels::Default);
         let jobs = jobs.cloned().collect::<Vec<_>>();
         match Lab::prepare(paths, Set::Common, kernel, args.fetching.refresh) {
             Err(error) => {
