@@ -57,13 +57,19 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// States are being filed by one worker more, or have been by one: what slots have cached is read
-/// again. The number comes first: a slot that is refreshed in between is out of date at once.
+/// States are being filed by one worker more, or have been by one. The number comes first: a slot
+/// that is refreshed in between is out of date at once.
 #[inline(always)]
 fn states_change(workers: u64) {
     if let Some(changing) = STATES_CHANGING.get_ptr_mut(0) {
         add(changing, workers);
     }
+    read_states_again();
+}
+
+/// What slots have cached is out of date.
+#[inline(always)]
+fn read_states_again() {
     if let Some(control) = CONTROL.get_ptr_mut(0) {
         // SAFETY: an element of the array; the collector raises it by more than one.
         add(unsafe { &raw mut (*control).generation }, 1);
@@ -74,7 +80,7 @@ fn states_change(workers: u64) {
 /// transitioning when a command was answered so (`alua_handle_state_transition`).
 #[kretprobe]
 pub fn alua_check_sense_return(_ctx: RetProbeContext) -> u32 {
-    states_change(0);
+    read_states_again();
     0
 }
 

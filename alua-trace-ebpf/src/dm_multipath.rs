@@ -4,13 +4,15 @@
 //! `dm_rq_target_io`, followed by the `dm_mpath_io` with the `pgpath` that was chosen. Bio-based:
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
-use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot};
+use alua_trace_ebpf::{
+    ABSENT, Control, DmLayout, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot,
+};
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, claimed, layout, read},
-    maps::{CONTROL, ROUTES, count_globally, home_slot},
+    kernel::{Reader, layout, read},
+    maps::{CONTROL, ROUTES, claimed, count_globally, home_slot},
 };
 
 /// A slot that is not used again.
@@ -132,9 +134,8 @@ fn slot_of(pgpath: u64, target: &Target) -> u32 {
         let Some(slot) = ROUTES.get_ptr_mut(id) else {
             break;
         };
-        // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
-        // compare-and-swap is for.
-        if claimed(unsafe { &raw mut (*slot).pgpath }, pgpath) {
+        // SAFETY: `slot` points into the array; another CPU may be writing.
+        if unsafe { claimed(MAX_PATHS + id, &raw mut (*slot).pgpath, pgpath) } {
             // SAFETY: as above.
             let slot = unsafe { &mut *slot };
             if target.is_of(slot) {

@@ -1,10 +1,10 @@
 //! Commands in flight: a direct-indexed slot array checked by pointer, and a hash map for those
 //! whose slot another command holds. A hash map alone would cost more than all the rest.
 
-use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS, command_flag};
+use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS, InFlightSlot, command_flag};
 
 use crate::{
-    kernel::claim,
+    kernel::add,
     maps::{IN_FLIGHT, IN_FLIGHT_OVERFLOW, count_globally, home_slot},
     path,
 };
@@ -16,16 +16,38 @@ pub fn insert(command: &CommandSlot) {
         return;
     };
     // SAFETY: `slot` points into the array; another CPU may be claiming it.
-    let current = unsafe { (&raw const (*slot).cmd).read_volatile() };
+    let held = unsafe { &raw mut (*slot).command };
+    // SAFETY: as above.
+    let current = unsafe { (&raw const (*held).cmd).read_volatile() };
     if current == command.cmd {
         // SAFETY: this command owns the slot, and its hooks do not run concurrently.
-        count_superseded(unsafe { &*slot });
-    // SAFETY: as above.
-    } else if current != 0 || claim(unsafe { &raw mut (*slot).cmd }, command.cmd) != 0 {
+        count_superseded(unsafe { &*held });
+    // SAFETY: `slot` points into the array.
+    } else if current != 0 || !unsafe { claim(slot, command.cmd) } {
         return overflow(command);
     }
     // SAFETY: this command owns the slot now.
-    unsafe { slot.write(*command) };
+    unsafe { held.write(*command) };
+}
+
+/// Takes a free slot for `cmd`. Who finds itself alone among the claimants has it; when two come at
+/// once, neither may. An add orders what is around it on x86, the only architecture that this runs on.
+///
+/// # Safety
+/// `slot` points into the array.
+#[inline(always)]
+unsafe fn claim(slot: *mut InFlightSlot, cmd: u64) -> bool {
+    // SAFETY: as promised by the caller.
+    let (claimants, owner) = unsafe { (&raw mut (*slot).claimants, &raw mut (*slot).command.cmd) };
+    add(claimants, 1);
+    // SAFETY: as promised by the caller.
+    let ours = unsafe { claimants.read_volatile() == 1 && owner.read_volatile() == 0 };
+    if ours {
+        // SAFETY: as promised by the caller, and nobody else may write it now.
+        unsafe { owner.write_volatile(cmd) };
+    }
+    add(claimants, u64::MAX);
+    ours
 }
 
 /// What becomes of a command's slot.
@@ -42,6 +64,8 @@ pub enum End {
 pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
     let slot = IN_FLIGHT.get_ptr_mut(home_slot(cmd, IN_FLIGHT_SLOTS))?;
     // SAFETY: `slot` points into the array; another CPU may be claiming it.
+    let slot = unsafe { &raw mut (*slot).command };
+    // SAFETY: as above.
     if unsafe { (&raw const (*slot).cmd).read_volatile() } != cmd {
         return take_overflow(cmd, end);
     }

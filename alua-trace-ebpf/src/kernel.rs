@@ -1,8 +1,8 @@
-//! Reading kernel memory: the layout the collector resolved, typed reads, and the atomic
-//! operations that `core::sync::atomic` leaves out on this target.
+//! Reading kernel memory: the layout the collector resolved, typed reads, and the one atomic
+//! operation that every kernel with a ring buffer has.
 
 use core::{
-    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd},
+    intrinsics::{AtomicOrdering, atomic_xadd},
     mem::MaybeUninit,
     ptr,
 };
@@ -14,7 +14,7 @@ use crate::maps::count_globally;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_2")]
+#[unsafe(export_name = "SCSI_LAYOUT_3")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,
@@ -39,7 +39,7 @@ pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     handler_name: 0,
     host_no: 0,
     request_start_time_ns: 0,
-    reserved: 0,
+    cmnd_issued_cdb: 0,
 };
 
 /// One field of [`SCSI_LAYOUT`].
@@ -168,22 +168,8 @@ impl Window {
     }
 }
 
-/// Claims `*word` for `new` if it is 0. Gives what was there before: 0 when the claim succeeded.
-#[inline(always)]
-pub fn claim(word: *mut u64, new: u64) -> u64 {
-    const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
-    // SAFETY: callers pass a pointer into a map element; BPF has `cmpxchg` since Linux 5.12.
-    unsafe { atomic_cxchg::<u64, RELAXED, RELAXED>(word, 0, new) }.0
-}
-
-/// Claims `*word` for `new`: whether it is `new` now, by us or by another CPU.
-#[inline(always)]
-pub fn claimed(word: *mut u64, new: u64) -> bool {
-    let before = claim(word, new);
-    before == 0 || before == new
-}
-
-/// Adds to `*word`, wrapping around: `u64::MAX` takes 1 away.
+/// Adds to `*word`, wrapping around: `u64::MAX` takes 1 away. Nothing is fetched, because BPF
+/// fetches, and compares and swaps, only since Linux 5.12.
 #[inline(always)]
 pub fn add(word: *mut u64, number: u64) {
     // SAFETY: callers pass a pointer into a map element.

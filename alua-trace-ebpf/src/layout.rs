@@ -54,8 +54,9 @@ pub struct ScsiLayout {
     pub host_no: u32,
     /// `request.start_time_ns`.
     pub request_start_time_ns: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// `scsi_cmnd.req.cmd`, which points to the CDB of a command that was not prepared yet: where
+    /// `cmnd` is a pointer, which is set then. Else 0.
+    pub cmnd_issued_cdb: u32,
 }
 
 /// What the collector tells the probes while they run: everything that belongs to modules that

@@ -23,7 +23,7 @@ pub mod map_name {
     pub const PATHS: &str = "PATHS";
     /// Array of [`super::RouteSlot`], indexed by route id.
     pub const ROUTES: &str = "ROUTES";
-    /// Array of [`super::CommandSlot`]: commands in flight.
+    /// Array of [`super::InFlightSlot`]: commands in flight.
     pub const IN_FLIGHT: &str = "IN_FLIGHT";
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
@@ -38,7 +38,7 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_2";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_3";
 
 /// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
 /// of the page size. Holds 65 ms of commands at a million IOPS.
@@ -395,6 +395,16 @@ pub struct CommandSlot {
     pub followed: Followed,
 }
 
+/// A place for a command in flight.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlightSlot {
+    /// Who has it.
+    pub command: CommandSlot,
+    /// How many CPUs are trying to have it at this moment.
+    pub claimants: u64,
+}
+
 /// What the probes know of a path. A path id is never given to another device: the collector
 /// looks here when it meets an id it does not know.
 #[repr(C)]
@@ -452,7 +462,7 @@ const _: () = {
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
     assert!(size_of::<PathCounts>() == 144);
     assert!(size_of::<GlobalCounts>() == 64);
-    assert!(size_of::<CommandSlot>() == 24);
+    assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
     assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
 };

@@ -9,7 +9,7 @@
     feature(core_intrinsics),
     allow(
         internal_features,
-        reason = "the target has compare-and-swap but core::sync::atomic does not offer it"
+        reason = "the target adds atomically but core::sync::atomic does not offer it"
     )
 )]
 

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use alua_trace_ebpf::{Control, MANAGEMENT_DATA, ManagementRecord, NO_PATH, handler, record_kind};
 use aya_ebpf::{
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated},
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated},
     macros::{kprobe, map},
     maps::{HashMap, LruHashMap, PerCpuArray},
     programs::ProbeContext,
@@ -88,8 +88,7 @@ fn issue(ctx: &ProbeContext) -> Option<()> {
         _ => arguments[2],
     };
     let cmd = request.wrapping_add(u64::from(layout!(request_size)));
-    // Requests of other drivers come here, too: what looks like a command of ours stays unused.
-    Direction::of(&cdb(cmd)?)?;
+    Direction::of(&issued_cdb(cmd)?)?;
     let worker = bpf_get_current_pid_tgid();
     // SAFETY: the value is copied at once.
     let handler = unsafe { HANDLER_WORKERS.get(worker) }.copied().unwrap_or(0);
@@ -123,6 +122,21 @@ impl Direction {
             _ => None,
         }
     }
+}
+
+/// The first 12 bytes of the CDB of a command that was not prepared yet. Requests of other drivers
+/// come here, too: what cannot be read is none of ours and no failure, and what looks like a command
+/// of ours stays unused.
+#[inline(always)]
+fn issued_cdb(cmd: u64) -> Option<[u8; 12]> {
+    let mut source = cmd.wrapping_add(u64::from(in_window(layout!(window_cdb))));
+    if layout!(cmnd_cdb_is_pointer) != 0 {
+        let pointer = cmd.wrapping_add(u64::from(layout!(cmnd_issued_cdb)));
+        // SAFETY: the helper copes with any address and reports a fault.
+        source = unsafe { bpf_probe_read_kernel(pointer as *const u64) }.ok()?;
+    }
+    // SAFETY: as above.
+    unsafe { bpf_probe_read_kernel(source as *const [u8; 12]) }.ok()
 }
 
 /// The first 12 bytes of a command's CDB.

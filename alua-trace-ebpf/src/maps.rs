@@ -1,10 +1,11 @@
 //! The maps, and the few lines that every probe needs to use them.
 
 use alua_trace_ebpf::{
-    CommandSlot, Control, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, MAX_PATHS,
-    MAX_ROUTES, PathCounts, PathSlot, RING_BYTES, RouteSlot,
+    CommandSlot, Control, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot,
+    MAX_PATHS, MAX_ROUTES, PathCounts, PathSlot, RING_BYTES, RouteSlot,
 };
 use aya_ebpf::{
+    bindings::BPF_NOEXIST,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
@@ -22,12 +23,17 @@ pub static PATHS: Array<PathSlot> = Array::with_max_entries(MAX_PATHS, 0);
 pub static ROUTES: Array<RouteSlot> = Array::with_max_entries(MAX_ROUTES, 0);
 
 #[map]
-pub static IN_FLIGHT: Array<CommandSlot> = Array::with_max_entries(IN_FLIGHT_SLOTS, 0);
+pub static IN_FLIGHT: Array<InFlightSlot> = Array::with_max_entries(IN_FLIGHT_SLOTS, 0);
 
 // A hash map because its key is an address whose slot another command holds; rarely used.
 #[map]
 pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
     HashMap::with_max_entries(IN_FLIGHT_OVERFLOW_ENTRIES, 0);
+
+/// Whose each slot of [`PATHS`], then of [`ROUTES`], is. A hash map because it alone can give a slot
+/// to one CPU of several without a compare-and-swap; used when a path or route is new.
+#[map]
+static CLAIMS: HashMap<u32, u64> = HashMap::with_max_entries(MAX_PATHS + MAX_ROUTES, 0);
 
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
@@ -51,6 +57,28 @@ pub fn count_globally(add: impl FnOnce(&mut GlobalCounts)) {
         // same field on one CPU.
         add(unsafe { &mut *counts });
     }
+}
+
+/// Claims a slot for `owner`: whether it is `owner`'s now, by us or by another CPU. `word` says whose
+/// it is, 0 for nobody's; `number` counts the slots of both tables.
+///
+/// # Safety
+/// `word` points into the slot.
+#[inline(always)]
+pub unsafe fn claimed(number: u32, word: *mut u64, owner: u64) -> bool {
+    // SAFETY: as promised by the caller; another CPU may be writing.
+    let before = unsafe { word.read_volatile() };
+    if before != 0 {
+        return before == owner;
+    }
+    let ours = CLAIMS.insert(number, owner, u64::from(BPF_NOEXIST)).is_ok()
+        // SAFETY: an element of the map is written once.
+        || unsafe { CLAIMS.get(number) }.is_some_and(|other| *other == owner);
+    if ours {
+        // SAFETY: as promised by the caller; another CPU writes the same.
+        unsafe { word.write_volatile(owner) };
+    }
+    ours
 }
 
 /// Home slot of a kernel address in a table of `entries` (a power of two).

@@ -12,8 +12,8 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, claimed, layout, read},
-    maps::{CONTROL, PATH_COUNTS, PATHS, STATES_CHANGING, count_globally, home_slot},
+    kernel::{Reader, layout, read},
+    maps::{CONTROL, PATH_COUNTS, PATHS, STATES_CHANGING, claimed, count_globally, home_slot},
 };
 
 /// A slot that is not used again.
@@ -142,9 +142,8 @@ fn slot_of(sdev: u64, address: &Address) -> u32 {
         let Some(slot) = PATHS.get_ptr_mut(id) else {
             break;
         };
-        // SAFETY: `slot` points into the array; another CPU may be writing, which is what the
-        // compare-and-swap is for.
-        if claimed(unsafe { &raw mut (*slot).sdev }, sdev) {
+        // SAFETY: `slot` points into the array; another CPU may be writing.
+        if unsafe { claimed(id, &raw mut (*slot).sdev, sdev) } {
             // SAFETY: as above.
             let slot = unsafe { &mut *slot };
             if address.is_of(slot) {

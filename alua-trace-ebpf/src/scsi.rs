@@ -23,9 +23,11 @@ use crate::{
     path,
 };
 
-/// `REQ_OP_DRV_IN` and `REQ_OP_DRV_OUT`: 34 and 35 in every kernel that has them; and the mask of
-/// the operation in `request.cmd_flags` (`REQ_OP_MASK`).
-const REQ_OP_DRV: (u32, u32, u32) = (34, 35, 0xff);
+/// `REQ_OP_DRV_IN` and `REQ_OP_DRV_OUT` are 34 and 35 in every kernel that has them; `REQ_OP_SCSI_IN`
+/// and `REQ_OP_SCSI_OUT`, which SCSI used before 5.16, are 32 and 33, which nothing else ever was.
+const PASSTHROUGH: u32 = 32;
+/// These four among the operations in `request.cmd_flags` (`REQ_OP_MASK`).
+const PASSTHROUGH_MASK: u32 = 0xff & !3;
 
 /// Status byte CHECK CONDITION (SAM-5 5.3.1): sense data is there.
 const CHECK_CONDITION: u32 = 0x02;
@@ -134,7 +136,11 @@ unsafe fn cdb(window: &Window) -> Cdb {
     if layout!(cmnd_cdb_is_pointer) != 0 {
         // SAFETY: as promised by the caller.
         let pointer = unsafe { window.member::<u64>(layout!(window_cdb)) };
-        return read::<Cdb>(pointer, 0).unwrap_or(Cdb([0; 3]));
+        let mut kernel = Reader::new();
+        // SAFETY: zeroes are a CDB.
+        let cdb = unsafe { kernel.get::<Cdb>(pointer, 0) };
+        kernel.finish();
+        return cdb;
     }
     // SAFETY: as promised by the caller.
     unsafe { window.member::<Cdb>(layout!(window_cdb)) }
@@ -174,8 +180,7 @@ fn pgpath(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
 #[inline(always)]
 fn is_passthrough(request: u64) -> bool {
     let flags = read::<u32>(request, layout!(request_cmd_flags)).unwrap_or(0);
-    let operation = flags & REQ_OP_DRV.2;
-    operation == REQ_OP_DRV.0 || operation == REQ_OP_DRV.1
+    flags & PASSTHROUGH_MASK == PASSTHROUGH
 }
 
 #[raw_tracepoint(tracepoint = "scsi_dispatch_cmd_done")]

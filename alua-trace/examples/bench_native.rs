@@ -60,7 +60,7 @@ const LAYOUT: ScsiLayout = ScsiLayout {
     handler_name: 24,
     host_no: 404,
     request_start_time_ns: 104,
-    reserved: 0,
+    cmnd_issued_cdb: 0,
 };
 const ALUA: AluaLayout = AluaLayout {
     dh_pg: 16,

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use alua_trace_ebpf::{
-    CommandSlot, Control, GlobalCounts, MAX_PATHS, PathCounts, PathSlot, RouteSlot,
+    CommandSlot, Control, GlobalCounts, InFlightSlot, MAX_PATHS, PathCounts, PathSlot, RouteSlot,
     SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
 };
 use anyhow::{Context, Result, anyhow};
@@ -37,7 +37,7 @@ pub struct Probes {
     routes: Array<MapData, Wire<RouteSlot>>,
     counts: PerCpuArray<MapData, Wire<PathCounts>>,
     global: PerCpuArray<MapData, Wire<GlobalCounts>>,
-    in_flight: Array<MapData, Wire<CommandSlot>>,
+    in_flight: Array<MapData, Wire<InFlightSlot>>,
     overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
 }
 
@@ -252,7 +252,11 @@ impl Probes {
     pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
         let mut commands = Vec::new();
         for slot in self.in_flight.iter() {
-            commands.push(slot.context("failed to read the commands in flight")?.0);
+            commands.push(
+                slot.context("failed to read the commands in flight")?
+                    .0
+                    .command,
+            );
         }
         for slot in self.overflow.iter() {
             commands.push(slot.context("failed to read the overflow map")?.1.0);

@@ -48,7 +48,11 @@ pub fn scsi(types: &Types<'_>) -> Result<ScsiLayout> {
         handler_name: sized(btf, "scsi_device_handler", "name", 8)?,
         host_no: sized(btf, "Scsi_Host", "host_no", 4)?,
         request_start_time_ns: sized(btf, "request", "start_time_ns", 8)?,
-        reserved: 0,
+        cmnd_issued_cdb: if cdb.is_pointer {
+            sized(btf, "scsi_cmnd", "req.cmd", 8)?
+        } else {
+            0
+        },
         window_cdb: cdb.offset,
         window_retries: sized(btf, "scsi_cmnd", "retries", 4)?,
         window_sdb_length: sized(btf, "scsi_cmnd", "sdb.length", 4)?,
