@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Where the guest finds its [`Task`].
 pub const TASK_PATH: &str = "/etc/alua-trace/task.json";
 
+/// Where the guest finds type information of its kernel's modules, if the kernel has none itself.
+pub const BTF_DIR: &str = "/etc/alua-trace/btf";
+
 /// Name of the virtio-serial port that carries [`Message`]s
 /// (`/dev/virtio-ports/<name>` or `/sys/class/virtio-ports/*/name`).
 pub const RESULTS_PORT: &str = "org.alua-trace.results";

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use alua_trace_tests::protocol::{TASK_PATH, Task};
+use alua_trace_tests::protocol::{BTF_DIR, TASK_PATH, Task};
 use anyhow::{Context, Result};
 
 use crate::cpio::Archive;
@@ -112,17 +112,25 @@ pub(crate) fn base_path(paths: &Paths, userland: &Userland, kernel: &Kernel) -> 
     paths.lab.join(name + ".cpio")
 }
 
+/// What one guest gets beside the base image.
+#[derive(Debug)]
+pub(crate) struct Overlay<'a> {
+    /// PID 1.
+    pub(crate) guest: &'a Path,
+    /// `alua-trace`.
+    pub(crate) tool: &'a Path,
+    /// Type information of the kernel's modules, `<module>.btf`: a directory, which need not be there.
+    pub(crate) btf: &'a Path,
+    /// What to do.
+    pub(crate) task: &'a Task,
+}
+
 /// Writes the image for one guest to `path`: `base`, then our programs and the task.
-pub(crate) fn with_overlay(
-    base: &Path,
-    guest: &Path,
-    tool: &Path,
-    task: &Task,
-    path: &Path,
-) -> Result<()> {
+pub(crate) fn with_overlay(base: &Path, overlay: &Overlay<'_>, path: &Path) -> Result<()> {
     let read =
         |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let (guest, tool) = (read(guest)?, read(tool)?);
+    let (guest, tool) = (read(overlay.guest)?, read(overlay.tool)?);
+    let task = overlay.task;
     let task = serde_json::to_vec_pretty(task).context("cannot write the task as JSON")?;
     fs::copy(base, path)
         .with_context(|| format!("cannot copy {} to {}", base.display(), path.display()))?;
@@ -132,9 +140,23 @@ pub(crate) fn with_overlay(
         archive.file("init", 0o755, &guest)?;
         archive.file("usr/bin/alua-trace", 0o755, &tool)?;
         archive.file(TASK_PATH, 0o644, &task)?;
+        add_btf(&mut archive, overlay.btf)?;
         archive.finish().map(drop)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn add_btf<W: Write>(archive: &mut Archive<W>, directory: &Path) -> std::io::Result<()> {
+    if !directory.is_dir() {
+        return Ok(());
+    }
+    archive.directory(BTF_DIR, 0o755)?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = format!("{BTF_DIR}/{}", entry.file_name().to_string_lossy());
+        archive.file(&name, 0o644, &fs::read(entry.path())?)?;
+    }
+    Ok(())
 }
 
 fn add_tree<W: Write>(archive: &mut Archive<W>, root: &Path, below: &Path) -> std::io::Result<()> {

@@ -6,7 +6,7 @@ use alua_trace_tests::protocol::Task;
 use anyhow::{Result, bail};
 
 use crate::guest::{self, Boot, Ended};
-use crate::initramfs;
+use crate::initramfs::{self, Overlay};
 use crate::kernels::Kernel;
 use crate::paths::Paths;
 use crate::programs::Programs;
@@ -74,13 +74,14 @@ impl<'a> Lab<'a> {
     pub(crate) fn run(&self, programs: &Programs, job: &Job) -> Result<Report> {
         let dir = GuestDir::take(self.paths, job.name)?;
         let initrd = dir.path.join("initrd");
-        initramfs::with_overlay(
-            &self.base,
-            &programs.guest,
-            &programs.tool,
-            job.task,
-            &initrd,
-        )?;
+        let btf = self.paths.root.join("tests/fixtures/btf");
+        let overlay = Overlay {
+            guest: &programs.guest,
+            tool: &programs.tool,
+            btf: &btf.join(&self.kernel.release),
+            task: job.task,
+        };
+        initramfs::with_overlay(&self.base, &overlay, &initrd)?;
         let boot = Boot {
             kernel: &self.kernel,
             initrd: &initrd,

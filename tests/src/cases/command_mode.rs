@@ -11,7 +11,7 @@ use super::{Case, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
 use crate::lab::load::{Load, Until};
 use crate::lab::schema::Class;
-use crate::lab::tracer::{TOOL, Trace, TraceOptions, commands_of};
+use crate::lab::tracer::{self, TOOL, Trace, TraceOptions, commands_of};
 use crate::lab::{Lab, disk};
 use crate::sys;
 
@@ -107,6 +107,7 @@ fn closed_pipe(lab: &mut Lab) -> Result<Outcome> {
     let before = Traces::now();
     let mut tool = Command::new(TOOL)
         .args(["run", "--duration", "20s", "--interval", "200ms"])
+        .args(tracer::btf())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -13,7 +13,7 @@ use rustix::termios::Winsize;
 use crate::lab::Lab;
 use crate::lab::disk;
 use crate::lab::multipath::{Map, MapOptions};
-use crate::lab::tracer::TOOL;
+use crate::lab::tracer::{self, TOOL};
 use crate::protocol::Terminal;
 use crate::runner::Reporter;
 use crate::sys;
@@ -71,7 +71,7 @@ pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Re
         map.node()
     );
     let mut command = Command::new(TOOL);
-    command.arg("run");
+    command.arg("run").args(tracer::btf());
     if !terminal.is_terminal {
         command.arg("--no-live");
     }

@@ -1,6 +1,7 @@
 //! The tool as a user runs it: started as a process, stopped by SIGINT, judged by its output.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,15 +9,24 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::schema::{self, Class, Line, PathSummary, Start, Summary};
+use crate::protocol::BTF_DIR;
 use crate::sys;
 use crate::sys::process::{Background, Output};
 
 /// Where the guest has the tool.
 pub(crate) const TOOL: &str = "/usr/bin/alua-trace";
 const JSON: &str = "/tmp/alua-trace.jsonl";
-/// The tool attaches within this time, also under TCG.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// The tool attaches within this time, also under TCG, where the verifier of Linux 5.10 alone takes ten
+/// seconds.
+const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// The option for a kernel that has no type information for its modules, where the guest was given
+/// some.
+pub(crate) fn btf() -> impl Iterator<Item = &'static str> {
+    let given = Path::new(BTF_DIR).is_dir();
+    ["--btf", BTF_DIR].into_iter().filter(move |_| given)
+}
 
 /// How the tool is run.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +57,7 @@ impl TraceOptions {
     /// The words of its command line, without the tool's name.
     fn arguments(&self) -> Vec<String> {
         let mut words: Vec<String> = ["run", "--json", JSON].map(str::to_owned).to_vec();
+        words.extend(btf().map(str::to_owned));
         if self.commands {
             words.push("--commands".to_owned());
         }
