@@ -188,8 +188,7 @@ impl Unit {
 
     pub(super) fn tick_transfer(&mut self, cx: &mut Cx<'_>) {
         let in_motion = self.sides.in_motion();
-        let last_late_ns = self.meter.as_ref().map_or(0, |meter| meter.last_late_ns());
-        let over = |open: &Open| open.is_over(in_motion, last_late_ns, cx.now_ns);
+        let over = |open: &Open| open.is_over(in_motion, self.meter.as_deref(), cx.now_ns);
         if self.open.as_ref().is_some_and(over) {
             self.close(cx);
         }

@@ -168,6 +168,18 @@ impl Meter {
         self.watch.as_ref().map_or(0, |watch| watch.last_late_ns)
     }
 
+    /// Whether I/O is served again after `at_ns`, or there was none before: dm may hold what came in
+    /// for longer than the transfer took.
+    pub fn has_resumed(&self, at_ns: u64) -> bool {
+        let Some(watch) = &self.watch else {
+            return true;
+        };
+        let idle = watch.before.is_none_or(|load| load.commands == 0);
+        idle || watch
+            .all()
+            .any(|span| !span.failed && span.completion_ns > at_ns)
+    }
+
     /// Dispatch of the last I/O that ended well before `at_ns`, among those kept.
     pub fn last_good_before(&self, at_ns: u64) -> Option<u64> {
         let watch = self.watch.as_ref()?;

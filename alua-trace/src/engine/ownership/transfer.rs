@@ -2,7 +2,7 @@
 
 use super::{
     book::Subject,
-    meter::Closed,
+    meter::{Closed, Meter},
     notes::Notes,
     sides::{Owner, strings},
     signs::Sign,
@@ -38,14 +38,16 @@ impl Open {
             && at_ns.saturating_sub(self.case.answered_ns) <= COALESCE_NS
     }
 
-    /// Whether it can be closed at `now_ns`; the last delayed I/O ended at `last_late_ns`.
-    pub fn is_over(&self, in_motion: bool, last_late_ns: u64, now_ns: u64) -> bool {
+    /// Whether it can be closed at `now_ns`, of what `meter` has seen of the unit's I/O.
+    pub fn is_over(&self, in_motion: bool, meter: Option<&Meter>, now_ns: u64) -> bool {
+        let last_late_ns = meter.map_or(0, Meter::last_late_ns);
         let busy_ns = self
             .verdict
             .end_ns
             .max(self.case.answered_ns)
             .max(last_late_ns);
-        let quiet = !in_motion && now_ns.saturating_sub(busy_ns) >= QUIET_NS;
+        let held = meter.is_some_and(|meter| !meter.has_resumed(self.verdict.end_ns));
+        let quiet = !in_motion && !held && now_ns.saturating_sub(busy_ns) >= QUIET_NS;
         quiet || now_ns.saturating_sub(self.case.answered_ns) >= LONGEST_NS
     }
 
