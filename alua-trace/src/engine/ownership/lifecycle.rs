@@ -72,7 +72,7 @@ impl Unit {
             to: case.to.clone(),
             cause: verdict.cause,
             actor: verdict.actor.clone(),
-            excused: false,
+            excuse: None,
         };
         let lost = next.left().any(|side| self.has_lost(side));
         self.moves.push(next, lost, served);

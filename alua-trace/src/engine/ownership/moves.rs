@@ -5,7 +5,7 @@
 //! pair never is thrash by itself; but many pairs in a row would be. What tells them apart is the
 //! reason. A move away is *excused* when this host has lost a path to the side that was left; the
 //! move back is excused when the move away was and a path to the old side is there again. Excused
-//! moves do not count. A path that dm failed because the array *refused* the command on account of
+//! moves do not count. What takes the unit away again after that needs an excuse of its own. A path that dm failed because the array *refused* the command on account of
 //! ownership (05/94/01, standby, transition) is not lost: there the failure follows from the move,
 //! as when two hosts pull a LUN to and fro.
 //!
@@ -36,8 +36,17 @@ pub(super) struct Move {
     pub to: Owner,
     pub cause: Cause,
     pub actor: String,
-    /// This host lost or regained paths, which explains it.
-    pub excused: bool,
+    /// What explains it.
+    pub excuse: Option<Excuse>,
+}
+
+/// Why a move is no pull in a tug-of-war.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Excuse {
+    /// This host lost a path to the side that was left.
+    Lost,
+    /// It goes back after that, where there is a path again.
+    Regained,
 }
 
 impl Move {
@@ -60,8 +69,14 @@ impl Moves {
     /// Adds a move. `lost`: this host has lost a path to a side that was left. `served`: it has a
     /// path to a side that was gained.
     pub fn push(&mut self, mut next: Move, lost: bool, served: bool) {
-        let back = |away: &Move| next.reverses(away) && away.excused && served;
-        next.excused = lost || self.0.back().is_some_and(back);
+        let left = |away: &Move| away.excuse == Some(Excuse::Lost) && next.reverses(away);
+        next.excuse = if lost {
+            Some(Excuse::Lost)
+        } else if served && self.0.back().is_some_and(left) {
+            Some(Excuse::Regained)
+        } else {
+            None
+        };
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
@@ -85,7 +100,7 @@ impl Moves {
             && at_ns.saturating_sub(last.at_ns) < WINDOW_NS
             && last.left().any(|left| left == side)
         {
-            last.excused = true;
+            last.excuse = Some(Excuse::Lost);
         }
     }
 
@@ -100,7 +115,7 @@ impl Moves {
             }
             run.push(earlier);
         }
-        run.retain(|one| !one.excused);
+        run.retain(|one| one.excuse.is_none());
         let first = run.last()?;
         if run.len() < ALTERNATIONS {
             return None;
@@ -132,7 +147,7 @@ impl Moves {
             && is_preferred(&back.to)
             && !is_preferred(&back.from);
         let by_others = matches!(away.cause, Cause::RemoteExplicit | Cause::ArrayImplicit);
-        (pulled_back && by_others && !away.excused).then(|| {
+        (pulled_back && by_others && away.excuse.is_none()).then(|| {
             format!(
                 "{} pulled it back to its preferred {}, but it was {}, not this host, that had \
                  moved it to {} {} before",
