@@ -3,6 +3,7 @@
 
 mod alua_lab;
 mod bad_input;
+mod cluster;
 mod command_mode;
 mod conservation;
 mod fio_one_path;
@@ -70,6 +71,7 @@ const GROUPS: &[&Group] = &[
     &ground_truth::GROUP,
     &state_swaps::GROUP,
     &transfers::GROUP,
+    &cluster::GROUP,
     &waits::GROUP,
     &flags::GROUP,
     &flags::LATENCY,

@@ -2,6 +2,7 @@
 
 pub(crate) mod awake;
 pub(crate) mod process;
+pub(crate) mod stalls;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
