@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::{
     cli::DoctorConfig,
     kernel::{attach::Probes, facts::KernelFacts, probes},
-    live,
+    live, multipath_conf,
     report::{
         doctor::{DoctorReport, doctor},
         json,
@@ -28,6 +28,9 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// # Errors
 /// No type information, or one that must not be used; no privileges.
 pub fn run(config: &DoctorConfig) -> Result<u8> {
+    if let Some(file) = &config.multipath_conf {
+        return multipath_conf::run(file, config.json);
+    }
     let root = Sysroot::default();
     privileges::check()?;
     let facts = KernelFacts::gather(&root, config.btf.as_deref())?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use alua_trace::{
     cli::{Action, Cli},
-    decode, doctor,
+    decode, doctor, import, paths,
     report::safe,
     trace,
 };
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Action::Run(config) => trace::run(&config),
         Action::Doctor(config) => doctor::run(&config),
         Action::Decode(config) => decode::run(&config),
+        Action::Paths(config) => paths::run(&config),
+        Action::Import(config) => import::run(&config),
     };
     match result {
         Ok(status) => ExitCode::from(status),

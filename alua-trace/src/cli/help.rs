@@ -84,3 +84,47 @@ Examples:
 Exit status:
   0        fine; also when the data is cut off
   2        it cannot be read, or is not what --page says";
+
+pub(super) const PATHS: &str = "Show everything about the multipath maps and paths of this host";
+
+pub(super) const PATHS_LONG: &str = "\
+Show everything about the multipath maps and paths of this host, or of the maps named: by name,
+dm-N or WWID.
+
+It reads sysfs, device-mapper and what the kernel keeps, and sends nothing to the array. With
+--refresh it asks the array itself: REPORT TARGET PORT GROUPS and vital product data, over one path
+per port group; and shows where array, kernel, sysfs and device-mapper contradict each other.";
+
+pub(super) const PATHS_AFTER: &str = "\
+Examples:
+  Everything, from what the kernel knows:
+      alua-trace paths
+
+  One map, asking the array:
+      sudo alua-trace paths mpatha --refresh
+
+  As a picture:
+      alua-trace paths --svg > paths.svg
+
+Exit status:
+  0        fine; also when something could not be found out, which is said
+  2        bad input: no such map";
+
+pub(super) const IMPORT: &str = "Show the paths of another machine from what its tools printed";
+
+pub(super) const IMPORT_LONG: &str = "\
+Show the paths of another machine from what its tools printed, in the views of `paths`.
+
+It reads what these print: `multipath -ll` (old and new form), `multipathd show maps json` (and
+`show map M json`), `esxcli storage nmp device list`, `sg_rtpg`, `sg_inq`, `sg_vpd`; and kernel logs
+with lines of the alua and rdac handlers, as a timeline. Which one it is, it finds out by itself.";
+
+pub(super) const IMPORT_AFTER: &str = "\
+Examples:
+  multipath -ll | alua-trace import
+  multipathd show maps json | alua-trace import --svg > paths.svg
+  journalctl -k | alua-trace import --kind kernel-log
+
+Exit status:
+  0        fine; also when lines were not understood, which is said
+  2        it cannot be read, or is nothing of this kind";

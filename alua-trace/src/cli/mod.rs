@@ -1,11 +1,13 @@
 //! The command line: what can be typed, and what it means. Owns every default and limit of an
-//! argument; [`RunConfig`], [`DoctorConfig`] and [`DecodeConfig`] are what the rest of the tool sees.
+//! argument; [`Action`] is what the rest of the tool sees.
 
 mod decode;
 mod help;
+mod inventory;
 mod values;
 
 pub use decode::DecodePage;
+pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +33,11 @@ enum Verb {
     #[command(about = help::DECODE, long_about = help::DECODE_LONG)]
     #[command(after_long_help = help::DECODE_AFTER)]
     Decode(DecodeArgs),
+    #[command(about = help::PATHS, long_about = help::PATHS_LONG, after_long_help = help::PATHS_AFTER)]
+    Paths(inventory::PathsArgs),
+    #[command(about = help::IMPORT, long_about = help::IMPORT_LONG)]
+    #[command(after_long_help = help::IMPORT_AFTER)]
+    Import(inventory::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +79,9 @@ struct DoctorArgs {
     /// Directory with BTF files named like their modules, for kernels without module BTF
     #[arg(long, value_name = "DIR")]
     btf: Option<PathBuf>,
+    /// Examine this multipath configuration alone, and nothing of this host
+    #[arg(long, value_name = "FILE", conflicts_with = "btf")]
+    multipath_conf: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +106,10 @@ pub enum Action {
     Doctor(DoctorConfig),
     /// Show what a page says.
     Decode(DecodeConfig),
+    /// Show the paths of this host.
+    Paths(PathsConfig),
+    /// Show the paths that somebody's tools printed.
+    Import(ImportConfig),
 }
 
 /// Where JSON goes.
@@ -137,6 +151,8 @@ pub struct DoctorConfig {
     pub json: bool,
     /// Directory with BTF files.
     pub btf: Option<PathBuf>,
+    /// A multipath configuration to examine instead of this host.
+    pub multipath_conf: Option<PathBuf>,
 }
 
 /// A dump to decode.
@@ -164,10 +180,20 @@ impl Cli {
     pub fn into_action(self) -> Action {
         match self.verb {
             Verb::Run(args) => Action::Run(args.into()),
-            Verb::Doctor(DoctorArgs { json, btf }) => Action::Doctor(DoctorConfig { json, btf }),
+            Verb::Doctor(DoctorArgs {
+                json,
+                btf,
+                multipath_conf,
+            }) => Action::Doctor(DoctorConfig {
+                json,
+                btf,
+                multipath_conf,
+            }),
             Verb::Decode(DecodeArgs { page, json, input }) => {
                 Action::Decode(DecodeConfig { page, json, input })
             }
+            Verb::Paths(args) => Action::Paths(args.into()),
+            Verb::Import(args) => Action::Import(args.into()),
         }
     }
 }

@@ -145,11 +145,17 @@ fn doctor() {
     let config = DoctorConfig {
         json: true,
         btf: Some("/btf".into()),
+        multipath_conf: None,
     };
     assert_eq!(
         parse("alua-trace doctor --json --btf /btf").unwrap(),
         Action::Doctor(config)
     );
+    let alone = parse("alua-trace doctor --multipath-conf a.conf").unwrap();
+    assert!(matches!(
+        alone,
+        Action::Doctor(DoctorConfig { multipath_conf: Some(file), .. }) if file == *"a.conf"
+    ));
 }
 
 fn decode(line: &str) -> DecodeConfig {
@@ -180,6 +186,38 @@ fn every_page_has_the_name_it_is_shown_with() {
         let error = parse(&format!("alua-trace {bad}")).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{bad}");
     }
+}
+
+#[test]
+fn paths_shows_a_tree_of_all_maps_unless_told_otherwise() {
+    let paths = |line: &str| match parse(line).unwrap() {
+        Action::Paths(config) => config,
+        other => panic!("not paths: {other:?}"),
+    };
+    let config = paths("alua-trace paths");
+    assert!(config.maps.is_empty() && !config.refresh);
+    assert_eq!(config.view, View::Tree);
+    let config = paths("alua-trace paths mpatha dm-3 --refresh --view nmp");
+    assert_eq!(config.maps, ["mpatha", "dm-3"]);
+    assert!(config.refresh);
+    assert_eq!(config.view, View::Nmp);
+    assert_eq!(paths("alua-trace paths --svg").view, View::Svg);
+    assert_eq!(paths("alua-trace paths --json").view, View::Json);
+    assert!(parse("alua-trace paths --json --dot").is_err());
+    assert!(parse("alua-trace paths --view mpath --dot").is_err());
+}
+
+#[test]
+fn import_finds_out_what_it_reads_unless_told() {
+    let import = |line: &str| match parse(line).unwrap() {
+        Action::Import(config) => config,
+        other => panic!("not import: {other:?}"),
+    };
+    let config = import("alua-trace import");
+    assert_eq!((config.input, config.kind), (DecodeInput::Stdin, None));
+    let config = import("alua-trace import --kind kernel-log log.txt --dot");
+    assert_eq!(config.kind, Some(ImportKind::KernelLog));
+    assert_eq!(config.view, View::Dot);
 }
 
 #[test]

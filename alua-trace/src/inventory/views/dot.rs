@@ -1,0 +1,7 @@
+//! Owns the picture of host ports, network, controllers and units, for Graphviz.
+
+use crate::inventory::model::Inventory;
+
+pub(super) fn render(_inventory: &Inventory) -> String {
+    String::new()
+}
