@@ -1,6 +1,13 @@
 //! The multipath set-up and what is wrong with it: configuration files, what they come to for each
 //! map, and findings. Pure but for [`run`].
 
+mod keywords;
+mod lexer;
+pub mod parse;
+pub mod pattern;
+pub mod section;
+pub mod tables;
+
 use std::path::Path;
 
 use anyhow::{Result, bail};

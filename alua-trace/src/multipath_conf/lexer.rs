@@ -1,0 +1,116 @@
+//! Owns the words of a line of multipath.conf (libmultipath/parser.c `alloc_strvec`): white space
+//! parts them, quotes keep them together, `#` and `!` begin a comment.
+
+/// A piece of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    /// A keyword or a value.
+    Word(String),
+    /// `{`, not in quotes.
+    Open,
+    /// `}`, not in quotes.
+    Close,
+}
+
+/// The tokens of one line, and whether its last quoted string is not closed.
+pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
+    let mut tokens = Vec::new();
+    let mut rest = line.trim_start();
+    while let Some(first) = rest.chars().next() {
+        rest = match first {
+            '#' | '!' => break,
+            '{' => {
+                tokens.push(Token::Open);
+                &rest[1..]
+            }
+            '}' => {
+                tokens.push(Token::Close);
+                &rest[1..]
+            }
+            '"' => {
+                let (text, after) = quoted(&rest[1..]);
+                tokens.push(Token::Word(text));
+                match after {
+                    Some(after) => after,
+                    None => return (tokens, true),
+                }
+            }
+            _ => {
+                let end = rest.find(ends_word).unwrap_or(rest.len());
+                tokens.push(Token::Word(rest[..end].to_owned()));
+                &rest[end..]
+            }
+        }
+        .trim_start();
+    }
+    (tokens, false)
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '#' | '!' | '{' | '}')
+}
+
+/// The string up to the closing quote, and what follows it; two quotes stand for one.
+fn quoted(text: &str) -> (String, Option<&str>) {
+    let mut value = String::new();
+    let mut rest = text;
+    while let Some((part, after)) = rest.split_once('"') {
+        value.push_str(part);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                value.push('"');
+                rest = after;
+            }
+            None => return (value, Some(after)),
+        }
+    }
+    value.push_str(rest);
+    (value, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        let show = |token| match token {
+            Token::Word(text) => text,
+            Token::Open => "<{>".to_owned(),
+            Token::Close => "<}>".to_owned(),
+        };
+        tokens(line).0.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn quotes_keep_words_together_and_comments_end_a_line() {
+        for (line, expected) in [
+            ("  device {  ", vec!["device", "<{>"]),
+            ("device{", vec!["device", "<{>"]),
+            ("}", vec!["<}>"]),
+            ("vendor \"a # b ! { c\"  # d", vec!["vendor", "a # b ! { c"]),
+            ("product \"2.5\"\" SSD\"", vec!["product", "2.5\" SSD"]),
+            ("product \"\"", vec!["product", ""]),
+            ("product MD36xx(i|f)", vec!["product", "MD36xx(i|f)"]),
+            ("features\t\"0\"!x", vec!["features", "0"]),
+            ("prio alua#x", vec!["prio", "alua"]),
+            ("# prio alua", vec![]),
+            ("! prio alua", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_not_closed_says_so() {
+        assert_eq!(
+            tokens("vendor \"DELL"),
+            (
+                vec![Token::Word("vendor".into()), Token::Word("DELL".into())],
+                true
+            )
+        );
+        assert!(tokens("vendor \"").1 && tokens("vendor \"a\"\"").1);
+        assert!(!tokens("vendor \"a\"").1);
+    }
+}

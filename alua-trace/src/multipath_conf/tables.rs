@@ -1,0 +1,347 @@
+//! Owns what configuration files come to: which settings there are, where each comes from, and
+//! which of several counts for a device. Pure.
+//!
+//! The order is that of libmultipath/propsel.c (`mp_set_mpe`, `mp_set_ovr`, `mp_set_hwe`,
+//! `mp_set_conf`): the map's `multipath` sections, `overrides`, every `device` entry that matches,
+//! `defaults`; of several of a kind the last. Later files count as later entries, built-in ones as
+//! the first (multipath.conf(5), "devices section").
+
+use std::fmt;
+
+use super::parse::parse;
+use super::pattern::Pattern;
+use super::section::{File, Kind, Line, Note, Section};
+
+/// What multipath-tools have built in.
+const BUILT_IN: &str = include_str!("builtin.conf");
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file of the user's.
+    File(Line),
+    /// `multipathd show config`, which does not tell where it has it from.
+    Multipathd,
+    /// multipath-tools themselves.
+    BuiltIn,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(at) => write!(f, "{}:{}", at.file, at.line),
+            Self::Multipathd => f.write_str("multipathd"),
+            Self::BuiltIn => f.write_str("built in"),
+        }
+    }
+}
+
+/// A setting and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The keyword.
+    pub keyword: String,
+    /// The value.
+    pub value: String,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A `device` entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The patterns, in the order vendor, product, revision; `None` when it has none.
+    pub patterns: [Option<Pattern>; 3],
+    /// All its settings, the patterns included.
+    pub entries: Vec<Entry>,
+}
+
+impl Device {
+    /// Whether its settings are for a device. Without vendor or product it is for none
+    /// (libmultipath/config.c `factorize_hwtable`).
+    fn is_for(&self, subject: &Subject<'_>) -> bool {
+        let [vendor, product, revision] = &self.patterns;
+        let found = |pattern: &Option<Pattern>, text: Option<&str>| {
+            pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.is_found_in(text.unwrap_or_default()))
+        };
+        found(vendor, subject.vendor)
+            && found(product, subject.product)
+            && (revision.is_none() || found(revision, subject.revision))
+    }
+}
+
+/// The device whose settings are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// multipathd's name of the logical unit.
+    pub wwid: Option<&'a str>,
+    /// INQUIRY bytes 8 to 15.
+    pub vendor: Option<&'a str>,
+    /// INQUIRY bytes 16 to 31.
+    pub product: Option<&'a str>,
+    /// INQUIRY bytes 32 to 35.
+    pub revision: Option<&'a str>,
+}
+
+/// All settings of one set of files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// `defaults`, the first to give way first.
+    pub defaults: Vec<Entry>,
+    /// `overrides`.
+    pub overrides: Vec<Entry>,
+    /// The `device` entries of `devices`.
+    pub devices: Vec<Device>,
+    /// The `multipath` sections of `multipaths`.
+    pub multipaths: Vec<Vec<Entry>>,
+}
+
+impl Tables {
+    /// What multipath-tools have built in.
+    pub fn built_in() -> Self {
+        let mut tables = Self::default();
+        tables.add(parse("", BUILT_IN), |_| Origin::BuiltIn);
+        tables
+    }
+
+    /// Adds a file of the user's; gives what should be known of it.
+    pub fn add_file(&mut self, mut file: File) -> Vec<Note> {
+        let mut notes = std::mem::take(&mut file.notes);
+        notes.extend(useless(&file));
+        let name = file.name.clone();
+        self.add(file, |line| {
+            let file = name.clone();
+            Origin::File(Line { file, line })
+        });
+        notes
+    }
+
+    /// What `multipathd show config` printed.
+    pub fn of_multipathd(text: &str) -> Self {
+        let mut tables = Self::default();
+        tables.add(parse("multipathd", text), |_| Origin::Multipathd);
+        tables
+    }
+
+    fn add(&mut self, file: File, origin: impl Fn(u32) -> Origin) {
+        for section in file.sections {
+            self.add_section(section, &origin);
+        }
+    }
+
+    fn add_section(&mut self, section: Section, origin: &impl Fn(u32) -> Origin) {
+        match section.kind {
+            Kind::Defaults => self.defaults.extend(entries(section, origin)),
+            Kind::Overrides => self.overrides.extend(entries(section, origin)),
+            Kind::Devices | Kind::Multipaths => {
+                for inner in section.sections {
+                    self.add_section(inner, origin);
+                }
+            }
+            Kind::Device => {
+                let entries: Vec<_> = entries(section, origin).collect();
+                let pattern = |keyword| last(&entries, keyword).map(|e| Pattern::new(&e.value));
+                self.devices.push(Device {
+                    patterns: ["vendor", "product", "revision"].map(pattern),
+                    entries,
+                });
+            }
+            Kind::Multipath => self.multipaths.push(entries(section, origin).collect()),
+            Kind::Blacklist | Kind::BlacklistExceptions | Kind::Protocol => {}
+        }
+    }
+
+    /// The settings for a device, those that count before others first.
+    pub fn layers(&self, subject: &Subject<'_>) -> Vec<&[Entry]> {
+        let of_map = |entries: &&Vec<Entry>| {
+            let wwid = last(entries, "wwid").map(|entry| entry.value.as_str());
+            wwid.is_some() && wwid == subject.wwid
+        };
+        let maps = self
+            .multipaths
+            .iter()
+            .rev()
+            .filter(of_map)
+            .map(Vec::as_slice);
+        let devices = self.devices.iter().rev();
+        let devices = devices.filter(|device| device.is_for(subject));
+        let devices = devices.map(|device| device.entries.as_slice());
+        maps.chain([self.overrides.as_slice()])
+            .chain(devices)
+            .chain([self.defaults.as_slice()])
+            .collect()
+    }
+}
+
+/// The last entry of a keyword, which is the one that counts.
+pub fn last<'a>(entries: &'a [Entry], keyword: &str) -> Option<&'a Entry> {
+    entries.iter().rev().find(|entry| entry.keyword == keyword)
+}
+
+fn entries(section: Section, origin: &impl Fn(u32) -> Origin) -> impl Iterator<Item = Entry> {
+    section.settings.into_iter().map(|setting| Entry {
+        keyword: setting.keyword,
+        value: setting.value,
+        origin: origin(setting.line),
+    })
+}
+
+/// Notes on sections that are for no device or map.
+fn useless(file: &File) -> Vec<Note> {
+    let lone = file.sections.iter();
+    let inner = file
+        .sections
+        .iter()
+        .filter(|section| matches!(section.kind, Kind::Devices | Kind::Multipaths));
+    let all = lone.chain(inner.flat_map(|section| &section.sections));
+    let lacks = |section: &Section| {
+        let has = |keyword| section.settings.iter().any(|s| s.keyword == keyword);
+        match section.kind {
+            Kind::Device if !has("vendor") => {
+                Some("this device entry has no vendor: it is for none")
+            }
+            Kind::Device if !has("product") => {
+                Some("this device entry has no product: it is for none")
+            }
+            Kind::Multipath if !has("wwid") => {
+                Some("this multipath section has no wwid: it is for none")
+            }
+            _ => None,
+        }
+    };
+    let note = |section: &Section| {
+        Some(Note {
+            at: Some(Line {
+                file: file.name.clone(),
+                line: section.line,
+            }),
+            text: lacks(section)?.to_owned(),
+        })
+    };
+    all.filter_map(note).take(MAX_USELESS).collect()
+}
+
+/// Notes on useless sections of one file.
+const MAX_USELESS: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(text: &str) -> Tables {
+        let mut tables = Tables::built_in();
+        assert_eq!(tables.add_file(parse("a.conf", text)), []);
+        tables
+    }
+
+    fn value<'a>(tables: &'a Tables, subject: &Subject<'_>, keyword: &str) -> (&'a str, String) {
+        let mut layers = tables.layers(subject).into_iter();
+        let entry = layers.find_map(|layer| last(layer, keyword)).unwrap();
+        (&entry.value, entry.origin.to_string())
+    }
+
+    const MD36XXI: Subject<'_> = Subject {
+        wwid: Some("36782bcb0002c039d"),
+        vendor: Some("DELL"),
+        product: Some("MD36xxi"),
+        revision: Some("0784"),
+    };
+
+    #[test]
+    fn the_built_in_tables_have_nothing_odd() {
+        let file = parse("", BUILT_IN);
+        assert_eq!(file.notes, []);
+        let tables = Tables::built_in();
+        for device in &tables.devices {
+            for pattern in device.patterns.iter().flatten() {
+                assert_eq!(pattern.error, None);
+            }
+        }
+        for (vendor, product, prio) in [
+            ("DELL", "MD36xxi", "rdac"),
+            ("IBM", "1814      FAStT", "rdac"),
+            ("NETAPP", "INF-01-00", "rdac"),
+            ("DGC", "VRAID", "emc"),
+            ("NETAPP", "LUN", "ontap"),
+            ("LIO-ORG", "lun0", "alua"),
+            ("NONAME", "X", "const"),
+        ] {
+            let subject = Subject {
+                vendor: Some(vendor),
+                product: Some(product),
+                ..Subject::default()
+            };
+            assert_eq!(
+                value(&tables, &subject, "prio").0,
+                prio,
+                "{vendor} {product}"
+            );
+        }
+    }
+
+    #[test]
+    fn multipaths_count_before_overrides_before_devices_before_defaults() {
+        let mut text = String::new();
+        for (section, expected) in [
+            ("", ("rdac", "built in")),
+            ("defaults {\nprio hds\n}\n", ("rdac", "built in")),
+            (
+                "devices {\ndevice {\nvendor DELL\nproduct MD36\nprio hp_sw\n}\n}\n",
+                ("hp_sw", "a.conf:8"),
+            ),
+            ("overrides {\nprio ontap\n}\n", ("ontap", "a.conf:12")),
+            (
+                "multipaths {\nmultipath {\nwwid 36782bcb0002c039d\nprio random\n}\n}\n",
+                ("random", "a.conf:17"),
+            ),
+        ] {
+            text.push_str(section);
+            let tables = tables(&text);
+            let (value, origin) = value(&tables, &MD36XXI, "prio");
+            assert_eq!((value, origin.as_str()), expected, "{text}");
+        }
+        assert_eq!(
+            value(&tables(&text), &Subject::default(), "path_checker").0,
+            "tur"
+        );
+    }
+
+    #[test]
+    fn of_several_entries_the_last_that_matches_counts_setting_by_setting() {
+        let tables = tables(
+            "devices {\ndevice {\nvendor DELL\nproduct MD\nprio a\nprio b\nfailback manual\n}\n\
+             device {\nvendor DELL\nproduct MD36\nrevision 07\nprio c\n}\n\
+             device {\nvendor DELL\nproduct MD36\nrevision 08\nprio d\n}\n\
+             device {\nvendor DELL\nproduct \"*\"\nprio e\n}\n}\n",
+        );
+        assert_eq!(value(&tables, &MD36XXI, "prio").0, "c");
+        assert_eq!(value(&tables, &MD36XXI, "failback").0, "manual");
+        assert_eq!(value(&tables, &MD36XXI, "path_checker").0, "rdac");
+        let other = Subject {
+            revision: None,
+            ..MD36XXI
+        };
+        assert_eq!(value(&tables, &other, "prio"), ("b", "a.conf:6".to_owned()));
+    }
+
+    #[test]
+    fn sections_for_nothing_are_noted() {
+        let mut tables = Tables::default();
+        let text = "device {\nvendor X\n}\ndevices {\ndevice {\nproduct X\n}\n}\n\
+                    multipaths {\nmultipath {\nprio a\n}\n}\n";
+        let notes = tables.add_file(parse("a.conf", text));
+        let lines: Vec<_> = notes
+            .iter()
+            .filter_map(|note| Some(note.at.as_ref()?.line))
+            .collect();
+        assert_eq!(lines, [1, 1, 5, 10]);
+        assert!(
+            tables
+                .layers(&Subject::default())
+                .iter()
+                .all(|layer| layer.is_empty())
+        );
+    }
+}
