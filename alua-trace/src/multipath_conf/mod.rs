@@ -1,6 +1,9 @@
 //! The multipath set-up and what is wrong with it: configuration files, what they come to for each
 //! map, and findings. Pure but for [`run`].
 
+pub mod effective;
+pub mod facts;
+pub mod findings;
 mod keywords;
 mod lexer;
 pub mod parse;
