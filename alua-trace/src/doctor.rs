@@ -1,21 +1,24 @@
 //! `alua-trace doctor`: loads and attaches every probe of the plan, detaches them again, and says
-//! what became of each. Status 0 only when a trace would be complete.
+//! what became of each; then what is wrong with the multipath set-up. Status 0 only when a trace
+//! would be complete.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::{
     cli::DoctorConfig,
     kernel::{attach::Probes, facts::KernelFacts, probes},
-    live, multipath_conf,
+    live,
+    multipath_conf::{self, gather, section::Note, setup::Setup, source::Sources},
     report::{
         doctor::{DoctorReport, doctor},
         json,
         model::ProbeStatus,
     },
     sysroot::Sysroot,
-    topology::{self, DmControl},
+    topology::{self, DmControl, Topology},
     trace::privileges,
 };
 
@@ -26,14 +29,47 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// Examines this host; gives the exit status.
 ///
 /// # Errors
-/// No type information, or one that must not be used; no privileges.
+/// No type information, or one that must not be used; no privileges. The multipath set-up is
+/// printed all the same.
 pub fn run(config: &DoctorConfig) -> Result<u8> {
     if let Some(file) = &config.multipath_conf {
         return multipath_conf::run(file, config.json);
     }
     let root = Sysroot::default();
+    let topology = topology::scan(&root, &DmControl::new(&root));
+    let mut report = host_report(&root, &topology);
+    let examined = examine(&root, config.btf.as_deref(), &mut report);
+    report.error = examined.as_ref().err().map(|error| format!("{error:#}"));
+    print(config, &report)?;
+    examined?;
+    Ok(if report.complete { 0 } else { 2 })
+}
+
+/// All but the probes.
+fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
+    let disks = topology.devices().iter().filter(|device| device.is_disk());
+    let mut sources = Sources::of_host(root);
+    let unknown = topology.notes().iter().cloned();
+    sources
+        .notes
+        .extend(unknown.map(|text| Note { at: None, text }));
+    let host = gather::host(root, topology);
+    DoctorReport {
+        kernel: root.kernel_release().unwrap_or_default(),
+        btf: Vec::new(),
+        probes: Vec::new(),
+        paths: disks.count(),
+        maps: topology.maps().len(),
+        complete: false,
+        error: None,
+        multipath: Setup::new(sources, Some(&host)),
+    }
+}
+
+/// Tries the probes.
+fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Result<()> {
     privileges::check()?;
-    let facts = KernelFacts::gather(&root, config.btf.as_deref())?;
+    let facts = KernelFacts::gather(root, btf)?;
     let mut plan = probes::plan(&facts);
     if let Ok(layout) = facts.scsi() {
         match Probes::load(
@@ -48,25 +84,14 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
             }),
         }
     }
-    let topology = topology::scan(&root, &DmControl::new(&root));
-    let report = DoctorReport {
-        kernel: root.kernel_release().unwrap_or_default(),
-        btf: facts.sources.clone(),
-        complete: plan.iter().all(|planned| match planned.status {
-            ProbeStatus::Ok => true,
-            ProbeStatus::NotApplicable => !planned.spec.required,
-            ProbeStatus::Unsupported | ProbeStatus::Broken => false,
-        }),
-        probes: plan.iter().map(probes::Planned::report).collect(),
-        paths: topology
-            .devices()
-            .iter()
-            .filter(|device| device.is_disk())
-            .count(),
-        maps: topology.maps().len(),
-    };
-    print(config, &report)?;
-    Ok(if report.complete { 0 } else { 2 })
+    report.btf = facts.sources.clone();
+    report.complete = plan.iter().all(|planned| match planned.status {
+        ProbeStatus::Ok => true,
+        ProbeStatus::NotApplicable => !planned.spec.required,
+        ProbeStatus::Unsupported | ProbeStatus::Broken => false,
+    });
+    report.probes = plan.iter().map(probes::Planned::report).collect();
+    Ok(())
 }
 
 fn page_size() -> u32 {

@@ -1,5 +1,5 @@
-//! Owns every absolute path under `/sys`, `/proc` and `/dev` that the tool knows, and the bounded
-//! reads of them. It does not know what the files mean.
+//! Owns every absolute path under `/sys`, `/proc`, `/dev` and `/etc` that the tool knows, and the
+//! bounded reads of them. It does not know what the files mean.
 //!
 //! Everything read here is untrusted: a read never returns more than [`MAX_READ`] bytes (streams
 //! excepted) and text is lossy UTF-8.
@@ -19,9 +19,12 @@ use rustix::fs::Dir;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
+pub use multipath::config_files;
+pub use multipath::read_config;
 pub use symbols::SymbolsError;
 pub use symbols::addresses;
 
+pub(crate) mod multipath;
 mod symbols;
 
 /// The most bytes that one bounded read returns; sysfs attributes are at most one page, binary

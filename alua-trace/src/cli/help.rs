@@ -13,6 +13,7 @@ It only watches: it sends no SCSI command and changes nothing. Tracing needs roo
 pub(super) const EXIT: &str = "\
 Exit status:
   0        fine
+  1        of `doctor --multipath-conf`: the configuration has findings that are worse than advice
   2        bad input; or the host cannot be traced; or the trace is incomplete because a kernel
            module was unloaded
   status   of COMMAND, when `run` was given one; 128+N when signal N killed it";
@@ -48,14 +49,26 @@ Exit status:
 
 The JSON is described in docs/json.md.";
 
-pub(super) const DOCTOR: &str = "Say what a trace on this host can tell, and what is missing";
+pub(super) const DOCTOR: &str =
+    "Say what a trace on this host can tell, and what is wrong with its multipath set-up";
 
 pub(super) const DOCTOR_AFTER: &str = "\
-Nothing is attached and nothing is changed.
+The probes are attached for a moment, and nothing is changed. Of the multipath set-up it shows what
+counts for every map and where it comes from, and findings with the line, the reason and the remedy:
+docs/findings.md lists them. It sends no SCSI command. Without root the multipath files are read all
+the same; maps and probes then stay unknown.
+
+Examples:
+  This host:
+      sudo alua-trace doctor
+
+  A configuration of any host, or all files of a directory:
+      alua-trace doctor --multipath-conf multipath.conf
 
 Exit status:
-  0        a trace on this host is complete
-  2        it cannot be traced, or not completely";
+  0        a trace on this host is complete; with --multipath-conf: no finding is worse than advice
+  1        with --multipath-conf only: there are findings that are worse than advice
+  2        it cannot be traced, or not completely; or the configuration cannot be read";
 
 pub(super) const DECODE: &str = "Show what a SCSI page, answer or parameter list says";
 

@@ -1,7 +1,9 @@
 //! Owns what is known of a host's maps and paths, as far as findings need it. Pure data; `None` is
 //! unknown, never no.
 
-use crate::inventory::model::Transport;
+use std::collections::HashMap;
+
+use crate::inventory::model::{Inventory, Path, Transport};
 use crate::scsi::AccessState;
 use crate::scsi::rdac::Mode;
 
@@ -100,6 +102,37 @@ impl From<&Transport> for Network {
     }
 }
 
+impl Host {
+    /// Takes over what an inventory knows beyond sysfs: the network below each path, and the mode
+    /// of RDAC arrays that have been asked.
+    pub fn learn(&mut self, inventory: &Inventory) {
+        let mapped = inventory.maps.iter().flat_map(|map| map.paths());
+        let known: HashMap<&str, &Path> = mapped
+            .chain(&inventory.unmapped)
+            .map(|path| (path.address.as_str(), path))
+            .collect();
+        let groups = self.maps.iter_mut().flat_map(|map| &mut map.groups);
+        let paths = groups
+            .flat_map(|group| &mut group.paths)
+            .chain(&mut self.unmapped);
+        for path in paths {
+            let Some(known) = known.get(path.address.as_str()) else {
+                continue;
+            };
+            path.network = known.transport.as_ref().map_or(path.network, Network::from);
+            let mode = known.rdac.as_ref().and_then(|rdac| rdac.mode.as_deref());
+            path.rdac_mode = path.rdac_mode.or(mode.and_then(mode_named));
+        }
+    }
+}
+
+/// The mode that an inventory calls `name`.
+fn mode_named(name: &str) -> Option<Mode> {
+    [Mode::Rdac, Mode::Avt, Mode::IoShip]
+        .into_iter()
+        .find(|mode| mode.to_string() == name)
+}
+
 impl MapFacts {
     /// All its paths.
     pub fn paths(&self) -> impl Iterator<Item = &PathFacts> + Clone {
@@ -182,5 +215,57 @@ impl PathFacts {
             Some(device) => format!("{} {device}", self.address),
             None => self.address.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::model::{Iscsi, Map, PathGroup, Rdac};
+
+    #[test]
+    fn an_inventory_tells_network_and_mode() {
+        let known = Path {
+            address: "1:0:0:1".to_owned(),
+            transport: Some(Transport::Iscsi(Iscsi {
+                mtu: Some(9000),
+                mss: Some(1448),
+                ..Iscsi::default()
+            })),
+            rdac: Some(Rdac {
+                mode: Some("IOSHIP".to_owned()),
+                ..Rdac::default()
+            }),
+            ..Path::default()
+        };
+        let group = PathGroup {
+            paths: vec![known],
+            ..PathGroup::default()
+        };
+        let inventory = Inventory {
+            maps: vec![Map {
+                groups: vec![group],
+                ..Map::default()
+            }],
+            ..Inventory::default()
+        };
+        let path = |address: &str| PathFacts {
+            address: address.to_owned(),
+            ..PathFacts::default()
+        };
+        let mut host = Host {
+            unmapped: vec![path("1:0:0:1"), path("2:0:0:1")],
+            ..Host::default()
+        };
+        host.learn(&inventory);
+        let [learned, other] = &host.unmapped[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (learned.network.mtu, learned.network.mss, learned.rdac_mode),
+            (Some(9000), Some(1448), Some(Mode::IoShip))
+        );
+        assert_eq!(*other, path("2:0:0:1"));
+        assert_eq!(mode_named("something"), None);
     }
 }

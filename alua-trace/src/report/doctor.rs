@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::model::{Probe, ProbeStatus};
 use super::table::{self, Column, label, push_wrapped};
-use super::{safe, words};
+use super::{safe, setup, words};
+use crate::multipath_conf::setup::Setup;
 
 /// Facts about this host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +25,10 @@ pub struct DoctorReport {
     pub maps: usize,
     /// A trace on this host would be complete.
     pub complete: bool,
+    /// Why no probe could be tried; `None` when they were.
+    pub error: Option<String>,
+    /// The multipath set-up and its findings.
+    pub multipath: Setup,
 }
 
 const PROBES: [Column; 3] = [label("probe", 0), label("status", 0), label("hook", 1)];
@@ -34,6 +39,20 @@ pub fn doctor(report: &DoctorReport, width: u16) -> String {
     let paths = words::plural(report.paths as u64, "path");
     let maps = words::plural(report.maps as u64, "map");
     let mut out = format!("Linux {}: {paths}, {maps}\n\n", safe::name(&report.kernel));
+    if report.error.is_none() {
+        push_probes(&mut out, report, width);
+        out.push('\n');
+    }
+    out.push_str(&setup::setup(&report.multipath, width));
+    let _ = match (report.complete, &report.error) {
+        (_, Some(_)) => writeln!(out, "No probe was tried."),
+        (true, None) => writeln!(out, "A trace on this host is complete."),
+        (false, None) => writeln!(out, "A trace on this host is NOT complete."),
+    };
+    out
+}
+
+fn push_probes(out: &mut String, report: &DoctorReport, width: u16) {
     let btf: Vec<Vec<String>> = report
         .btf
         .iter()
@@ -59,13 +78,8 @@ pub fn doctor(report: &DoctorReport, width: u16) -> String {
         .filter(|probe| probe.status != ProbeStatus::Ok)
     {
         out.push('\n');
-        push_remedy(&mut out, probe, width);
+        push_remedy(out, probe, width);
     }
-    let _ = match report.complete {
-        true => writeln!(out, "\nA trace on this host is complete."),
-        false => writeln!(out, "\nA trace on this host is NOT complete."),
-    };
-    out
 }
 
 fn push_remedy(out: &mut String, probe: &Probe, width: u16) {
@@ -94,6 +108,8 @@ mod tests {
             paths: 4,
             maps: 1,
             complete: false,
+            error: None,
+            multipath: Setup::default(),
         }
     }
 
@@ -114,9 +130,31 @@ alua-rtpg is broken
   without it: access states learned during the trace
   remedy: load scsi_dh_alua with symbols, or give its BTF with --btf
 
+Multipath set-up: only what multipath-tools have built in
+
+The multipath set-up has no findings.
 A trace on this host is NOT complete.
 ";
         assert_eq!(doctor(&report(), 80), expected);
+    }
+
+    #[test]
+    fn without_privileges_the_multipath_set_up_is_shown_all_the_same() {
+        let report = DoctorReport {
+            btf: Vec::new(),
+            probes: Vec::new(),
+            error: Some("not permitted".to_owned()),
+            ..report()
+        };
+        let expected = "\
+Linux 6.12.48: 4 paths, 1 map
+
+Multipath set-up: only what multipath-tools have built in
+
+The multipath set-up has no findings.
+No probe was tried.
+";
+        assert_eq!(doctor(&report, 80), expected);
     }
 
     #[test]

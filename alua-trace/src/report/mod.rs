@@ -8,6 +8,7 @@ pub mod json;
 pub mod lines;
 pub mod model;
 pub mod safe;
+pub mod setup;
 pub mod summary;
 pub mod words;
 
