@@ -76,18 +76,26 @@ pub(super) fn standing(keyword: &str, kind: Kind, in_blacklist: bool) -> Standin
         Kind::Protocol => PROTOCOL,
         Kind::Devices | Kind::Multipaths => 0,
     };
-    let mut known = KEYWORDS
-        .iter()
-        .filter(|(_, words)| words.split_whitespace().any(|word| word == keyword))
-        .peekable();
+    let mut known = sections(keyword).peekable();
     if known.peek().is_none() {
         return Standing::Unknown;
     }
-    if known.any(|(sections, _)| sections & section != 0) {
+    if known.any(|sections| sections & section != 0) {
         Standing::Read
     } else {
         Standing::Elsewhere
     }
+}
+
+/// Whether any section takes, or took, `word` as a keyword.
+pub(super) fn is_keyword(word: &str) -> bool {
+    RETIRED.contains(&word) || sections(word).next().is_some()
+}
+
+fn sections(keyword: &str) -> impl Iterator<Item = u8> {
+    let known = KEYWORDS.iter();
+    let known = known.filter(move |(_, words)| words.split_whitespace().any(|w| w == keyword));
+    known.map(|(sections, _)| *sections)
 }
 
 #[cfg(test)]

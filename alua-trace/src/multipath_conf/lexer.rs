@@ -1,5 +1,6 @@
 //! Owns the words of a line of multipath.conf (libmultipath/parser.c `alloc_strvec`): white space
-//! parts them, quotes keep them together, `#` and `!` begin a comment.
+//! parts them, and so does what is not ASCII; quotes keep them together, `#` and `!` begin a
+//! comment.
 
 /// A piece of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,10 +13,21 @@ pub(super) enum Token {
     Close,
 }
 
+impl Token {
+    /// What it stands for where only a value can stand.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Word(word) => word,
+            Self::Open => "{",
+            Self::Close => "}",
+        }
+    }
+}
+
 /// The tokens of one line, and whether its last quoted string is not closed.
 pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
     let mut tokens = Vec::new();
-    let mut rest = line.trim_start();
+    let mut rest = line.trim_start_matches(is_blank);
     while let Some(first) = rest.chars().next() {
         rest = match first {
             '#' | '!' => break,
@@ -41,13 +53,17 @@ pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
                 &rest[end..]
             }
         }
-        .trim_start();
+        .trim_start_matches(is_blank);
     }
     (tokens, false)
 }
 
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || !c.is_ascii()
+}
+
 fn ends_word(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '#' | '!' | '{' | '}')
+    is_blank(c) || matches!(c, '"' | '#' | '!' | '{' | '}')
 }
 
 /// The string up to the closing quote, and what follows it; two quotes stand for one.
@@ -95,6 +111,7 @@ mod tests {
             ("prio alua#x", vec!["prio", "alua"]),
             ("# prio alua", vec![]),
             ("! prio alua", vec![]),
+            ("prio é-é \"é\"", vec!["prio", "-", "é"]),
             ("", vec![]),
         ] {
             assert_eq!(words(line), expected, "{line}");

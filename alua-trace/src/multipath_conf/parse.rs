@@ -2,7 +2,7 @@
 //! not understood becomes a note; nothing is fatal. It is more forgiving than multipath-tools, and
 //! says where it is.
 
-use super::keywords::{RETIRED, Standing, standing};
+use super::keywords::{RETIRED, Standing, is_keyword, standing};
 use super::lexer::{Token, tokens};
 use super::section::{File, Kind, Line, Note, Section, Setting};
 
@@ -29,8 +29,8 @@ struct Parser {
     open: Vec<Section>,
     /// Sections that are open inside of one that is not understood, including that one.
     skipping: u32,
-    /// A keyword without value: the name of a section whose brace stands on the next line.
-    lone: Option<(String, u32)>,
+    /// The line before named a section, without its brace.
+    brace_is_due: bool,
     line: u32,
     n_notes: usize,
 }
@@ -46,7 +46,7 @@ impl Parser {
             file,
             open: Vec::new(),
             skipping: 0,
-            lone: None,
+            brace_is_due: false,
             line: 0,
             n_notes: 0,
         }
@@ -72,113 +72,122 @@ impl Parser {
         if unclosed {
             self.note("the quotes are not closed: read to the end of the line");
         }
-        let closes = tokens.contains(&Token::Close);
-        let opens = tokens.iter().position(|token| *token == Token::Open);
-        if closes && tokens.len() > 1 || opens.is_some_and(|at| at + 1 < tokens.len()) {
-            self.note("something beside a brace: multipath-tools do not read all of the line");
-        }
-        let mut words = Vec::new();
-        for token in tokens {
-            match token {
-                Token::Word(word) => words.push(word),
-                Token::Open => self.enter(std::mem::take(&mut words)),
-                Token::Close => {
-                    self.statement(std::mem::take(&mut words));
-                    self.leave();
-                }
-            }
-        }
-        self.statement(words);
-    }
-
-    fn statement(&mut self, words: Vec<String>) {
-        let mut words = words.into_iter();
-        let Some(keyword) = words.next() else {
-            return;
-        };
-        self.complain_about_lone();
-        if self.skipping > 0 {
-            return;
-        }
-        match (words.next(), words.next()) {
-            (None, _) => self.lone = Some((keyword, self.line)),
-            (Some(value), extra) => {
-                if let Some(extra) = extra {
-                    self.note(format!("multipath-tools ignore what begins with '{extra}'"));
-                }
-                self.set(keyword, value);
+        let mut rest = tokens.as_slice();
+        while !rest.is_empty() {
+            rest = match self.skipping {
+                0 => self.read_statement(rest),
+                _ => self.skip(rest),
+            };
+            if !rest.is_empty() && self.skipping == 0 {
+                let next = rest.first().map_or("", Token::text);
+                self.note(format!("multipath-tools ignore what begins with '{next}'"));
             }
         }
     }
 
-    fn set(&mut self, keyword: String, value: String) {
+    /// Reads what a line begins with, which is all that multipath-tools read of it; gives the rest.
+    /// A section that is written in one line is read all the same.
+    fn read_statement<'a>(&mut self, tokens: &'a [Token]) -> &'a [Token] {
+        let brace_is_due = std::mem::take(&mut self.brace_is_due);
+        match tokens {
+            [Token::Open, rest @ ..] => {
+                if !brace_is_due {
+                    self.note("a brace without the name of a section: ignored with all in it");
+                    self.skipping += 1;
+                }
+                rest
+            }
+            [Token::Close, rest @ ..] => {
+                self.leave();
+                rest
+            }
+            [Token::Word(word), rest @ ..] => match (Kind::new(word), rest) {
+                (Some(kind), [Token::Open, rest @ ..]) => {
+                    self.open_section(kind);
+                    rest
+                }
+                (Some(kind), rest) => {
+                    self.open_section(kind);
+                    self.note(format!("there is no brace behind '{word}'"));
+                    self.brace_is_due = rest.is_empty();
+                    after_words(rest)
+                }
+                (None, [Token::Open, rest @ ..]) if !is_keyword(word) => {
+                    self.note(format!(
+                        "no section is called '{word}': ignored with all in it"
+                    ));
+                    self.skipping += 1;
+                    rest
+                }
+                (None, [value, rest @ ..]) => {
+                    self.set(word, value.text());
+                    self.note_extra(rest)
+                }
+                (None, []) => {
+                    self.note(format!("'{word}' has no value: ignored"));
+                    &[]
+                }
+            },
+            [] => &[],
+        }
+    }
+
+    /// Words behind a value are no value; a brace behind it may be meant to close the section.
+    fn note_extra<'a>(&mut self, rest: &'a [Token]) -> &'a [Token] {
+        let after = after_words(rest);
+        if let (Some(extra), true) = (rest.first(), after.len() < rest.len()) {
+            self.note(format!(
+                "multipath-tools ignore what begins with '{}'",
+                extra.text()
+            ));
+        }
+        after
+    }
+
+    /// In a section that is not understood only braces matter.
+    fn skip<'a>(&mut self, tokens: &'a [Token]) -> &'a [Token] {
+        match tokens.first() {
+            Some(Token::Open) => self.skipping += 1,
+            Some(Token::Close) => self.skipping -= 1,
+            Some(Token::Word(_)) | None => {}
+        }
+        tokens.get(1..).unwrap_or_default()
+    }
+
+    fn set(&mut self, keyword: &str, value: &str) {
         let in_blacklist = self
             .open
             .iter()
             .any(|section| matches!(section.kind, Kind::Blacklist | Kind::BlacklistExceptions));
+        let line = self.line;
         let Some(section) = self.open.last_mut() else {
             return self.note(format!("'{keyword}' outside of any section: ignored"));
         };
-        let kind = section.kind;
-        if section.settings.len() >= MAX_SETTINGS {
-            return self.note(format!(
-                "more than {MAX_SETTINGS} settings in a section: ignored"
-            ));
-        }
-        let line = self.line;
-        match standing(&keyword, kind, in_blacklist) {
+        let name = section.kind.name();
+        match standing(keyword, section.kind, in_blacklist) {
             Standing::Elsewhere => {
-                let name = kind.name();
                 self.note(format!("'{keyword}' is not read in '{name}': ignored"));
             }
-            // Kept: it may be one that older versions knew, which is a finding.
-            Standing::Unknown if !RETIRED.contains(&keyword.as_str()) => {
+            // Those that older versions knew are kept: they are findings.
+            Standing::Unknown if !RETIRED.contains(&keyword) => {
                 self.note(format!(
                     "no version of multipath-tools knows '{keyword}': ignored"
                 ));
             }
-            Standing::Unknown | Standing::Read => {
-                section.settings.push(Setting {
-                    keyword,
-                    value,
-                    line,
-                });
+            Standing::Unknown | Standing::Read if section.settings.len() >= MAX_SETTINGS => {
+                self.note(format!(
+                    "more than {MAX_SETTINGS} settings in '{name}': ignored"
+                ));
             }
+            Standing::Unknown | Standing::Read => section.settings.push(Setting {
+                keyword: keyword.to_owned(),
+                value: value.to_owned(),
+                line,
+            }),
         }
     }
 
-    fn enter(&mut self, mut words: Vec<String>) {
-        let lone = self.lone.take();
-        let (name, line) = match (words.pop(), lone) {
-            (Some(name), lone) => {
-                self.lone = lone;
-                self.complain_about_lone();
-                (name, self.line)
-            }
-            (None, Some(lone)) => {
-                self.note("multipath-tools want the brace on the line of the section's name");
-                lone
-            }
-            (None, None) => (String::new(), self.line),
-        };
-        if let Some(word) = words.first() {
-            self.note(format!("'{word}' before the name of a section: ignored"));
-        }
-        match Kind::new(&name) {
-            Some(kind) if self.skipping == 0 => self.open_section(kind, line),
-            Some(_) => self.skipping += 1,
-            None => {
-                if self.skipping == 0 {
-                    self.note(format!(
-                        "no section is called '{name}': ignored with all in it"
-                    ));
-                }
-                self.skipping += 1;
-            }
-        }
-    }
-
-    fn open_section(&mut self, kind: Kind, line: u32) {
+    fn open_section(&mut self, kind: Kind) {
         let parent = |depth: usize| Some(self.open.get(depth.checked_sub(1)?)?.kind);
         let fitting = (0..=self.open.len())
             .rev()
@@ -195,7 +204,7 @@ impl Parser {
         }
         self.open.push(Section {
             kind,
-            line,
+            line: self.line,
             settings: Vec::new(),
             sections: Vec::new(),
         });
@@ -213,14 +222,10 @@ impl Parser {
     }
 
     fn leave(&mut self) {
-        self.complain_about_lone();
-        if self.skipping > 0 {
-            self.skipping -= 1;
-        } else if self.open.is_empty() {
+        if self.open.is_empty() {
             self.note("a brace closes nothing: ignored");
-        } else {
-            self.close();
         }
+        self.close();
     }
 
     /// Hands the innermost section to the one around it, or to the file.
@@ -242,14 +247,7 @@ impl Parser {
         }
     }
 
-    fn complain_about_lone(&mut self) {
-        if let Some((keyword, line)) = self.lone.take() {
-            self.note_at(line, format!("'{keyword}' has no value: ignored"));
-        }
-    }
-
     fn finish(mut self) -> File {
-        self.complain_about_lone();
         if self.skipping > 0 {
             self.note("the brace that closes a section which was ignored is missing");
         }
@@ -260,6 +258,14 @@ impl Parser {
         }
         self.file
     }
+}
+
+/// What follows the words at the beginning: nothing, or a brace that closes, and the rest.
+fn after_words(tokens: &[Token]) -> &[Token] {
+    let end = tokens.iter().position(|token| *token == Token::Close);
+    tokens
+        .get(end.unwrap_or(tokens.len())..)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub fn setup(setup: &Setup, width: u16) -> String {
     let mut out = String::new();
     let sources = match setup.sources.is_empty() {
         true => "only what multipath-tools have built in".to_owned(),
-        false => names(&setup.sources),
+        false => list(&sentences(&setup.sources)),
     };
     push_wrapped(&mut out, &format!("Multipath set-up: {sources}"), width, 0);
     for maps in &setup.maps {
@@ -68,15 +68,10 @@ fn push_settings(out: &mut String, maps: &MapSettings, width: u16) {
 
 fn push_finding(out: &mut String, finding: &Finding, width: u16) {
     let severity = severity(finding.severity);
-    let at = finding.at.as_ref().map(line);
-    let at = at.map_or_else(String::new, |at| format!(", {at}"));
+    let mut at: Vec<String> = finding.at.iter().map(line).collect();
+    at.insert(0, format!("{severity}: {}", finding.id.name()));
     out.push('\n');
-    push_wrapped(
-        out,
-        &format!("{severity}: {}{at}", finding.id.name()),
-        width,
-        0,
-    );
+    push_wrapped(out, &list(&at), width, 0);
     if !finding.subjects.is_empty() {
         push_wrapped(
             out,
@@ -101,12 +96,18 @@ fn line(at: &Line) -> String {
 }
 
 fn names(names: &[String]) -> String {
-    let mut shown: Vec<String> = names
-        .iter()
-        .take(MAX_NAMES)
-        .map(|n| safe::name(n))
-        .collect();
-    if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
+    let safe: Vec<String> = names.iter().map(|name| safe::name(name)).collect();
+    list(&safe)
+}
+
+fn sentences(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| safe::sentence(text)).collect()
+}
+
+/// As many as are of use.
+fn list(all: &[String]) -> String {
+    let mut shown: Vec<String> = all.iter().take(MAX_NAMES).cloned().collect();
+    if let Some(more @ 1..) = all.len().checked_sub(MAX_NAMES) {
         shown.push(format!("and {more} more"));
     }
     shown.join(", ")

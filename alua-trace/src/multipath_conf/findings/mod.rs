@@ -6,6 +6,8 @@ mod map;
 mod options;
 mod path;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::effective::Configuration;
@@ -196,8 +198,8 @@ pub struct Finding {
     pub id: Id,
     /// How bad it is.
     pub severity: Severity,
-    /// The line that causes it; `None` when none does.
-    pub at: Option<Line>,
+    /// The lines that cause it; empty when none does.
+    pub at: Vec<Line>,
     /// Maps and paths it is about: `mpatha`, `mpatha 1:0:0:1 sdb`.
     pub subjects: Vec<String>,
     /// Why it was raised.
@@ -211,7 +213,7 @@ impl Finding {
         Self {
             id,
             severity: id.severity(),
-            at,
+            at: at.into_iter().collect(),
             subjects: subject.into_iter().collect(),
             reason: reason.into(),
             remedy: id.remedy(),
@@ -236,17 +238,21 @@ pub fn findings(configuration: &Configuration, host: Option<&Host>) -> Vec<Findi
     found
 }
 
-/// Findings that differ in their maps or paths only become one.
+/// Findings that differ in their lines, maps or paths only become one.
 fn merged(found: Vec<Finding>) -> Vec<Finding> {
-    let mut places = std::collections::HashMap::new();
+    let mut places = HashMap::new();
     let mut merged: Vec<Finding> = Vec::new();
     for finding in found {
-        let line = finding.at.as_ref().map(|at| (at.file.clone(), at.line));
-        let key = (finding.id, line, finding.reason.clone());
+        let key = (finding.id, finding.reason.clone());
         let place = *places.entry(key).or_insert(merged.len());
-        match merged.get_mut(place) {
-            Some(same) => same.subjects.extend(finding.subjects),
-            None => merged.push(finding),
+        let Some(same) = merged.get_mut(place) else {
+            merged.push(finding);
+            continue;
+        };
+        same.subjects.extend(finding.subjects);
+        // The maps that a line is for come one after the other.
+        if finding.at.first() != same.at.last() {
+            same.at.extend(finding.at);
         }
     }
     merged

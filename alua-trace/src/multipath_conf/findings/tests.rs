@@ -12,11 +12,11 @@ fn configuration(conf: &str) -> Configuration {
     Configuration::new(files)
 }
 
-/// `id file:line` of each finding.
+/// `id line …` of each finding.
 fn shown(found: &[Finding]) -> Vec<String> {
-    let one = |finding: &Finding| match &finding.at {
-        Some(at) => format!("{} {}", finding.id.name(), at.line),
-        None => finding.id.name().to_owned(),
+    let one = |finding: &Finding| {
+        let lines = finding.at.iter().map(|at| format!(" {}", at.line));
+        finding.id.name().to_owned() + &lines.collect::<String>()
     };
     found.iter().map(one).collect()
 }
@@ -122,6 +122,12 @@ fn options_are_found_in_every_section() {
         of_file("defaults {\npath_grouping_policy failover\n}"),
         [""; 0]
     );
+}
+
+#[test]
+fn findings_that_differ_in_their_lines_only_are_one() {
+    let conf = "defaults {\nrr_min_io 5\n}\noverrides {\nrr_min_io 5\nrr_min_io 6\n}";
+    assert_eq!(of_file(conf), ["rr-min-io 2 5 6"]);
 }
 
 #[test]

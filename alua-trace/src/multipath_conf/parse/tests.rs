@@ -140,19 +140,34 @@ fn what_is_not_understood_becomes_a_note_with_its_line() {
             "defaults@1{prio=alua@2}",
         ),
         (
+            "defaults {\n prio alua{\n}",
+            "2: multipath-tools ignore what begins with '{'",
+            "defaults@1{prio=alua@2}",
+        ),
+        (
+            "defaults {\n prio alua }",
+            "2: multipath-tools ignore what begins with '}'",
+            "defaults@1{prio=alua@2}",
+        ),
+        (
             "defaults {\n prio \"alua\n}",
             "2: the quotes are not closed: read to the end of the line",
             "defaults@1{prio=alua@2}",
         ),
         (
-            "defaults { prio alua }",
-            "1: something beside a brace: multipath-tools do not read all of the line",
-            "defaults@1{prio=alua@1}",
+            "defaults\n{\n prio alua\n}",
+            "1: there is no brace behind 'defaults'",
+            "defaults@1{prio=alua@3}",
         ),
         (
-            "defaults\n{\n prio alua\n}",
-            "2: multipath-tools want the brace on the line of the section's name",
-            "defaults@1{prio=alua@3}",
+            "defaults # {\n prio alua\n}",
+            "1: there is no brace behind 'defaults'",
+            "defaults@1{prio=alua@2}",
+        ),
+        (
+            "defaults x {\n prio alua\n}",
+            "1: there is no brace behind 'defaults'",
+            "defaults@1{prio=alua@2}",
         ),
         (
             "defaults {\n brio alua\n}",
@@ -171,18 +186,27 @@ fn what_is_not_understood_becomes_a_note_with_its_line() {
         ),
         (
             "{\n prio x\n}",
-            "1: no section is called '': ignored with all in it",
+            "1: a brace without the name of a section: ignored with all in it",
             "",
-        ),
-        (
-            "my defaults {\n}",
-            "1: 'my' before the name of a section: ignored",
-            "defaults@1{}",
         ),
     ] {
         assert_eq!(notes(text), [expected], "{text}");
         assert_eq!(shape_of(text), shape, "{text}");
     }
+}
+
+#[test]
+fn a_section_in_one_line_is_read() {
+    let text = "defaults { prio alua }\noverrides { }";
+    assert_eq!(shape_of(text), "defaults@1{prio=alua@1} overrides@2{}");
+    assert_eq!(
+        notes(text),
+        [
+            "1: multipath-tools ignore what begins with 'prio'",
+            "1: multipath-tools ignore what begins with '}'",
+            "2: multipath-tools ignore what begins with '}'",
+        ]
+    );
 }
 
 #[test]

@@ -331,7 +331,8 @@ fn findings_that_differ_in_their_maps_only_are_one() {
     let [failback, tpgs] = &found[..] else {
         panic!("{found:?}")
     };
-    assert_eq!(failback.at.as_ref().unwrap().line, 5);
+    let lines: Vec<u32> = failback.at.iter().map(|at| at.line).collect();
+    assert_eq!(lines, [5]);
     assert_eq!(failback.subjects, ["mpatha", "mpathb"]);
     assert_eq!(tpgs.subjects.len(), 4);
     assert_eq!(tpgs.subjects[3], "mpathb 2:0:0:1 sda");
