@@ -147,10 +147,15 @@ mod tests {
     use crate::multipath_conf::tables::Tables;
 
     fn report(conf: &str, host: Option<&Host>) -> Setup {
+        report_of("a.conf", conf, None, host)
+    }
+
+    fn report_of(name: &str, conf: &str, running: Option<&str>, host: Option<&Host>) -> Setup {
         let mut files = Tables::built_in();
-        let notes = files.add_file(parse("a.conf", conf));
+        let notes = files.add_file(parse(name, conf));
+        let running = running.map(Tables::of_multipathd);
         let sources = Sources {
-            configuration: Configuration::new(files),
+            configuration: Configuration { files, running },
             read: vec!["a.conf".to_owned()],
             notes,
         };
@@ -231,11 +236,27 @@ The multipath set-up has 1 problem, 0 warnings, 0 advice.
     }
 
     #[test]
+    fn what_is_worse_than_advice_makes_a_set_up_wanting() {
+        let entry = |setting| format!("device {{\nvendor X\nproduct Y\nprio rdac\n{setting}\n}}");
+        for (setting, expected) in [
+            ("", false),
+            ("failback immediate", false),
+            ("rr_min_io 5", true),
+            ("path_checker alua", true),
+        ] {
+            let setup = report(&entry(setting), None);
+            assert_eq!(setup.is_wanting(), expected, "{setting}");
+        }
+    }
+
+    #[test]
     fn nothing_of_it_reaches_a_terminal_raw() {
         let conf = "\x1b {\n}\ndevices {\ndevice {\nvendor \"*\x1b[2J\u{202e}\"\nproduct \"\x07\"\n\
                     failback \"\x1b\"\nprio \"mpath_prio_\x1b\"\n}\n}\n\
-                    overrides {\npath_checker \"\x1b]0;\"\n}\n";
-        let mut report = report(conf, Some(&host("\x1b[31m")));
+                    overrides {\npath_checker \"\x1b]0;\"\nrr_min_io 1\n}\n";
+        let running = "defaults {\n path_checker \"\x1b\"\n}";
+        let host = host("\x1b[31m");
+        let mut report = report_of("\x1b[0m", conf, Some(running), Some(&host));
         report.sources.push("\u{202e}".to_owned());
         assert!(report.findings.len() > 2 && !report.notes.is_empty());
         let shown = setup(&report, 40);

@@ -157,6 +157,10 @@ const MULTIBUS: &str = "defaults {\npath_grouping_policy multibus\n}";
 const NOT_REPLACED: &str = "defaults {\npath_grouping_policy multibus\ndetect_pgpolicy no\n}";
 const REPLACED: &str = "defaults {\npath_grouping_policy multibus\ndetect_pgpolicy yes\n}";
 
+/// Only priorities that were detected replace it.
+const NOT_REPLACED_EITHER: &str =
+    "defaults {\npath_grouping_policy multibus\ndetect_pgpolicy yes\ndetect_prio no\n}";
+
 fn grouping() -> Vec<Case> {
     let mixed = || {
         let mut map = alua_map();
@@ -178,6 +182,7 @@ fn grouping() -> Vec<Case> {
             (MULTIBUS, host(vec![symmetric()])),
         ),
         (multibus, (NOT_REPLACED, ok()), (REPLACED, ok())),
+        (multibus, (NOT_REPLACED_EITHER, ok()), (REPLACED, ok())),
         (multibus, one(mixed()), one(alike)),
         (prio, one(rdac_map("X")), ("", known())),
         (prio, ("defaults {\ndetect_prio no\n}", ok()), ("", ok())),
@@ -264,6 +269,7 @@ fn others() -> Vec<Case> {
     let ioship = changed(rdac_map("MD36xxi"), |path| {
         (path.lists_c9, path.rdac_mode) = (None, Some(Mode::IoShip));
     });
+    let honest = changed(rdac_map("MD36xxi"), |path| path.tpgs = Some(3));
     let known = || one(rdac_map("MD36xxi"));
     let implicit = host(vec![changed(alua_map(), |path| path.tpgs = Some(1))]);
     let immediate = "defaults {\nfailback immediate\n}";
@@ -283,6 +289,7 @@ fn others() -> Vec<Case> {
         ),
         (Id::TpgsZero, known(), ("", ok())),
         (Id::TpgsZero, one(ioship), one(symmetric())),
+        (Id::TpgsZero, known(), one(honest)),
     ]
 }
 
