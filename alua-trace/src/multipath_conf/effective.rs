@@ -1,6 +1,9 @@
 //! Owns the effective configuration: for each keyword the value that counts for a map, and where it
 //! comes from. Pure.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::tables::{Entry, Origin, Subject, Tables, last};
@@ -83,6 +86,36 @@ impl Configuration {
         Effective {
             settings: KEYWORDS.into_iter().filter_map(value).collect(),
         }
+    }
+}
+
+/// The answers of a [`Configuration`]: hundreds of maps of one array have the same settings.
+#[derive(Debug)]
+pub struct Answers<'a> {
+    configuration: &'a Configuration,
+    known: HashMap<Subject<'a>, Rc<Effective>>,
+}
+
+impl<'a> Answers<'a> {
+    /// None yet.
+    pub fn new(configuration: &'a Configuration) -> Self {
+        Self {
+            configuration,
+            known: HashMap::new(),
+        }
+    }
+
+    /// What counts for a device.
+    pub fn of(&mut self, subject: Subject<'a>) -> Rc<Effective> {
+        let Configuration { files, running } = self.configuration;
+        let tables = [Some(files), running.as_ref()];
+        let named = |wwid: &&str| tables.iter().flatten().any(|tables| tables.names(wwid));
+        let subject = Subject {
+            wwid: subject.wwid.filter(named),
+            ..subject
+        };
+        let answer = || Rc::new(self.configuration.of(&subject));
+        self.known.entry(subject).or_insert_with(answer).clone()
     }
 }
 
@@ -217,6 +250,29 @@ mod tests {
             shown(&configuration, "hardware_handler"),
             "0 from built in, read"
         );
+    }
+
+    #[test]
+    fn answers_are_those_of_the_configuration() {
+        let conf = "multipaths {\nmultipath {\nwwid 3600b\nprio x\n}\n}\n";
+        let running = "multipaths {\nmultipath {\nwwid 3600c\nprio y\n}\n}\n";
+        let configuration = configuration(conf, Some(running));
+        let mut answers = Answers::new(&configuration);
+        for (wwid, prio) in [
+            ("3600a", "const"),
+            ("3600b", "x"),
+            ("3600c", "y"),
+            ("3600d", "const"),
+        ] {
+            let subject = Subject {
+                wwid: Some(wwid),
+                ..Subject::default()
+            };
+            let answer = answers.of(subject);
+            assert_eq!(*answer, configuration.of(&subject));
+            assert!(answer.is("prio", prio), "{wwid}: {answer:?}");
+        }
+        assert_eq!(answers.known.len(), 3);
     }
 
     #[test]

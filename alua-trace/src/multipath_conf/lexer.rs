@@ -24,11 +24,20 @@ impl Token {
     }
 }
 
-/// The tokens of one line, and whether its last quoted string is not closed.
-pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
+/// Most tokens of one line: a keyword and its value are two.
+const MAX_TOKENS: usize = 64;
+
+/// The tokens of one line, and what is wrong with it.
+pub(super) fn tokens(line: &str) -> (Vec<Token>, Option<&'static str>) {
     let mut tokens = Vec::new();
     let mut rest = line.trim_start_matches(is_blank);
     while let Some(first) = rest.chars().next() {
+        if tokens.len() >= MAX_TOKENS {
+            return (
+                tokens,
+                Some("too many words: the rest of the line is ignored"),
+            );
+        }
         rest = match first {
             '#' | '!' => break,
             '{' => {
@@ -44,7 +53,7 @@ pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
                 tokens.push(Token::Word(text));
                 match after {
                     Some(after) => after,
-                    None => return (tokens, true),
+                    None => return (tokens, Some(UNCLOSED)),
                 }
             }
             _ => {
@@ -55,8 +64,10 @@ pub(super) fn tokens(line: &str) -> (Vec<Token>, bool) {
         }
         .trim_start_matches(is_blank);
     }
-    (tokens, false)
+    (tokens, None)
 }
+
+const UNCLOSED: &str = "the quotes are not closed: read to the end of the line";
 
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || !c.is_ascii()
@@ -120,14 +131,23 @@ mod tests {
 
     #[test]
     fn a_string_that_is_not_closed_says_so() {
-        assert_eq!(
-            tokens("vendor \"DELL"),
-            (
-                vec![Token::Word("vendor".into()), Token::Word("DELL".into())],
-                true
-            )
-        );
-        assert!(tokens("vendor \"").1 && tokens("vendor \"a\"\"").1);
-        assert!(!tokens("vendor \"a\"").1);
+        let words = ["vendor", "DELL"].map(|word| Token::Word(word.to_owned()));
+        assert_eq!(tokens("vendor \"DELL"), (words.to_vec(), Some(UNCLOSED)));
+        for (line, expected) in [
+            ("vendor \"", Some(UNCLOSED)),
+            ("vendor \"a\"\"", Some(UNCLOSED)),
+            ("vendor \"a\"", None),
+        ] {
+            assert_eq!(tokens(line).1, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_limit() {
+        let (all, complaint) = tokens(&"a ".repeat(MAX_TOKENS));
+        assert_eq!((all.len(), complaint), (MAX_TOKENS, None));
+        let (all, complaint) = tokens(&"{".repeat(MAX_TOKENS + 1));
+        assert_eq!(all.len(), MAX_TOKENS);
+        assert!(complaint.is_some());
     }
 }

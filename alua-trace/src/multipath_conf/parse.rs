@@ -68,9 +68,9 @@ impl Parser {
     }
 
     fn read_line(&mut self, text: &str) {
-        let (tokens, unclosed) = tokens(text);
-        if unclosed {
-            self.note("the quotes are not closed: read to the end of the line");
+        let (tokens, complaint) = tokens(text);
+        if let Some(complaint) = complaint {
+            self.note(complaint);
         }
         let mut rest = tokens.as_slice();
         while !rest.is_empty() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::effective::Effective;
+use super::effective::{Answers, Effective};
 use super::facts::Host;
 use super::findings::{Finding, Severity, findings};
 use super::section::Note;
@@ -54,14 +54,15 @@ impl Setup {
 }
 
 fn settings(sources: &Sources, host: &Host) -> Vec<MapSettings> {
+    let mut answers = Answers::new(&sources.configuration);
     let mut alike: Vec<MapSettings> = Vec::new();
     for map in &host.maps {
         let subject = map.subject();
-        let settings = sources.configuration.of(&subject);
+        let settings = answers.of(subject);
         let (vendor, product) = (subject.vendor, subject.product);
         let same = alike.iter_mut().find(|other| {
             (other.vendor.as_deref(), other.product.as_deref()) == (vendor, product)
-                && other.settings == settings
+                && other.settings == *settings
         });
         match same {
             Some(same) => same.maps.push(map.name.clone()),
@@ -69,7 +70,7 @@ fn settings(sources: &Sources, host: &Host) -> Vec<MapSettings> {
                 maps: vec![map.name.clone()],
                 vendor: vendor.map(str::to_owned),
                 product: product.map(str::to_owned),
-                settings,
+                settings: Effective::clone(&settings),
             }),
         }
     }

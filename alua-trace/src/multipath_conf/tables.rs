@@ -73,7 +73,7 @@ impl Device {
 }
 
 /// The device whose settings are asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Subject<'a> {
     /// multipathd's name of the logical unit.
     pub wwid: Option<&'a str>,
@@ -153,12 +153,14 @@ impl Tables {
         }
     }
 
+    /// Whether a `multipath` section is for the unit `wwid`.
+    pub fn names(&self, wwid: &str) -> bool {
+        self.multipaths.iter().any(|entries| is_of(entries, wwid))
+    }
+
     /// The settings for a device, those that count before others first.
     pub fn layers(&self, subject: &Subject<'_>) -> Vec<&[Entry]> {
-        let of_map = |entries: &&Vec<Entry>| {
-            let wwid = last(entries, "wwid").map(|entry| entry.value.as_str());
-            wwid.is_some() && wwid == subject.wwid
-        };
+        let of_map = |entries: &&Vec<Entry>| subject.wwid.is_some_and(|wwid| is_of(entries, wwid));
         let maps = self
             .multipaths
             .iter()
@@ -178,6 +180,11 @@ impl Tables {
 /// The last entry of a keyword, which is the one that counts.
 pub fn last<'a>(entries: &'a [Entry], keyword: &str) -> Option<&'a Entry> {
     entries.iter().rev().find(|entry| entry.keyword == keyword)
+}
+
+/// Whether a `multipath` section is for the unit `wwid`.
+fn is_of(section: &[Entry], wwid: &str) -> bool {
+    last(section, "wwid").is_some_and(|entry| entry.value == wwid)
 }
 
 fn entries(section: Section, origin: &impl Fn(u32) -> Origin) -> impl Iterator<Item = Entry> {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::effective::Configuration;
+use super::effective::{Answers, Configuration};
 use super::facts::Host;
 use super::section::Line;
 
@@ -227,8 +227,9 @@ pub fn findings(configuration: &Configuration, host: Option<&Host>) -> Vec<Findi
     match host {
         None => found.extend(lone::findings(&configuration.files)),
         Some(host) => {
+            let mut answers = Answers::new(configuration);
             for map in &host.maps {
-                found.extend(map::findings(map, &configuration.of(&map.subject())));
+                found.extend(map::findings(map, &answers.of(map.subject())));
             }
             found.extend(path::findings(host));
         }
