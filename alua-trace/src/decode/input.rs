@@ -11,39 +11,37 @@ use crate::cli::{DecodeInput, DecodePage};
 
 use super::{hexdump, words};
 
-/// Longest input that is read: more than a hundred times the longest answer there is.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// What to decode.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Dump {
+pub(crate) struct Dump {
     /// The bytes.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// What the reader should know of where they come from.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
-/// Reads all of the input.
-pub(super) fn read(input: &DecodeInput) -> Result<Vec<u8>> {
+/// Reads all of the input; `what` it is not if it is longer than `max_mib`.
+pub(crate) fn read(input: &DecodeInput, max_mib: u64, what: &str) -> Result<Vec<u8>> {
+    let max_bytes = max_mib << 20;
     let mut bytes = Vec::new();
     match input {
         DecodeInput::Stdin => std::io::stdin()
-            .take(MAX_BYTES + 1)
+            .take(max_bytes + 1)
             .read_to_end(&mut bytes)
             .context("cannot read standard input")?,
         DecodeInput::File(path) => File::open(path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+            .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read {}", path.display()))?,
     };
     ensure!(
-        bytes.len() as u64 <= MAX_BYTES,
-        "more than 1 MiB: no dump of a page"
+        bytes.len() as u64 <= max_bytes,
+        "more than {max_mib} MiB: {what}"
     );
     Ok(bytes)
 }
 
 /// The bytes that the input stands for.
-pub(super) fn bytes(page: DecodePage, input: &[u8]) -> Result<Dump> {
+pub(crate) fn bytes(page: DecodePage, input: &[u8]) -> Result<Dump> {
     ensure!(!input.is_empty(), "the input is empty");
     let Some(text) = as_text(input) else {
         return Ok(Dump {
@@ -90,12 +88,13 @@ mod tests {
     fn files_are_read_to_a_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let input = DecodeInput::File(file.path().to_owned());
-        file.as_file().set_len(MAX_BYTES).unwrap();
-        assert_eq!(read(&input).unwrap().len() as u64, MAX_BYTES);
-        file.as_file().set_len(MAX_BYTES + 1).unwrap();
-        assert!(read(&input).is_err());
+        file.as_file().set_len(2 << 20).unwrap();
+        assert_eq!(read(&input, 2, "").unwrap().len(), 2 << 20);
+        file.as_file().set_len((2 << 20) + 1).unwrap();
+        let error = read(&input, 2, "no dump").unwrap_err().to_string();
+        assert_eq!(error, "more than 2 MiB: no dump");
         let missing = DecodeInput::File("/nonexistent/dump".into());
-        let error = format!("{:#}", read(&missing).unwrap_err());
+        let error = format!("{:#}", read(&missing, 1, "").unwrap_err());
         assert!(error.contains("cannot read /nonexistent/dump"), "{error}");
     }
 }

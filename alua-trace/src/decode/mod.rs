@@ -3,7 +3,7 @@
 
 mod fields;
 mod hexdump;
-mod input;
+pub(crate) mod input;
 mod pages;
 mod words;
 
@@ -14,13 +14,16 @@ use anyhow::{Context, Result};
 use crate::cli::{DecodeConfig, DecodePage};
 use crate::report::json;
 
+/// Longest input that is read: more than a hundred times the longest answer there is.
+const MAX_MIB: u64 = 1;
+
 /// Decodes what `config` names; gives the exit status.
 ///
 /// # Errors
 /// The input cannot be read or is no dump, or not of this page. The message names line or byte, and
 /// says what the page is made of.
 pub fn run(config: &DecodeConfig) -> Result<u8> {
-    let bytes = input::read(&config.input)?;
+    let bytes = input::read(&config.input, MAX_MIB, "no dump of a page")?;
     let shown = show(config.page, config.json, &bytes)?;
     match std::io::stdout().write_all(shown.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
@@ -29,7 +32,10 @@ pub fn run(config: &DecodeConfig) -> Result<u8> {
 }
 
 /// The report on `input`: a dump as text, or the bytes themselves.
-fn show(page: DecodePage, as_json: bool, input: &[u8]) -> Result<String> {
+///
+/// # Errors
+/// As [`run`].
+pub fn show(page: DecodePage, as_json: bool, input: &[u8]) -> Result<String> {
     let needs = || format!("page {page} needs {}", page.needs());
     let dump = input::bytes(page, input).with_context(needs)?;
     let mut report = pages::report(page, &dump.bytes).with_context(needs)?;

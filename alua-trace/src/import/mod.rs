@@ -1,14 +1,110 @@
 //! `alua-trace import`: reads what people have at hand from a machine without the tool, and shows it
 //! in the views of `paths`.
+//!
+//! [`parse`] is pure: text in, [`Imported`] out. What it makes of a text grows with the text, and no
+//! single allocation is out of proportion to it ([`room::Room`]).
 
-use anyhow::{Result, bail};
+mod detect;
+mod esxcli;
+mod kernel_log;
+mod leftover;
+mod multipath_ll;
+mod multipathd_json;
+mod priority;
+mod room;
+mod sg;
+mod vpd_words;
 
-use crate::cli::ImportConfig;
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::{ImportConfig, ImportKind, View};
+use crate::decode::input;
+use crate::inventory::model::Inventory;
+use crate::inventory::views;
+use crate::live;
+
+pub use detect::detect;
+pub use kernel_log::{Event, Source};
+
+/// Longest input that is read.
+const MAX_MIB: u64 = 16;
+const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+/// What can be read, for messages.
+const KINDS: &str = "multipath -ll; multipathd show maps json; esxcli storage nmp device list; a kernel \
+                     log with alua, rdac or multipath lines; sg_rtpg; sg_inq; sg_vpd";
+
+/// What a text tells.
+#[derive(Debug, Default, PartialEq)]
+pub struct Imported {
+    /// Maps and paths, in their last known state.
+    pub inventory: Inventory,
+    /// What happened, in the order of the text; only kernel logs tell it.
+    pub timeline: Option<Vec<Event>>,
+}
+
+impl From<Inventory> for Imported {
+    fn from(inventory: Inventory) -> Self {
+        Self {
+            inventory,
+            timeline: None,
+        }
+    }
+}
 
 /// Reads and shows what `config` names; gives the exit status.
 ///
 /// # Errors
 /// The input cannot be read, or is of no form that is known.
-pub fn run(_config: &ImportConfig) -> Result<u8> {
-    bail!("not written yet")
+pub fn run(config: &ImportConfig) -> Result<u8> {
+    let bytes = input::read(
+        &config.input,
+        MAX_MIB,
+        "longer than anything that is imported",
+    )?;
+    let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
+    let imported = parse(config.kind, &String::from_utf8_lossy(&bytes))?;
+    let shown = show(&imported, config.view, columns.into())?;
+    match std::io::stdout().write_all(shown.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        result => Ok(result.map(|()| 0)?),
+    }
 }
+
+/// What `text` tells, which is what `kind` says, or what it looks like.
+///
+/// # Errors
+/// It is of no kind that is known, or has nothing that its kind has.
+pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
+    if text.trim().is_empty() {
+        bail!("the input is empty; what can be read: {KINDS}");
+    }
+    let Some(kind) = kind.or_else(|| detect(text)) else {
+        bail!("this is nothing that is known; what can be read: {KINDS}");
+    };
+    let imported = match kind {
+        ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),
+        ImportKind::MultipathdJson => multipathd_json::parse(text).map(Imported::from),
+        ImportKind::EsxcliNmp => esxcli::parse(text).map(Imported::from),
+        ImportKind::KernelLog => kernel_log::parse(text),
+        ImportKind::SgRtpg => sg::rtpg(text).map(Imported::from),
+        ImportKind::SgInq => sg::inquiry(text).map(Imported::from),
+        ImportKind::SgVpd => sg::vpd(text).map(Imported::from),
+    };
+    imported.with_context(|| format!("read as {}; what can be read: {KINDS}", detect::name(kind)))
+}
+
+/// A kernel log as its timeline, with the paths in JSON; everything else as `paths` shows it.
+fn show(imported: &Imported, view: View, columns: usize) -> Result<String> {
+    match (&imported.timeline, view) {
+        (Some(timeline), View::Tree) => {
+            Ok(kernel_log::show::text(timeline, &imported.inventory.notes))
+        }
+        (Some(timeline), View::Json) => kernel_log::show::json(timeline, &imported.inventory),
+        _ => views::render(&imported.inventory, view, columns),
+    }
+}
+
+#[cfg(test)]
+mod tests;

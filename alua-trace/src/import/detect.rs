@@ -1,0 +1,51 @@
+//! Owns how a text is recognised.
+
+use clap::ValueEnum;
+
+use super::{kernel_log, multipath_ll, sg};
+use crate::cli::ImportKind;
+
+/// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
+pub fn detect(text: &str) -> Option<ImportKind> {
+    if text.trim_start().starts_with('{') || text.contains("\"path_groups\"") {
+        let is_map = text.contains("\"maps\"") || text.contains("\"map\"");
+        return is_map.then_some(ImportKind::MultipathdJson);
+    }
+    let by_line = text.lines().find_map(kind_of_line);
+    by_line.or_else(|| sg::is_vpd_dump(text).then_some(ImportKind::SgVpd))
+}
+
+fn kind_of_line(line: &str) -> Option<ImportKind> {
+    let trimmed = line.trim();
+    let starts = |words: &[&str]| words.iter().any(|word| trimmed.starts_with(word));
+    if starts(&["Device Display Name:", "Storage Array Type:"]) {
+        Some(ImportKind::EsxcliNmp)
+    } else if starts(&[
+        "Report target port groups",
+        "Report list length",
+        "target port group id",
+    ]) {
+        Some(ImportKind::SgRtpg)
+    } else if starts(&["standard INQUIRY:"]) {
+        Some(ImportKind::SgInq)
+    } else if starts(&["VPD INQUIRY:", "designator type:"]) || is_title(trimmed) {
+        Some(ImportKind::SgVpd)
+    } else if multipath_ll::is_list(line) {
+        Some(ImportKind::MultipathLl)
+    } else {
+        kernel_log::is_event(line).then_some(ImportKind::KernelLog)
+    }
+}
+
+/// `Device Identification VPD page:`, `Volume access control (RDAC) VPD Page:`.
+fn is_title(line: &str) -> bool {
+    ["VPD page:", "VPD Page:"]
+        .iter()
+        .any(|end| line.ends_with(end))
+}
+
+/// The kind as it is named on the command line.
+pub(super) fn name(kind: ImportKind) -> String {
+    let value = kind.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}

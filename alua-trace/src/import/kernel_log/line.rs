@@ -1,0 +1,106 @@
+//! Owns the form of a kernel log's line: when, and what. As `dmesg`, `dmesg -T`, `dmesg -x`,
+//! `dmesg -r`, `journalctl -k` and syslog write it.
+
+/// A line of a kernel log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LogLine<'a> {
+    /// As it is written there; `None` when there is none.
+    pub(super) time: Option<&'a str>,
+    pub(super) message: &'a str,
+}
+
+/// The parts of any line.
+pub(super) fn split(line: &str) -> LogLine<'_> {
+    let line = line.trim();
+    let (wall, rest) = match line.split_once(" kernel: ") {
+        // Before it: the time, then the host's name.
+        Some((before, rest)) => (
+            Some(before.rsplit_once(' ').map_or(before, |(time, _)| time)),
+            rest,
+        ),
+        None => (None, line),
+    };
+    let (stamp, message) = bracketed(level_stripped(rest));
+    LogLine {
+        time: wall.or(stamp),
+        message,
+    }
+}
+
+/// Without what `dmesg -r` and `dmesg -x` put before the time: `<6>`, `kern  :info  : `.
+fn level_stripped(text: &str) -> &str {
+    if let Some((level, rest)) = text.strip_prefix('<').and_then(|rest| rest.split_once('>'))
+        && level.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return rest;
+    }
+    match text.split_once(": [") {
+        Some((before, _)) if before.starts_with("kern ") || before.starts_with("kern:") => {
+            text.get(before.len() + 2..).unwrap_or(text)
+        }
+        _ => text,
+    }
+}
+
+/// `[   98.790309] message`, `[Mon Nov 21 10:00:00 2026] message`.
+fn bracketed(text: &str) -> (Option<&str>, &str) {
+    let text = text.trim_start();
+    let Some((inside, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return (None, text);
+    };
+    let time = inside.trim();
+    let is_time = time.starts_with(|c: char| c.is_ascii_digit()) || time.matches(':').count() == 2;
+    // With CONFIG_PRINTK_CALLER a second bracket names the task: [T123].
+    let rest = rest.trim_start();
+    let rest = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((caller, rest)) if is_caller(caller) => rest.trim_start(),
+        _ => rest,
+    };
+    if is_time {
+        (Some(time), rest)
+    } else {
+        (None, text)
+    }
+}
+
+fn is_caller(text: &str) -> bool {
+    let id = text.trim().strip_prefix(['T', 'C']);
+    id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_gives_time_and_message() {
+        for (line, time) in [
+            ("[   98.790309] rdac: x", Some("98.790309")),
+            ("<6>[   98.790309] rdac: x", Some("98.790309")),
+            ("kern  :info  : [   98.790309] rdac: x", Some("98.790309")),
+            (
+                "[Mon Nov 21 10:00:00 2026] rdac: x",
+                Some("Mon Nov 21 10:00:00 2026"),
+            ),
+            ("[   98.790309] [  T123] rdac: x", Some("98.790309")),
+            (
+                "Mar 11 09:45:45 xs65test kernel: [   70.823257] rdac: x",
+                Some("Mar 11 09:45:45"),
+            ),
+            (
+                "Mar 11 09:45:45 xs65test kernel: rdac: x",
+                Some("Mar 11 09:45:45"),
+            ),
+            (
+                "2026-11-21T10:00:00+0000 host kernel: rdac: x\r",
+                Some("2026-11-21T10:00:00+0000"),
+            ),
+            ("rdac: x", None),
+        ] {
+            let message = "rdac: x";
+            assert_eq!(split(line), LogLine { time, message }, "{line}");
+        }
+        assert_eq!(split("[sda] Attached").message, "[sda] Attached");
+        assert_eq!(split("").message, "");
+    }
+}

@@ -1,0 +1,205 @@
+//! Owns the reading of `multipath -ll`, of the old form (up to 0.4.9) and the new one.
+
+pub(super) mod line;
+
+use anyhow::{Result, ensure};
+
+use super::leftover::Leftover;
+use super::priority;
+use super::room::Room;
+use crate::inventory::model::{Inventory, Map, Path, PathGroup, Priority};
+use line::{Group, Heading, Line, PathLine};
+
+/// The best that a prioritizer gives: paths whose mean is as high all have it.
+const BEST: [(&str, i32); 2] = [("alua", 50), ("rdac", 14)];
+
+/// The maps in `text`.
+///
+/// # Errors
+/// There are none.
+pub(super) fn parse(text: &str) -> Result<Inventory> {
+    let mut reading = Reading {
+        room: Room::new(text),
+        maps: Vec::new(),
+        heading: None,
+        other: Leftover::default(),
+        log: Leftover::default(),
+    };
+    for (nth, line) in text.lines().enumerate() {
+        reading.line(nth, line);
+    }
+    reading.finish()
+}
+
+/// Whether a line is one that only this list has.
+pub(super) fn is_list(line: &str) -> bool {
+    match line::parse(line) {
+        Line::Properties(_) | Line::Path(_) => true,
+        Line::Group(group) => group.state.is_some(),
+        _ => false,
+    }
+}
+
+struct Reading<'a> {
+    room: Room,
+    maps: Vec<Map>,
+    /// The last heading: it makes a map when properties or a group follow.
+    heading: Option<(usize, &'a str, Heading<'a>)>,
+    other: Leftover<'a>,
+    log: Leftover<'a>,
+}
+
+impl<'a> Reading<'a> {
+    fn line(&mut self, nth: usize, text: &'a str) {
+        let understood = match line::parse(text) {
+            Line::Empty => true,
+            Line::Log => {
+                self.log.add(nth, text);
+                true
+            }
+            Line::Heading(heading) => {
+                self.drop_heading();
+                self.heading = Some((nth, text, heading));
+                true
+            }
+            Line::Properties(properties) => self.open_map().is_some_and(|map| {
+                map.size_bytes = properties.size_bytes;
+                map.features = properties.features.map(str::to_owned);
+                map.handler = properties.handler.map(str::to_owned);
+                map.read_only = properties.read_only;
+                true
+            }),
+            Line::Group(group) => self.group(&group),
+            Line::Path(path) => self.path(path),
+            Line::Other => false,
+        };
+        if !understood {
+            self.other.add(nth, text);
+        }
+    }
+
+    /// A heading with nothing below it was some other text.
+    fn drop_heading(&mut self) {
+        if let Some((nth, text, _)) = self.heading.take() {
+            self.other.add(nth, text);
+        }
+    }
+
+    /// The map that lines belong to now.
+    fn open_map(&mut self) -> Option<&mut Map> {
+        if let Some((nth, text, heading)) = self.heading.take() {
+            if !self.room.take_map() {
+                self.other.add(nth, text);
+                return None;
+            }
+            self.maps.push(new_map(&heading));
+        }
+        self.maps.last_mut()
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> bool {
+        let Some(map) = self.open_map() else {
+            return false;
+        };
+        if map.groups.len() >= super::room::PATHS_PER_MAP {
+            return false;
+        }
+        map.groups.push(PathGroup {
+            number: u32::try_from(map.groups.len() + 1).unwrap_or(u32::MAX),
+            selector: Some(group.selector.to_owned()),
+            state: group.state.map(str::to_owned),
+            priority: group.priority,
+            paths: Vec::new(),
+        });
+        true
+    }
+
+    fn path(&mut self, line: PathLine<'_>) -> bool {
+        let Some(map) = self.maps.last_mut().filter(|_| self.heading.is_none()) else {
+            return false;
+        };
+        let Some(group) = map.groups.last_mut() else {
+            return false;
+        };
+        if !self.room.take_path(group.paths.len()) {
+            return false;
+        }
+        group.paths.push(new_path(line, group.state.as_deref()));
+        true
+    }
+
+    fn finish(mut self) -> Result<Inventory> {
+        self.drop_heading();
+        ensure!(
+            self.maps
+                .iter()
+                .any(|map| !map.groups.is_empty() || map.size_bytes.is_some()),
+            "there is no map in it"
+        );
+        for map in &mut self.maps {
+            spread_priorities(map);
+            priority::explain(map);
+        }
+        let notes = [
+            self.other.note("not understood"),
+            self.log.note("of multipath's log left out"),
+        ];
+        Ok(Inventory {
+            maps: self.maps,
+            notes: notes.into_iter().flatten().collect(),
+            ..Inventory::default()
+        })
+    }
+}
+
+fn new_map(heading: &Heading<'_>) -> Map {
+    Map {
+        name: heading.name.to_owned(),
+        wwid: Some(heading.wwid.unwrap_or(heading.name).to_owned()),
+        dm: heading.dm.map(str::to_owned),
+        vendor: heading.vendor.map(str::to_owned),
+        product: heading.product.map(str::to_owned),
+        ..Map::default()
+    }
+}
+
+fn new_path(line: PathLine<'_>, group_state: Option<&str>) -> Path {
+    let current =
+        group_state.and_then(|group| Some(group == "active" && line.dm_state? == "active"));
+    Path {
+        address: line.address.unwrap_or_default().to_owned(),
+        device: line.device.map(str::to_owned),
+        devno: line.devno.map(str::to_owned),
+        dm_state: line.dm_state.map(str::to_owned),
+        checker_state: line.checker_state,
+        device_state: line.device_state.map(str::to_owned),
+        current,
+        ..Path::default()
+    }
+}
+
+/// Gives a group's priority, which is the mean of its paths', to the paths, where they must all have
+/// it: grouped by priority (that is, in one of several groups), alone, or all the best there is.
+fn spread_priorities(map: &mut Map) {
+    let several = map.groups.len() > 1;
+    let best = BEST
+        .iter()
+        .find(|(handler, _)| map.handler.as_deref() == Some(handler));
+    for group in &mut map.groups {
+        let Some(value) = group.priority else {
+            continue;
+        };
+        if several || group.paths.len() == 1 || best.is_some_and(|(_, best)| *best == value) {
+            for path in &mut group.paths {
+                path.priority = Some(Priority {
+                    value,
+                    reason: String::new(),
+                    prioritizer: None,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Owns the reading of what sg_rtpg, sg_inq and sg_vpd print: one device's pages, as words or in
+//! hexadecimal.
+
+use anyhow::{Context, Result, bail};
+
+use super::vpd_words;
+use crate::cli::DecodePage;
+use crate::decode::input;
+use crate::inventory::model::{
+    Access, AccessSource, Inventory, Map, Path, PathGroup, PortGroup, Priority, Rdac,
+};
+use crate::scsi::inquiry::Inquiry;
+use crate::scsi::rdac::{
+    ControllerState, ExtendedIdentification, PathPriority, SubsystemIdentifier, VolumeAccess,
+};
+use crate::scsi::rtpg::{self, StatusCode, TargetPortGroup};
+use crate::scsi::{vpd, vpd83};
+
+/// What a page tells of the path that it was read through, and of the unit behind it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Told {
+    pub(super) path: Path,
+    pub(super) port_groups: Vec<PortGroup>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Target port groups, as `sg_rtpg -d` prints them.
+///
+/// # Errors
+/// It is no such answer.
+pub(super) fn rtpg(text: &str) -> Result<Inventory> {
+    let dump = input::bytes(DecodePage::Rtpg, text.as_bytes())?;
+    let answer = rtpg::parse(&dump.bytes)?;
+    let mut told = Told {
+        port_groups: answer.groups.iter().map(port_group).collect(),
+        notes: dump.notes,
+        ..Told::default()
+    };
+    if answer.truncated {
+        let note = "the answer is cut off: there are groups or ports that are not shown";
+        told.notes.push(note.to_owned());
+    }
+    Ok(inventory(text, told, true))
+}
+
+fn port_group(group: &TargetPortGroup) -> PortGroup {
+    PortGroup {
+        id: group.id,
+        state: Some(group.state),
+        preferred: Some(group.preferred),
+        supported: group.supported.states().collect(),
+        status: (group.status != StatusCode::None).then(|| group.status.to_string()),
+        ports: group.ports.clone(),
+        source: AccessSource::Printed,
+    }
+}
+
+/// Standard INQUIRY data, as `sg_inq` prints it.
+///
+/// # Errors
+/// It is no such data.
+pub(super) fn inquiry(text: &str) -> Result<Inventory> {
+    let dump = input::bytes(DecodePage::Inquiry, text.as_bytes())?;
+    let inquiry = Inquiry::parse(&dump.bytes)?;
+    let serial = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Unit serial number:"));
+    let path = Path {
+        vendor: inquiry.vendor,
+        product: inquiry.product,
+        revision: inquiry.revision,
+        serial: serial.map(|serial| serial.trim().to_owned()),
+        tpgs: Some(inquiry.tpgs.code()),
+        ..Path::default()
+    };
+    let told = Told {
+        path,
+        notes: dump.notes,
+        ..Told::default()
+    };
+    Ok(inventory(text, told, false))
+}
+
+/// A page of vital product data, as `sg_vpd` prints it in words or in hexadecimal.
+///
+/// # Errors
+/// It is no page of which anything is known.
+pub(super) fn vpd(text: &str) -> Result<Inventory> {
+    let told = match vpd_words::parse(text) {
+        Some(told) => told,
+        // Any page: the bytes are looked at below.
+        None => page(&input::bytes(DecodePage::SupportedPages, text.as_bytes())?.bytes)?,
+    };
+    Ok(inventory(text, told, false))
+}
+
+/// Whether `text` is a dump of a page that is known.
+pub(super) fn is_vpd_dump(text: &str) -> bool {
+    let dump = input::bytes(DecodePage::SupportedPages, text.as_bytes());
+    dump.is_ok_and(|dump| page(&dump.bytes).is_ok())
+}
+
+/// What a page tells.
+fn page(bytes: &[u8]) -> Result<Told> {
+    let mut told = Told::default();
+    let path = &mut told.path;
+    let code = bytes.get(1).copied().context("the page has no code")?;
+    match code {
+        0x80 => path.serial = Some(vpd::serial_number(bytes)?),
+        0x83 => {
+            vpd::body("VPD page 83h (device identification)", bytes, 0x83)?;
+            path.wwid = vpd83::lun_wwid(bytes);
+            (path.port_group, path.relative_port) = vpd83::port_of(bytes);
+        }
+        0xc4 => {
+            let subsystem = SubsystemIdentifier::parse(bytes)?;
+            path.rdac = Some(Rdac {
+                controller: Some(subsystem.controller()),
+                slot: Some(
+                    subsystem
+                        .slot
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect(),
+                ),
+                ..Rdac::default()
+            });
+        }
+        0xc8 => {
+            let edid = ExtendedIdentification::parse(bytes)?;
+            path.rdac = Some(Rdac {
+                array: Some(edid.array_label),
+                volume: Some(edid.volume_label),
+                ..Rdac::default()
+            });
+        }
+        0xc9 => volume_access(&VolumeAccess::parse(bytes)?, &mut told),
+        _ => bail!(
+            "nothing that is shown is in VPD page {code:02x}h; those that are: 80, 83, c4, c8, c9"
+        ),
+    }
+    Ok(told)
+}
+
+fn volume_access(access: &VolumeAccess, told: &mut Told) {
+    let priority = access.priority();
+    let preferred = preferred(access);
+    told.path.preferred = preferred;
+    told.path.access = access.this.map(|this| Access {
+        state: this.state,
+        source: AccessSource::Printed,
+        age_ms: None,
+    });
+    told.path.priority = Some(Priority {
+        value: i32::from(priority.value),
+        reason: format!("{} = {}", priority.value, priority.reason),
+        prioritizer: Some("rdac".to_owned()),
+    });
+    told.path.rdac = Some(Rdac {
+        mode: Some(access.mode.to_string()),
+        owned: Some(access.owned),
+        preferred,
+        ..Rdac::default()
+    });
+    for (name, state) in [("this", access.this), ("the alternate", access.alternate)] {
+        told.notes
+            .extend(state.map(|state| controller_note(name, state)));
+    }
+}
+
+fn preferred(access: &VolumeAccess) -> Option<bool> {
+    match access.path_priority {
+        PathPriority::Preferred => Some(true),
+        PathPriority::Secondary => Some(false),
+        PathPriority::Reserved(_) => None,
+    }
+}
+
+fn controller_note(name: &str, controller: ControllerState) -> String {
+    format!(
+        "{name} controller: {}, {}",
+        controller.state,
+        controller.status_text()
+    )
+}
+
+/// Files what was told: below a map when the device is one, or when there are port groups, which only
+/// maps have; else as a path by itself.
+fn inventory(text: &str, told: Told, needs_map: bool) -> Inventory {
+    let device = device(text);
+    let disk = device.and_then(|device| device.strip_prefix("/dev/"));
+    let map = device.and_then(|device| device.strip_prefix("/dev/mapper/"));
+    let mut path = told.path;
+    // A name that changed is no name.
+    let renamed = told.notes.iter().any(|note| note.contains("no identity"));
+    if map.is_none() && !renamed {
+        path.device = disk.map(str::to_owned);
+    }
+    let mut inventory = Inventory {
+        notes: told.notes,
+        ..Inventory::default()
+    };
+    if map.is_none() && !needs_map {
+        inventory.unmapped.push(path);
+        return inventory;
+    }
+    let name = map.or(disk).unwrap_or("unnamed").to_owned();
+    inventory.maps.push(Map {
+        wwid: path
+            .wwid
+            .clone()
+            .or(map.filter(|name| is_wwid(name)).map(str::to_owned)),
+        name,
+        vendor: path.vendor.clone(),
+        product: path.product.clone(),
+        revision: path.revision.clone(),
+        serial: path.serial.clone(),
+        port_groups: told.port_groups,
+        groups: vec![PathGroup {
+            number: 1,
+            paths: vec![path],
+            ..PathGroup::default()
+        }],
+        ..Map::default()
+    });
+    inventory
+}
+
+/// The device in the command's line: `# sg_inq /dev/sda`, `$ sudo sg_vpd -p 0xc9 /dev/sdb`.
+fn device(text: &str) -> Option<&str> {
+    let command = text
+        .lines()
+        .find(|line| line.contains("sg_") && line.contains("/dev/"))?;
+    command
+        .split_whitespace()
+        .find(|word| word.starts_with("/dev/"))
+}
+
+/// scsi_id's form of an NAA name: a 3, and 16 or 32 digits.
+fn is_wwid(name: &str) -> bool {
+    matches!(name.len(), 17 | 33)
+        && name.starts_with('3')
+        && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests;

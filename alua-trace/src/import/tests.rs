@@ -1,0 +1,179 @@
+//! Every sample is recognised, shown, and never breaks anything.
+
+use clap::ValueEnum;
+
+use super::*;
+use crate::report::safe;
+use crate::scsi::bytes::Noise;
+
+const SAMPLES: [(ImportKind, &str); 13] = [
+    (
+        ImportKind::MultipathLl,
+        include_str!("../../fixtures/multipath-ll-0.4.9.txt"),
+    ),
+    (
+        ImportKind::MultipathLl,
+        include_str!("../../fixtures/multipath-ll-0.9.txt"),
+    ),
+    (
+        ImportKind::MultipathdJson,
+        include_str!("../../fixtures/multipathd-maps.json"),
+    ),
+    (
+        ImportKind::EsxcliNmp,
+        include_str!("../../fixtures/esxcli-nmp-device-list.txt"),
+    ),
+    (
+        ImportKind::EsxcliNmp,
+        include_str!("../../fixtures/esxcli-nmp-several.txt"),
+    ),
+    (
+        ImportKind::KernelLog,
+        include_str!("../../fixtures/dmesg-rdac-avt.txt"),
+    ),
+    (
+        ImportKind::KernelLog,
+        include_str!("../../fixtures/dmesg-rdac-ioship.txt"),
+    ),
+    (
+        ImportKind::KernelLog,
+        include_str!("../../fixtures/dmesg-alua.txt"),
+    ),
+    (
+        ImportKind::SgRtpg,
+        include_str!("../../fixtures/sg_rtpg-vvd.txt"),
+    ),
+    (
+        ImportKind::SgInq,
+        include_str!("../../fixtures/sg_inq-md36xxi.txt"),
+    ),
+    (
+        ImportKind::SgInq,
+        include_str!("../../fixtures/sg_inq-netapp.txt"),
+    ),
+    (
+        ImportKind::SgVpd,
+        include_str!("../../fixtures/sg_vpd-c9.txt"),
+    ),
+    (
+        ImportKind::SgVpd,
+        include_str!("../../fixtures/sg_vpd-83-words.txt"),
+    ),
+];
+
+#[test]
+fn every_sample_is_recognised_and_read() {
+    for (kind, text) in SAMPLES {
+        assert_eq!(detect(text), Some(kind), "{text}");
+        assert!(parse(None, text).is_ok(), "{text}");
+        let crlf = text.replace('\n', "\r\n");
+        assert_eq!(detect(&crlf), Some(kind), "{text}");
+        assert_eq!(
+            parse(None, &crlf).unwrap().inventory.maps,
+            parse(None, text).unwrap().inventory.maps
+        );
+    }
+    assert_eq!(
+        detect("00 c9 00 2c 76 61 63 31  f1 01\n"),
+        Some(ImportKind::SgVpd)
+    );
+}
+
+#[test]
+fn what_is_nothing_known_is_refused_with_what_can_be_read() {
+    let text = "total 0\ndrwxr-xr-x 2 root root 40 Nov 21 10:00 .\n";
+    assert_eq!(detect(text), None);
+    let mut errors: Vec<_> = ImportKind::value_variants()
+        .iter()
+        .map(|kind| parse(Some(*kind), text))
+        .collect();
+    errors.extend([parse(None, text), parse(None, ""), parse(None, " \n")]);
+    for error in errors {
+        let error = format!("{:#}", error.unwrap_err());
+        for kind in [
+            "multipath -ll",
+            "multipathd show maps json",
+            "esxcli",
+            "kernel log",
+            "sg_rtpg",
+            "sg_inq",
+            "sg_vpd",
+        ] {
+            assert!(error.contains(kind), "{kind} in {error}");
+        }
+    }
+}
+
+#[test]
+fn a_kind_that_is_given_wins() {
+    let (_, json) = SAMPLES[2];
+    let error = format!(
+        "{:#}",
+        parse(Some(ImportKind::EsxcliNmp), json).unwrap_err()
+    );
+    assert!(error.starts_with("read as esxcli-nmp; "), "{error}");
+}
+
+#[test]
+fn kernel_logs_are_shown_as_timelines_except_in_the_views_of_paths() {
+    let imported = parse(None, SAMPLES[5].1).unwrap();
+    let shown = show(&imported, View::Tree, 100).unwrap();
+    assert!(
+        shown.starts_with("98.790309  -        rdac  device handler registered\n"),
+        "{shown}"
+    );
+    let json = show(&imported, View::Json, 100).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["timeline"].as_array().unwrap().len(), 9);
+    let imported = parse(None, SAMPLES[0].1).unwrap();
+    let json = show(&imported, View::Json, 100).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["schema"], &json["maps"][0]["name"]),
+        (&1.into(), &"mpath2".into())
+    );
+    assert!(json.get("timeline").is_none());
+}
+
+#[test]
+fn nothing_from_the_input_reaches_a_terminal_raw() {
+    for (kind, text) in SAMPLES {
+        for bad in ["\x1b[2J", "\u{202e}", "\u{9b}"] {
+            let hostile: String = text
+                .lines()
+                .map(|line| format!("{line}{bad}\nx{bad} dm-1 {bad},{bad}\n{bad}\n"))
+                .collect();
+            let Ok(imported) = parse(Some(kind), &hostile) else {
+                continue;
+            };
+            for view in View::value_variants() {
+                let shown = show(&imported, *view, 100).unwrap();
+                let raw = shown.chars().find(|c| *c != '\n' && safe::is_unsafe(*c));
+                assert_eq!(raw, None, "{kind:?} {view:?}\n{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prefixes_and_mixtures_of_samples_never_panic() {
+    let mut noise = Noise::new();
+    for (_, text) in SAMPLES {
+        for kind in ImportKind::value_variants() {
+            for end in (0..text.len()).step_by(7) {
+                let _ = parse(Some(*kind), &text[..end]);
+            }
+        }
+        for _ in 0..200 {
+            let mixed: String = text
+                .chars()
+                .map(|c| match noise.byte() {
+                    0..=5 => char::from(noise.byte()),
+                    6 => '\n',
+                    _ => c,
+                })
+                .collect();
+            let _ = parse(None, &mixed);
+        }
+    }
+}
