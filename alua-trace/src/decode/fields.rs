@@ -11,6 +11,8 @@ use crate::report::safe;
 const GAP: usize = 2;
 /// Widest that a column is made for the sake of one long value.
 const COLUMN_CHARS: usize = 40;
+/// Most fields that are shown: several times as many as any array's page has.
+const MAX_FIELDS: usize = 2048;
 
 /// What a page says.
 #[derive(Debug, Serialize)]
@@ -23,6 +25,9 @@ pub(super) struct Report {
     pub(super) fields: Vec<Field>,
     /// What the reader should know besides.
     pub(super) notes: Vec<String>,
+    /// Fields beyond those that are shown.
+    #[serde(skip)]
+    left_out: usize,
 }
 
 /// One field. The JSON has it as it is; the text has it made safe.
@@ -44,6 +49,23 @@ impl Report {
             bytes,
             fields: Vec::new(),
             notes: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    fn push(&mut self, field: Field) {
+        if self.fields.len() < MAX_FIELDS {
+            self.fields.push(field);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// A note on fields that are not shown.
+    pub(super) fn close(&mut self) {
+        if self.left_out > 0 {
+            let note = format!("{} more fields are not shown", self.left_out);
+            self.notes.push(note);
         }
     }
 
@@ -55,7 +77,7 @@ impl Report {
         raw: impl ToString,
         meaning: impl ToString,
     ) {
-        self.fields.push(Field {
+        self.push(Field {
             offset: Some(offset),
             name: name.into(),
             raw: raw.to_string(),
@@ -87,7 +109,7 @@ impl Report {
 
     /// Something that follows from several fields.
     pub(super) fn computed(&mut self, name: &str, meaning: impl ToString) {
-        self.fields.push(Field {
+        self.push(Field {
             offset: None,
             name: name.to_owned(),
             raw: String::new(),

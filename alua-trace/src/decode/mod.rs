@@ -40,6 +40,7 @@ pub fn show(page: DecodePage, as_json: bool, input: &[u8]) -> Result<String> {
     let dump = input::bytes(page, input).with_context(needs)?;
     let mut report = pages::report(page, &dump.bytes).with_context(needs)?;
     report.notes.extend(dump.notes);
+    report.close();
     if as_json {
         Ok(json::to_line(&report)?)
     } else {

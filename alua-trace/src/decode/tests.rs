@@ -226,6 +226,18 @@ fn strings_of_devices_reach_no_terminal_raw() {
     }
 }
 
+/// A page of 64 KiB can list as many pages; no device has more than 256.
+#[test]
+fn fields_that_no_page_has_are_counted_not_shown() {
+    let shown = text(DecodePage::SupportedPages, &padded(b"\0\0\xff\xff", 65_539));
+    assert_eq!(shown.lines().count(), 2048 + 2);
+    assert!(
+        shown.ends_with("note: 63487 more fields are not shown\n"),
+        "{}",
+        shown.len()
+    );
+}
+
 #[test]
 fn every_prefix_of_every_sample_as_every_page_never_panics() {
     for (own, sample) in SAMPLES {

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::leftover::Leftover;
-use super::room::Room;
+use super::room::{Room, push};
 use crate::inventory::model::{
     Access, AccessSource, Inventory, Iscsi, Map, Nmp, Path, PathGroup, PortGroup, Transport,
 };
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
             continue;
         };
         if let Some(name) = name.take_if(|_| room.take_map()) {
-            maps.push(new_device(name));
+            push(&mut maps, new_device(name));
         }
         let understood = maps
             .last_mut()
@@ -190,12 +190,13 @@ fn complete(map: &mut Map) {
         if paths.iter().any(|path| path.address == *address) {
             continue;
         }
-        paths.push(Path {
+        let path = Path {
             address: address.clone(),
             current: nmp.current_path.as_ref().map(|current| current == address),
             transport: transport.clone(),
             ..Path::default()
-        });
+        };
+        push(&mut paths, path);
     }
     if let [group] = &map.port_groups[..] {
         for path in &mut paths {
@@ -208,11 +209,11 @@ fn complete(map: &mut Map) {
         }
     }
     if !paths.is_empty() {
-        map.groups.push(PathGroup {
+        map.groups = vec![PathGroup {
             number: 1,
             paths,
             ..PathGroup::default()
-        });
+        }];
     }
 }
 

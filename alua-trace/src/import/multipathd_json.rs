@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::leftover::Leftover;
 use super::multipath_ll::line::{known, uncounted};
 use super::priority;
-use super::room::Room;
+use super::room::{Room, push};
 use crate::inventory::model::{Inventory, Iscsi, Map, Path, PathGroup, Priority, Transport};
 
 /// Any value, as the text that it is.
@@ -159,7 +159,7 @@ impl<'a> Reading<'a> {
         };
         for raw in json.path_groups {
             if let Some(group) = self.group(raw, map.groups.len()) {
-                map.groups.push(group);
+                push(&mut map.groups, group);
             }
         }
         priority::explain(&mut map);
@@ -182,7 +182,8 @@ impl<'a> Reading<'a> {
         for raw in json.paths {
             let room = self.room.take_path(group.paths.len());
             if let Some(json) = self.element(raw, room) {
-                group.paths.push(path(&json, group.state.as_deref()));
+                let path = path(&json, group.state.as_deref());
+                push(&mut group.paths, path);
             }
         }
         Some(group)

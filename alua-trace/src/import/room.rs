@@ -37,6 +37,14 @@ impl Room {
     }
 }
 
+/// Appends with little slack: elements of the model are large, and most lists have one or two.
+pub(super) fn push<T>(list: &mut Vec<T>, element: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 2).max(1));
+    }
+    list.push(element);
+}
+
 fn take(left: &mut usize) -> bool {
     let before = *left;
     *left = before.saturating_sub(1);

@@ -9,7 +9,7 @@ use crate::scsi::AccessState;
 use crate::topology::{DevNo, Hctl};
 
 /// Most paths that are kept, whatever the length of the log: hosts have fewer.
-const MAX_PATHS: usize = 64 << 10;
+const MAX_PATHS: usize = 16 << 10;
 /// Major numbers of SCSI disks, 16 disks of 16 minors each (drivers/scsi/sd.c `sd_major`).
 const SD_MAJORS: [u32; 16] = [
     8, 65, 66, 67, 68, 69, 70, 71, 128, 129, 130, 131, 132, 133, 134, 135,

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::leftover::Leftover;
 use super::priority;
-use super::room::Room;
+use super::room::{PATHS_PER_MAP, Room, push};
 use crate::inventory::model::{Inventory, Map, Path, PathGroup, Priority};
 use line::{Group, Heading, Line, PathLine};
 
@@ -92,7 +92,7 @@ impl<'a> Reading<'a> {
                 self.other.add(nth, text);
                 return None;
             }
-            self.maps.push(new_map(&heading));
+            push(&mut self.maps, new_map(&heading));
         }
         self.maps.last_mut()
     }
@@ -101,16 +101,17 @@ impl<'a> Reading<'a> {
         let Some(map) = self.open_map() else {
             return false;
         };
-        if map.groups.len() >= super::room::PATHS_PER_MAP {
+        if map.groups.len() >= PATHS_PER_MAP {
             return false;
         }
-        map.groups.push(PathGroup {
+        let group = PathGroup {
             number: u32::try_from(map.groups.len() + 1).unwrap_or(u32::MAX),
             selector: Some(group.selector.to_owned()),
             state: group.state.map(str::to_owned),
             priority: group.priority,
             paths: Vec::new(),
-        });
+        };
+        push(&mut map.groups, group);
         true
     }
 
@@ -124,7 +125,8 @@ impl<'a> Reading<'a> {
         if !self.room.take_path(group.paths.len()) {
             return false;
         }
-        group.paths.push(new_path(line, group.state.as_deref()));
+        let path = new_path(line, group.state.as_deref());
+        push(&mut group.paths, path);
         true
     }
 
