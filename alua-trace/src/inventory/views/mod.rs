@@ -1,6 +1,7 @@
 //! The views of an inventory: as text, as other tools print it, as JSON, as a picture.
 
 mod dot;
+mod graph;
 mod json;
 mod mpath;
 mod nmp;
