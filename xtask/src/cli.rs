@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Bench(BenchArgs),
     /// Say what is here and what is missing, with remedies; changes nothing
     Doctor,
+    /// Throw bytes and texts at every decoder and importer; needs nightly and a C++ compiler
+    Fuzz(FuzzArgs),
     /// Formatting, lints, documentation and licences
     Ci,
 }
@@ -60,6 +62,18 @@ pub(crate) struct RunArgs {
     /// Further arguments of `alua-trace run`, on this host
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
+}
+
+/// Options of `fuzz`.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzArgs {
+    /// Only this target, which is a file in tests/fuzz/fuzz_targets
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// How long each target runs
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
 }
 
 /// Options of `lab`.

@@ -54,6 +54,7 @@ fn execute(cli: &Cli) -> Result<bool> {
         Verb::Test(args) => commands::test::test(&paths, args),
         Verb::Bench(args) => commands::bench::bench(&paths, args),
         Verb::Doctor => commands::doctor::doctor(&paths),
+        Verb::Fuzz(args) => commands::fuzz::fuzz(&paths, args),
         Verb::Ci => commands::ci::ci(&paths),
     }
 }

@@ -158,7 +158,7 @@ fn linker(paths: &Paths) -> Result<Option<PathBuf>> {
     if linker_version(Path::new("bpf-linker")).is_some_and(|version| suits(&version)) {
         return Ok(None);
     }
-    let dir = own_linker(paths);
+    let dir = own_programs(paths);
     if !linker_version(&dir.join("bpf-linker")).is_some_and(|version| suits(&version)) {
         say::step("building bpf-linker from crates.io, once (about two minutes)");
         let mut install = Command::new(cargo());
@@ -173,8 +173,8 @@ fn linker(paths: &Paths) -> Result<Option<PathBuf>> {
     Ok(Some(dir))
 }
 
-/// Where a bpf-linker of our own lies.
-pub(crate) fn own_linker(paths: &Paths) -> PathBuf {
+/// Where programs lie that were built here: bpf-linker, cargo-fuzz.
+pub(crate) fn own_programs(paths: &Paths) -> PathBuf {
     paths.toolchain.join("bin")
 }
 

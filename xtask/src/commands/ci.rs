@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::commands::fuzz;
 use crate::licences;
 use crate::paths::Paths;
 use crate::programs::cargo_in;
@@ -13,12 +14,13 @@ use crate::toolchain::{self, Compiler, cargo};
 
 type Check = fn(&Paths) -> Result<()>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("files", |paths| tidy::check(&paths.root)),
     ("formatting", formatting),
     ("licences", licences::check),
     ("lints", lints),
     ("lints of the probes", lint_probes),
+    ("fuzz targets", fuzz_targets),
     ("documentation", documentation),
 ];
 
@@ -64,6 +66,25 @@ fn documentation(paths: &Paths) -> Result<()> {
         .args(["--workspace", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings");
     say::run(documentation.envs(toolchain::prepare(paths)?))
+}
+
+/// That they can be built; `cargo xtask fuzz` runs them.
+fn fuzz_targets(paths: &Paths) -> Result<()> {
+    let mut format = Command::new(cargo());
+    format.current_dir(&paths.root).args([
+        "fmt",
+        "--check",
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+    ]);
+    say::run(&mut format).context("run: cargo fmt --manifest-path tests/fuzz/Cargo.toml")?;
+    match fuzz::cannot(paths)? {
+        Some(reason) => {
+            say::note(&format!("NOT CHECKED: {reason}"));
+            Ok(())
+        }
+        None => fuzz::build(paths),
+    }
 }
 
 fn lint_probes(paths: &Paths) -> Result<()> {

@@ -72,7 +72,7 @@ fn compiler(paths: &Paths) -> State {
 }
 
 fn linker(paths: &Paths) -> State {
-    let own = toolchain::own_linker(paths).join("bpf-linker");
+    let own = toolchain::own_programs(paths).join("bpf-linker");
     for program in [Path::new("bpf-linker"), &own] {
         match toolchain::linker_version(program) {
             Some(version) if toolchain::suits(&version) => return State::Here(version),

@@ -1,0 +1,14 @@
+//! Any text as what `multipath -ll` prints.
+
+#![no_main]
+
+use alua_trace::cli::ImportKind;
+use alua_trace::import;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = import::parse(
+        Some(ImportKind::MultipathLl),
+        &String::from_utf8_lossy(data),
+    );
+});
