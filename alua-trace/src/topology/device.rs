@@ -25,6 +25,8 @@ pub struct Device {
     pub vendor: Option<String>,
     /// Product, INQUIRY bytes 16 to 31, without the padding.
     pub product: Option<String>,
+    /// Revision, INQUIRY bytes 32 to 35, without the padding.
+    pub revision: Option<String>,
     /// Peripheral device type, INQUIRY byte 0 bits 4:0; 0 is a disk.
     pub device_type: Option<u8>,
     /// Name of the device handler, `alua`; `None` when none is attached.
@@ -35,7 +37,10 @@ pub struct Device {
     pub access_state: Option<AccessStateText>,
     /// The preferred bit, from the same source.
     pub preferred: Option<bool>,
-    /// Whether the device is in state `running` (not offline, blocked, …).
+    /// State of the device: `running`, `offline`, `blocked`, … (drivers/scsi/scsi_sysfs.c
+    /// `sdev_states`).
+    pub state: Option<String>,
+    /// Whether the device is in state `running`.
     pub running: bool,
     /// Target port group, VPD 83h designator type 5.
     pub port_group: Option<u16>,
@@ -83,10 +88,12 @@ impl Device {
             wwid: None,
             vendor: None,
             product: None,
+            revision: None,
             device_type: None,
             handler: None,
             access_state: None,
             preferred: None,
+            state: None,
             running: false,
             port_group: None,
             relative_port: None,
@@ -108,7 +115,9 @@ impl Device {
         device.read_block(&dir);
         device.read_handler(&dir);
         // Read last: every SCSI device has it, until it is removed.
-        device.running = dir.text("state").ok()? == "running";
+        let state = dir.text("state").ok()?;
+        device.running = state == "running";
+        device.state = Some(state);
         Some(device)
     }
 
@@ -119,10 +128,12 @@ impl Device {
         self.tpgs = inquiry.get(5).map(|byte| byte >> 4 & 3);
         self.vendor = inquiry.get(8..16).and_then(padded);
         self.product = inquiry.get(16..32).and_then(padded);
+        self.revision = inquiry.get(32..36).and_then(padded);
         if inquiry.is_empty() {
             self.device_type = dir.text("type").ok().and_then(|text| text.parse().ok());
             self.vendor = dir.text("vendor").ok().filter(|text| !text.is_empty());
             self.product = dir.text("model").ok().filter(|text| !text.is_empty());
+            self.revision = dir.text("rev").ok().filter(|text| !text.is_empty());
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Map {
     /// where [`super::Device::wwid`] is `naa.600…`. Maps made without multipathd have none; see
     /// [`super::Topology::lun_of_map`].
     pub wwid: Option<String>,
+    /// Its features, without their number: `queue_if_no_path`; empty when it has none.
+    pub features: String,
     /// Whether it maps bios (`queue_mode bio`) rather than requests.
     pub bio_based: bool,
     /// Whether I/O waits when no path is left (`queue_if_no_path`).
@@ -43,8 +45,8 @@ pub struct PathGroup {
     pub state: GroupState,
     /// Its paths, in the table's order.
     pub paths: Vec<MapPath>,
-    /// Name of its path selector, `service-time`; `unknown` when the table changed while it was
-    /// read.
+    /// Its path selector with the number of its arguments and these, `service-time 0`; `unknown`
+    /// when the table changed while it was read.
     pub selector: String,
 }
 
@@ -110,6 +112,7 @@ impl Map {
             dm: format!("dm-{}", dm.devno.minor),
             devno: dm.devno,
             wwid: wwid.map(str::to_owned),
+            features: table.features,
             bio_based: table.bio_based,
             queue_if_no_path: table.queue_if_no_path,
             handler: table.handler,
@@ -152,13 +155,14 @@ mod tests {
             ("dm-3", Some("36001405a0102"))
         );
         assert!(map.bio_based && !map.queue_if_no_path);
+        assert_eq!(map.features, "queue_mode bio");
         assert_eq!(map.active_group().unwrap().number, 2);
         let selectors: Vec<_> = map
             .groups
             .iter()
             .map(|group| group.selector.as_str())
             .collect();
-        assert_eq!(selectors, ["round-robin", "unknown"]);
+        assert_eq!(selectors, ["round-robin 0", "unknown"]);
         assert_eq!(map.paths().map(|path| path.fail_count).sum::<u32>(), 2);
     }
 }

@@ -9,6 +9,7 @@ pub mod dm;
 pub mod ids;
 pub mod map;
 pub mod multipath;
+mod named;
 mod scan;
 pub mod uevent;
 
@@ -25,6 +26,8 @@ pub use map::GroupState;
 pub use map::Map;
 pub use map::MapPath;
 pub use map::PathGroup;
+pub use named::NoSuchMap;
+pub use named::named;
 pub use scan::scan;
 pub use uevent::Uevents;
 

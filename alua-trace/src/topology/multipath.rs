@@ -46,13 +46,16 @@ pub struct GroupStatus {
 /// A table line (`STATUSTYPE_TABLE`), as far as it is not in the status line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// The features, without their number: `queue_if_no_path`; empty when there are none.
+    pub features: String,
     /// Whether the feature `queue_mode bio` is set.
     pub bio_based: bool,
     /// Whether the feature `queue_if_no_path` is set at present.
     pub queue_if_no_path: bool,
     /// Name of the hardware handler; `None` when the map demands none.
     pub handler: Option<String>,
-    /// Name of each path group's selector, in order.
+    /// Each path group's selector with the number of its arguments and these, in order:
+    /// `service-time 0`.
     pub selectors: Vec<String>,
 }
 
@@ -112,7 +115,7 @@ fn group_status(words: &mut Words<'_>) -> Result<GroupStatus, MultipathError> {
 /// Reads a table line, with or without `dmsetup`'s start, length and type before it.
 pub fn parse_table(line: &str) -> Result<Table, MultipathError> {
     let mut words = Words::new(line);
-    let (bio_based, queue_if_no_path) = features(&mut words)?;
+    let features = words.counted("the number of features", "a feature")?;
     let n_handler_args: u32 = words.number("the number of handler arguments")?;
     let mut handler = None;
     for i in 0..n_handler_args {
@@ -125,8 +128,7 @@ pub fn parse_table(line: &str) -> Result<Table, MultipathError> {
     let _: u32 = words.number("the first path group")?;
     let mut selectors = Vec::new();
     for _ in 0..n_groups {
-        selectors.push(words.word("a path selector")?.to_owned());
-        words.skip_counted("the selector's arguments")?;
+        selectors.push(selector(&mut words)?);
         let n_paths: u32 = words.number("the number of paths")?;
         let n_args: u32 = words.number("the number of path arguments")?;
         for _ in 0..n_paths {
@@ -135,26 +137,27 @@ pub fn parse_table(line: &str) -> Result<Table, MultipathError> {
         }
     }
     words.end()?;
+    // Some features are followed by their value (`parse_features`).
+    let mut pairs = features.windows(2);
     Ok(Table {
-        bio_based,
-        queue_if_no_path,
+        bio_based: pairs.any(|pair| pair == ["queue_mode", "bio"]),
+        queue_if_no_path: features.contains(&"queue_if_no_path"),
+        features: features.join(" "),
         handler,
         selectors,
     })
 }
 
-/// `parse_features`: words, some of which are followed by their value.
-fn features(words: &mut Words<'_>) -> Result<(bool, bool), MultipathError> {
-    let n_features: u32 = words.number("the number of features")?;
-    let (mut bio_based, mut queue_if_no_path) = (false, false);
-    let mut previous = "";
-    for _ in 0..n_features {
-        let word = words.word("a feature")?;
-        bio_based |= previous == "queue_mode" && word == "bio";
-        queue_if_no_path |= word == "queue_if_no_path";
-        previous = word;
+/// A path selector's name, the number of its arguments and these, as one text.
+fn selector(words: &mut Words<'_>) -> Result<String, MultipathError> {
+    let name = words.word("a path selector")?;
+    let arguments = words.counted("the selector's arguments", "a selector's argument")?;
+    let mut text = format!("{name} {}", arguments.len());
+    for argument in arguments {
+        text.push(' ');
+        text.push_str(argument);
     }
-    Ok((bio_based, queue_if_no_path))
+    Ok(text)
 }
 
 /// The words of a line. Counts in it are believed no further than there are words.
@@ -185,6 +188,16 @@ impl<'a> Words<'a> {
             self.word(what)?;
         }
         Ok(())
+    }
+
+    /// A count, and the as many words that follow it.
+    fn counted(
+        &mut self,
+        count: &'static str,
+        each: &'static str,
+    ) -> Result<Vec<&'a str>, MultipathError> {
+        let n: u32 = self.number(count)?;
+        (0..n).map(|_| self.word(each)).collect()
     }
 
     /// A count, and as many words.
@@ -245,7 +258,8 @@ mod tests {
         let table = parse_table(TABLE).unwrap();
         assert_eq!(table.handler.as_deref(), Some("alua"));
         assert!(table.queue_if_no_path && !table.bio_based);
-        assert_eq!(table.selectors, ["service-time", "service-time"]);
+        assert_eq!(table.selectors, ["service-time 0", "service-time 0"]);
+        assert_eq!(table.features, "queue_if_no_path");
     }
 
     #[test]
@@ -255,6 +269,10 @@ mod tests {
         let table = parse_table(line).unwrap();
         assert!(table.bio_based && table.queue_if_no_path);
         assert_eq!((table.handler, table.selectors.len()), (None, 1));
+        assert_eq!(
+            table.features,
+            "queue_mode bio queue_if_no_path pg_init_retries 50"
+        );
         assert!(!parse_table("2 queue_mode mq 0 0 0").unwrap().bio_based);
     }
 

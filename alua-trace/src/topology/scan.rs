@@ -116,6 +116,8 @@ mod tests {
         assert_eq!(device.wwid.as_deref(), Some("naa.from-sysfs"));
         assert_eq!(device.vendor.as_deref(), Some("LIO-ORG"));
         assert_eq!(device.product.as_deref(), Some("lun0"));
+        assert_eq!(device.revision.as_deref(), Some("4.0"));
+        assert_eq!(device.state.as_deref(), Some("running"));
         assert_eq!(device.handler.as_deref(), Some("alua"));
         let state = device.access_state.as_ref().and_then(|text| text.state());
         assert_eq!(state, Some(AccessState::NON_OPTIMIZED));
@@ -145,7 +147,9 @@ mod tests {
         let [offline, other] = topology.devices() else {
             panic!("{topology:?}")
         };
-        assert_eq!(offline, &Device::unknown("0:0:0:0".parse().unwrap()));
+        let mut unknown = Device::unknown("0:0:0:0".parse().unwrap());
+        unknown.state = Some("offline".to_owned());
+        assert_eq!(offline, &unknown);
         assert_eq!(
             (other.device_type, other.vendor.as_deref()),
             (Some(5), None)

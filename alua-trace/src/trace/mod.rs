@@ -7,7 +7,7 @@ use crate::{
     cli::RunConfig,
     kernel::facts::KernelFacts,
     sysroot::Sysroot,
-    topology::{self, DmControl, Topology},
+    topology::{self, DmControl},
 };
 use load::Load;
 use session::Session;
@@ -28,7 +28,10 @@ pub fn run(config: &RunConfig) -> Result<u8> {
     let root = Sysroot::default();
     let load = Load::find(&config.command)?;
     let topology = topology::scan(&root, &DmControl::new(&root));
-    let maps = resolve_maps(&topology, &config.maps)?;
+    let maps: Vec<String> = topology::named(&topology, &config.maps)?
+        .into_iter()
+        .map(|map| map.name.clone())
+        .collect();
     if !topology.devices().iter().any(topology::Device::is_disk) {
         bail!(
             "no SCSI disk on this host: there is nothing to trace; attach one (multipath -ll and \
@@ -44,35 +47,4 @@ pub fn run(config: &RunConfig) -> Result<u8> {
         let session = Session::start(config, root, facts, &topology, &maps)?;
         session.run(load).await
     })
-}
-
-/// Names of the maps the user means by name, dm-N or WWID.
-fn resolve_maps(topology: &Topology, wanted: &[String]) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for wanted in wanted {
-        let found = topology.maps().iter().find(|map| {
-            map.name == *wanted
-                || map.dm == *wanted
-                || map.wwid.as_deref() == Some(wanted)
-                || topology.lun_of_map(map) == Some(wanted)
-        });
-        match found {
-            Some(map) => names.push(map.name.clone()),
-            None => bail!("no multipath map {wanted:?}; {}", known_maps(topology)),
-        }
-    }
-    Ok(names)
-}
-
-fn known_maps(topology: &Topology) -> String {
-    let names: Vec<&str> = topology
-        .maps()
-        .iter()
-        .map(|map| map.name.as_str())
-        .collect();
-    if names.is_empty() {
-        let notes = topology.notes().join("; ");
-        return format!("this host has none (see multipath -ll) {notes}");
-    }
-    format!("this host has {}", names.join(", "))
 }
