@@ -125,6 +125,27 @@ impl Sysroot {
         self.path("sys/block")
     }
 
+    /// The attributes of one object of a class of devices: `iscsi_session`, `session1`.
+    pub fn class_dir(&self, class: &str, name: &str) -> PathBuf {
+        self.path("sys/class").join(class).join(name)
+    }
+
+    /// Where in the tree of devices a SCSI device stands, as the kernel's link to it says: the
+    /// names of its host, its target, and what its transport has in between.
+    pub fn scsi_device_place(&self, hctl: &str) -> io::Result<PathBuf> {
+        fs::read_link(self.scsi_devices_dir().join(hctl))
+    }
+
+    /// The names of the network interfaces' entries.
+    pub fn net_dir(&self) -> PathBuf {
+        self.path("sys/class/net")
+    }
+
+    /// The device node of a block device: the kernel's `!` stands for a slash (lib/kobject.c).
+    pub fn device_node(&self, name: &str) -> PathBuf {
+        self.path("dev").join(name.replace('!', "/"))
+    }
+
     /// The control device of device-mapper.
     pub fn dm_control(&self) -> PathBuf {
         self.path("dev/mapper/control")

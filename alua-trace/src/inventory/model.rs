@@ -81,7 +81,8 @@ pub struct PathGroup {
 /// One path to a logical unit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Path {
-    /// H:C:T:L, or `vmhba2:C0:T2:L100`; empty when it was not told.
+    /// H:C:T:L, or `vmhba2:C0:T2:L100`; empty when it was not told, or the map's path is no device any
+    /// more.
     pub address: String,
     /// Its name at the moment, `sda`.
     pub device: Option<String>,

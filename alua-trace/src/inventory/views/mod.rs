@@ -6,7 +6,9 @@ mod json;
 mod mpath;
 mod nmp;
 mod svg;
+mod transport;
 mod tree;
+mod wrap;
 
 use anyhow::Result;
 

@@ -1,7 +1,364 @@
 //! Owns the inventory as a tree: map, path group, path, and everything that is known of each.
+//!
+//! The frame is that of `multipath -ll`. What is unknown is a dash in the columns, and the word in
+//! the sentences below them.
 
-use crate::inventory::model::Inventory;
+use std::fmt::Write as _;
 
-pub(super) fn render(_inventory: &Inventory, _columns: usize) -> String {
-    String::new()
+use super::transport;
+use super::wrap::push_wrapped;
+use crate::inventory::model::{Access, AccessSource, Inventory, Map, Path, PathGroup, PortGroup};
+use crate::report::safe::{name, sentence};
+
+/// Narrower than this, lines are not cut any more.
+const MIN_COLUMNS: usize = 40;
+const UNKNOWN: &str = "–";
+
+pub(super) fn render(inventory: &Inventory, columns: usize) -> String {
+    let mut out = String::new();
+    let columns = columns.max(MIN_COLUMNS);
+    for map in &inventory.maps {
+        push_map(&mut out, map, columns);
+    }
+    if !inventory.unmapped.is_empty() {
+        out.push_str("disks without a map\n");
+        let rows: Vec<&Path> = inventory.unmapped.iter().collect();
+        push_paths(&mut out, &rows, "", columns, &widths(&rows));
+    }
+    if inventory.maps.is_empty() && inventory.unmapped.is_empty() {
+        out.push_str("no multipath map and no SCSI disk\n");
+    }
+    for note in &inventory.notes {
+        push_wrapped(
+            &mut out,
+            &[sentence(&format!("note: {note}"))],
+            "",
+            "  ",
+            columns,
+        );
+    }
+    out
 }
+
+fn push_map(out: &mut String, map: &Map, columns: usize) {
+    push_wrapped(out, &[title(map)], "", "  ", columns);
+    push_wrapped(out, &properties(map), "  ", "  ", columns);
+    for group in &map.port_groups {
+        push_wrapped(out, &[port_group(group)], "  ", "    ", columns);
+    }
+    for disagreement in &map.disagreements {
+        let claims: Vec<String> = disagreement
+            .claims
+            .iter()
+            .map(|(who, what)| format!("{} says {}", name(who), name(what)))
+            .collect();
+        let text = format!("! {}: {}", sentence(&disagreement.about), claims.join(", "));
+        push_wrapped(out, &[text], "  ", "    ", columns);
+    }
+    let rows: Vec<&Path> = map.paths().collect();
+    let widths = widths(&rows);
+    for (nth, group) in map.groups.iter().enumerate() {
+        let last = nth + 1 == map.groups.len();
+        let (branch, below) = if last {
+            ("`-+- ", "  ")
+        } else {
+            ("|-+- ", "| ")
+        };
+        push_wrapped(out, &[group_title(group)], branch, below, columns);
+        let rows: Vec<&Path> = group.paths.iter().collect();
+        push_paths(out, &rows, below, columns, &widths);
+    }
+}
+
+fn title(map: &Map) -> String {
+    let mut title = name(&map.name);
+    if let Some(wwid) = map.wwid.as_deref().filter(|wwid| *wwid != map.name) {
+        let _ = write!(title, " ({})", name(wwid));
+    }
+    for part in [&map.dm, &map.devno].into_iter().flatten() {
+        let _ = write!(title, " {}", name(part));
+    }
+    title
+}
+
+/// `what` before a value; nothing when it is unknown and would only be noise.
+fn labelled(what: &str, value: Option<&str>) -> String {
+    value.map_or_else(
+        || format!("{what} unknown"),
+        |value| format!("{what} {}", name(value)),
+    )
+}
+
+fn properties(map: &Map) -> Vec<String> {
+    let model: Vec<String> = [&map.vendor, &map.product, &map.revision]
+        .into_iter()
+        .flatten()
+        .map(|part| name(part))
+        .collect();
+    let list = |what: &str, value: &Option<String>| match value.as_deref() {
+        Some("") => format!("no {what}"),
+        value => labelled(what, value),
+    };
+    let mut items = vec![
+        if model.is_empty() {
+            "model unknown".to_owned()
+        } else {
+            model.join(" ")
+        },
+        labelled("serial", map.serial.as_deref()),
+        map.size_bytes
+            .map_or_else(|| "size unknown".to_owned(), size),
+    ];
+    items.extend(
+        map.read_only
+            .map(|only| if only { "read-only" } else { "read-write" }.to_owned()),
+    );
+    items.push(list("features", &map.features));
+    items.push(list("handler", &map.handler));
+    items.extend(
+        map.bio_based
+            .map(|bios| if bios { "bio-based" } else { "request-based" }.to_owned()),
+    );
+    items
+}
+
+/// Bytes, in the largest binary unit that leaves something before the point.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = "bytes";
+    let (mut whole, mut rest) = (bytes, 0);
+    for larger in UNITS {
+        if whole < 1024 {
+            break;
+        }
+        (rest, whole, unit) = (whole % 1024, whole / 1024, larger);
+    }
+    match rest * 10 / 1024 {
+        0 => format!("{whole} {unit}"),
+        tenth => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
+fn port_group(group: &PortGroup) -> String {
+    let state = group
+        .state
+        .map_or_else(|| "state unknown".to_owned(), |state| state.to_string());
+    let mut text = format!(
+        "port group {}: {state} ({})",
+        group.id,
+        source(group.source)
+    );
+    if group.preferred == Some(true) {
+        text.push_str(", preferred");
+    }
+    if !group.ports.is_empty() {
+        let ports: Vec<String> = group.ports.iter().map(u16::to_string).collect();
+        let _ = write!(text, ", ports {}", ports.join(" "));
+    }
+    if !group.supported.is_empty() {
+        let states: Vec<&str> = group
+            .supported
+            .iter()
+            .map(|state| state.abbreviation())
+            .collect();
+        let _ = write!(text, ", supports {}", states.join(" "));
+    }
+    if let Some(status) = &group.status {
+        let _ = write!(text, ", {}", sentence(status));
+    }
+    text
+}
+
+const fn source(source: AccessSource) -> &'static str {
+    match source {
+        AccessSource::Array => "array",
+        AccessSource::Printed => "printed",
+        AccessSource::Sysfs => "sysfs",
+        AccessSource::Priority => "priority",
+    }
+}
+
+fn group_title(group: &PathGroup) -> String {
+    let state = group.state.as_deref().unwrap_or("state unknown");
+    let priority = group
+        .priority
+        .map_or_else(|| "unknown".to_owned(), |priority| priority.to_string());
+    let selector = labelled("selector", group.selector.as_deref());
+    format!(
+        "group {}: {}, priority {priority}, {selector}",
+        group.number,
+        name(state)
+    )
+}
+
+/// The columns of a path's first line.
+fn cells(path: &Path) -> [String; 6] {
+    let or_unknown =
+        |value: &Option<String>| value.as_deref().map_or_else(|| UNKNOWN.to_owned(), name);
+    let address = if path.address.is_empty() {
+        UNKNOWN
+    } else {
+        &path.address
+    };
+    let dm_state = match (&path.dm_state, path.dm_failures) {
+        (Some(state), Some(failures)) if failures > 0 => {
+            format!("{} (failed {failures}x)", name(state))
+        }
+        (state, _) => or_unknown(state),
+    };
+    [
+        name(address),
+        or_unknown(&path.device),
+        or_unknown(&path.devno),
+        dm_state,
+        or_unknown(&path.device_state),
+        path.access
+            .as_ref()
+            .map_or_else(|| "access state unknown".to_owned(), access),
+    ]
+}
+
+fn access(access: &Access) -> String {
+    let source = source(access.source);
+    match access.age_ms {
+        Some(age) => format!("{} ({source}, {age} ms ago)", access.state),
+        None => format!("{} ({source})", access.state),
+    }
+}
+
+fn widths(paths: &[&Path]) -> [usize; 6] {
+    let mut widths = [0; 6];
+    for path in paths {
+        for (width, cell) in widths.iter_mut().zip(cells(path)) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+fn push_paths(out: &mut String, paths: &[&Path], frame: &str, columns: usize, widths: &[usize; 6]) {
+    for (nth, path) in paths.iter().enumerate() {
+        let last = nth + 1 == paths.len();
+        let branch = format!("{frame}{}", if last { "`- " } else { "|- " });
+        let below = format!("{frame}{}", if last { "     " } else { "|    " });
+        let mark = if path.current == Some(true) {
+            "* "
+        } else {
+            "  "
+        };
+        let mut line = String::from(mark);
+        for (cell, width) in cells(path).iter().zip(widths) {
+            let _ = write!(line, "{cell:width$} ");
+        }
+        push_wrapped(out, &[line.trim_end().to_owned()], &branch, &below, columns);
+        push_wrapped(out, &details(path), &below, &below, columns);
+    }
+}
+
+fn details(path: &Path) -> Vec<String> {
+    let number = |what: &str, value: Option<u32>| {
+        value.map_or_else(
+            || format!("{what} unknown"),
+            |value| format!("{what} {value}"),
+        )
+    };
+    let mut items = Vec::new();
+    if path.dm_state.is_none() {
+        items.extend(path.wwid.as_deref().map(name));
+        let model = [&path.vendor, &path.product, &path.revision];
+        items.extend(model.into_iter().flatten().map(|part| name(part)));
+        items.extend(
+            path.serial
+                .as_deref()
+                .map(|serial| labelled("serial", Some(serial))),
+        );
+    }
+    items.push(number("port group", path.port_group.map(u32::from)));
+    items.push(number("port", path.relative_port.map(u32::from)));
+    items.push(preferred(path.preferred).to_owned());
+    items.push(tpgs(path.tpgs));
+    items.push(match path.handler.as_deref() {
+        Some("") => "no handler".to_owned(),
+        handler => labelled("handler", handler),
+    });
+    items.push(path.priority.as_ref().map_or_else(
+        || "priority unknown".to_owned(),
+        |priority| {
+            let why = if priority.reason.is_empty() {
+                priority.value.to_string()
+            } else {
+                sentence(&priority.reason)
+            };
+            labelled_prioritizer(&why, priority.prioritizer.as_deref())
+        },
+    ));
+    items.extend(rdac(path));
+    items.push(number("queue depth", path.queue_depth));
+    if let Some(checker) = &path.checker_state {
+        items.push(labelled("checker", Some(checker)));
+    }
+    items.extend(transport::words(path.transport.as_ref()));
+    items
+}
+
+fn labelled_prioritizer(why: &str, prioritizer: Option<&str>) -> String {
+    prioritizer.map_or_else(
+        || format!("priority {why}"),
+        |prioritizer| format!("priority {why} ({})", name(prioritizer)),
+    )
+}
+
+const fn preferred(preferred: Option<bool>) -> &'static str {
+    match preferred {
+        Some(true) => "preferred",
+        Some(false) => "not preferred",
+        None => "preference unknown",
+    }
+}
+
+fn tpgs(tpgs: Option<u8>) -> String {
+    match tpgs {
+        None => "TPGS unknown".to_owned(),
+        Some(0) => "TPGS 0 (none, or the vendor's own)".to_owned(),
+        Some(1) => "TPGS 1 (implicit)".to_owned(),
+        Some(2) => "TPGS 2 (explicit)".to_owned(),
+        Some(code) => format!("TPGS {code} (implicit and explicit)"),
+    }
+}
+
+fn rdac(path: &Path) -> Vec<String> {
+    let Some(rdac) = &path.rdac else {
+        return Vec::new();
+    };
+    let mut items = Vec::new();
+    let controller = rdac.controller.map(String::from);
+    items.extend(controller.map(|letter| labelled("controller", Some(&letter))));
+    items.extend(
+        rdac.slot
+            .as_deref()
+            .map(|slot| labelled("slot", Some(slot))),
+    );
+    items.extend(
+        rdac.mode
+            .as_deref()
+            .map(|mode| labelled("mode", Some(mode))),
+    );
+    items.extend(
+        rdac.owned
+            .map(|owned| if owned { "owner" } else { "not the owner" }.to_owned()),
+    );
+    items.extend(
+        rdac.array
+            .as_deref()
+            .map(|array| labelled("array", Some(array))),
+    );
+    items.extend(
+        rdac.volume
+            .as_deref()
+            .map(|volume| labelled("volume", Some(volume))),
+    );
+    items
+}
+
+#[cfg(test)]
+mod tests;
