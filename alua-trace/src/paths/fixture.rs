@@ -1,6 +1,8 @@
 //! A sysfs tree for tests.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use crate::sysroot::Sysroot;
 use crate::topology::DmTable;
@@ -32,6 +34,19 @@ impl Tree {
                 bytes,
             );
         }
+    }
+
+    /// Writes attributes of a SCSI device below `place`, as `host0/session1`, linked as by the
+    /// kernel.
+    pub(super) fn placed(&self, place: &str, hctl: &str, files: &[(&str, &[u8])]) {
+        let (target, _) = hctl.rsplit_once(':').unwrap();
+        let below = format!("{place}/target{target}/{hctl}/scsi_device/{hctl}");
+        for (name, bytes) in files {
+            self.file(&format!("sys/devices/{below}/device/{name}"), bytes);
+        }
+        let class = self.0.path().join("sys/class/scsi_device");
+        fs::create_dir_all(&class).unwrap();
+        symlink(Path::new("../../devices").join(below), class.join(hctl)).unwrap();
     }
 
     /// An ALUA disk, running, of the unit `6001…01`.

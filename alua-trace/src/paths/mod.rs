@@ -8,6 +8,8 @@ mod device;
 mod disagree;
 #[cfg(test)]
 mod fixture;
+mod netlink;
+mod transport;
 
 use std::io::{self, Write};
 
@@ -58,7 +60,11 @@ pub fn read(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<Inven
     } else {
         topology::named(&topology, named)?
     };
-    let mut extras = Extras::default();
+    let disks = topology.devices().iter().filter(|device| device.is_disk());
+    let mut extras = Extras {
+        transports: transport::read(root, disks.map(|disk| disk.hctl)),
+        ..Extras::default()
+    };
     for map in &maps {
         let block = Block::read(root, &map.dm);
         extras.blocks.insert(map.dm.clone(), block);

@@ -1,0 +1,319 @@
+//! Owns what the kernel's network stack says: TCP connections (NETLINK_SOCK_DIAG, as `ss` asks),
+//! and which interface has which address (NETLINK_ROUTE). Nothing is sent over the network, and no
+//! privilege is needed. Asked only where there are iSCSI sessions.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::net::{Protocol, netlink};
+
+use super::super::device::number;
+use super::super::netlink::{Request, attributes, dump, u32_at};
+use crate::sysroot::{self, Directory, Sysroot};
+
+/// Protocol number 0.
+const NETLINK_ROUTE: Option<Protocol> = None;
+/// `AF_INET` and `AF_INET6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
+/// The network as far as iSCSI is concerned.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    pub(super) connections: Vec<Connection>,
+    /// Addresses by the index of their interface.
+    pub(super) addresses: Vec<(u32, IpAddr)>,
+    pub(super) interfaces: Vec<Interface>,
+}
+
+/// An established TCP connection. `None` is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Connection {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// Bytes that a segment sent may have, options left out (`tcpi_snd_mss`).
+    pub(super) mss: Option<u32>,
+    /// Smoothed round-trip time in microseconds (`tcpi_rtt`).
+    pub(super) rtt_us: Option<u32>,
+    /// Segments sent again since it was made (`tcpi_total_retrans`).
+    pub(super) retransmits: Option<u32>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) mtu: Option<u32>,
+}
+
+impl Network {
+    /// Asks for connections to these portals, and for interfaces. What cannot be asked stays empty.
+    pub(super) fn ask(root: &Sysroot, portals: impl Iterator<Item = SocketAddr>) -> Self {
+        let mut network = Self::default();
+        let wanted: HashSet<(u8, u16)> = portals
+            .map(|portal| (if portal.is_ipv4() { IPV4 } else { IPV6 }, portal.port()))
+            .collect();
+        if wanted.is_empty() {
+            return network;
+        }
+        for (family, port) in wanted {
+            let payload = connections_request(family, port);
+            // A kernel without these parts has no answer: it stays unknown.
+            let _ = dump(
+                Some(netlink::SOCK_DIAG),
+                &Request {
+                    kind: SOCK_DIAG_BY_FAMILY,
+                    answer: SOCK_DIAG_BY_FAMILY,
+                    payload: &payload,
+                },
+                &mut |message| network.connections.extend(connection(message)),
+            );
+        }
+        let _ = dump(
+            NETLINK_ROUTE,
+            &Request {
+                kind: RTM_GETADDR,
+                answer: RTM_NEWADDR,
+                payload: &[0; ADDRESS_BYTES],
+            },
+            &mut |message| network.addresses.extend(address(message)),
+        );
+        network.interfaces = interfaces(root);
+        network
+    }
+
+    /// The connection to a portal, from what is known of this end; `None` if it may be several.
+    pub(super) fn connection(
+        &self,
+        portal: SocketAddr,
+        local_address: Option<IpAddr>,
+        local_port: Option<u16>,
+    ) -> Option<&Connection> {
+        let mut candidates = self.connections.iter().filter(|connection| {
+            connection.remote == portal
+                && local_address.is_none_or(|address| address == connection.local.ip())
+                && local_port.is_none_or(|port| port == connection.local.port())
+        });
+        let first = candidates.next()?;
+        candidates.next().is_none().then_some(first)
+    }
+
+    /// The interface that has an address; `None` if several have.
+    pub(super) fn interface(&self, address: IpAddr) -> Option<&Interface> {
+        let mut having = self.addresses.iter().filter(|(_, other)| *other == address);
+        let (index, _) = having.next()?;
+        if having.any(|(other, _)| other != index) {
+            return None;
+        }
+        self.interfaces
+            .iter()
+            .find(|interface| interface.index == *index)
+    }
+}
+
+/// include/uapi/linux/sock_diag.h, rtnetlink.h.
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+
+/// `struct inet_diag_req_v2`: established TCP connections to a port, with their `tcp_info`.
+fn connections_request(family: u8, port: u16) -> [u8; 56] {
+    const TCP: u8 = 6;
+    /// `1 << (INET_DIAG_INFO - 1)`.
+    const WITH_INFO: u8 = 2;
+    /// `1 << TCP_ESTABLISHED`.
+    const ESTABLISHED: u32 = 2;
+    let mut request = [0; 56];
+    request[..3].copy_from_slice(&[family, TCP, WITH_INFO]);
+    request[4..8].copy_from_slice(&ESTABLISHED.to_ne_bytes());
+    // `id.idiag_dport`, in network byte order.
+    request[10..12].copy_from_slice(&port.to_be_bytes());
+    request
+}
+
+/// A connection of a `struct inet_diag_msg`; addresses and ports are in network byte order.
+fn connection(message: &[u8]) -> Option<Connection> {
+    const MESSAGE_BYTES: usize = 72;
+    const INFO: u16 = 2;
+    let family = *message.first()?;
+    let port = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
+    let local = SocketAddr::new(ip(family, message.get(8..24)?)?, port(4)?);
+    let remote = SocketAddr::new(ip(family, message.get(24..40)?)?, port(6)?);
+    let mut attributes = attributes(message.get(MESSAGE_BYTES..)?);
+    let info = attributes.find_map(|(kind, value)| (kind == INFO).then_some(value));
+    // Offsets in `struct tcp_info` (include/uapi/linux/tcp.h), which only grows at its end.
+    let field = |at: usize| info.and_then(|info| u32_at(info, at));
+    Some(Connection {
+        local,
+        remote,
+        mss: field(16),
+        rtt_us: field(68),
+        retransmits: field(100),
+    })
+}
+
+/// Bytes of a `struct ifaddrmsg`.
+const ADDRESS_BYTES: usize = 8;
+
+/// An address of an interface: `struct ifaddrmsg` and its attributes. On a point-to-point link
+/// IFA_ADDRESS is the other end's; IFA_LOCAL is this one's, and only IPv4 always has it.
+fn address(message: &[u8]) -> Option<(u32, IpAddr)> {
+    const IFA_ADDRESS: u16 = 1;
+    const IFA_LOCAL: u16 = 2;
+    let family = *message.first()?;
+    let index = u32_at(message, 4)?;
+    let list = message.get(ADDRESS_BYTES..)?;
+    let of_kind = |wanted: u16| {
+        let value = attributes(list).find_map(|(kind, value)| (kind == wanted).then_some(value))?;
+        ip(family, value)
+    };
+    Some((index, of_kind(IFA_LOCAL).or_else(|| of_kind(IFA_ADDRESS))?))
+}
+
+/// An address in the first bytes; IPv4 in IPv6 is IPv4.
+fn ip(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+    match family {
+        IPV4 => Some(IpAddr::from(*bytes.first_chunk::<4>()?)),
+        IPV6 => Some(IpAddr::from(*bytes.first_chunk::<16>()?).to_canonical()),
+        _ => None,
+    }
+}
+
+fn interfaces(root: &Sysroot) -> Vec<Interface> {
+    let names = sysroot::entries(&root.net_dir()).unwrap_or_default();
+    let known = names.into_iter().filter_map(|name| {
+        let dir = Directory::open(&root.net_dir().join(&name)).ok()?;
+        Some(Interface {
+            index: number(&dir, "ifindex")?,
+            mtu: number(&dir, "mtu"),
+            name,
+        })
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fixture::Tree;
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn diag(family: u8, sport: u16, dport: u16, src: &[u8], dst: &[u8], info: &[u8]) -> Vec<u8> {
+        let mut message = vec![family, 1, 0, 0];
+        message.extend(sport.to_be_bytes());
+        message.extend(dport.to_be_bytes());
+        message.extend(src);
+        message.resize(24, 0);
+        message.extend(dst);
+        message.resize(72, 0);
+        message.extend(u16::try_from(info.len() + 4).unwrap().to_ne_bytes());
+        message.extend(2_u16.to_ne_bytes());
+        message.extend(info);
+        message
+    }
+
+    fn info(mss: u32, rtt: u32, retransmits: u32) -> Vec<u8> {
+        let mut info = vec![0; 104];
+        for (at, value) in [(16, mss), (68, rtt), (100, retransmits)] {
+            info[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        info
+    }
+
+    #[test]
+    fn a_connection_has_the_numbers_of_its_tcp_info() {
+        let message = diag(
+            IPV4,
+            40_000,
+            3260,
+            &[10, 0, 0, 1],
+            &[10, 0, 0, 2],
+            &info(8948, 211, 7),
+        );
+        let found = connection(&message).unwrap();
+        assert_eq!(found.local.to_string(), "10.0.0.1:40000");
+        assert_eq!(found.remote.to_string(), "10.0.0.2:3260");
+        assert_eq!(found.mss, Some(8948));
+        assert_eq!((found.rtt_us, found.retransmits), (Some(211), Some(7)));
+        for end in 0..message.len() {
+            let cut = connection(&message[..end]);
+            assert!(cut.is_none_or(|cut| cut.mss.is_none()), "{end}");
+        }
+        let old = diag(IPV4, 1, 2, &[1; 4], &[2; 4], &info(1448, 9, 1)[..72]);
+        let old = connection(&old).unwrap();
+        assert_eq!((old.rtt_us, old.retransmits), (Some(9), None));
+        assert_eq!(connection(&diag(1, 1, 2, &[1; 4], &[2; 4], &[])), None);
+    }
+
+    #[test]
+    fn of_several_connections_none_is_it() {
+        let to = |sport| {
+            let message = diag(
+                IPV4,
+                sport,
+                3260,
+                &[10, 0, 0, 1],
+                &[10, 0, 0, 2],
+                &info(1, 2, 3),
+            );
+            connection(&message).unwrap()
+        };
+        let network = Network {
+            connections: vec![to(40_000), to(40_001)],
+            ..Network::default()
+        };
+        let portal = "10.0.0.2:3260".parse().unwrap();
+        let local: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(network.connection(portal, Some(local), None), None);
+        let found = network
+            .connection(portal, Some(local), Some(40_001))
+            .unwrap();
+        assert_eq!(found.local.port(), 40_001);
+        let other: IpAddr = "10.0.0.3".parse().unwrap();
+        assert_eq!(network.connection(portal, Some(other), Some(40_001)), None);
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_interface_that_has_it() {
+        let mut message = vec![IPV4, 24, 0, 0, 3, 0, 0, 0];
+        message[4..8].copy_from_slice(&3_u32.to_ne_bytes());
+        for (kind, last) in [(1_u16, 9), (2, 1)] {
+            message.extend(8_u16.to_ne_bytes());
+            message.extend(kind.to_ne_bytes());
+            message.extend([10, 0, 0, last]);
+        }
+        let local: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(address(&message), Some((3, local)));
+        assert_eq!(address(&message[..10]), None);
+        let tree = Tree::new();
+        tree.file("sys/class/net/eth0/ifindex", b"3\n");
+        tree.file("sys/class/net/eth0/mtu", b"9000\n");
+        let mut network = Network {
+            addresses: vec![(3, local)],
+            interfaces: interfaces(&tree.root()),
+            ..Network::default()
+        };
+        let found = network.interface(local).unwrap();
+        assert_eq!((&*found.name, found.mtu), ("eth0", Some(9000)));
+        network.addresses.push((4, local));
+        assert_eq!(network.interface(local), None);
+    }
+
+    /// The running kernel's own answer about a connection of this test.
+    #[test]
+    fn the_kernel_knows_a_connection_and_its_interface() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let portal = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(portal).unwrap();
+        let local = stream.local_addr().unwrap();
+        let network = Network::ask(&Sysroot::default(), [portal].into_iter());
+        let Some(found) = network.connection(portal, Some(local.ip()), Some(local.port())) else {
+            eprintln!("skipped: this kernel has no tcp_diag");
+            return;
+        };
+        assert!(found.mss.is_some_and(|mss| mss > 500), "{found:?}");
+        assert_eq!(found.retransmits, Some(0));
+        assert_eq!(network.interface(local.ip()).unwrap().name, "lo");
+    }
+}
