@@ -49,8 +49,8 @@ pub(super) fn inventory(
             .collect();
     }
     let paths = inventory.maps.iter().flat_map(Map::paths);
-    let notes = notes(paths.chain(&inventory.unmapped), extras);
-    inventory.notes.extend(notes);
+    let complaints = complaints(paths.chain(&inventory.unmapped), extras);
+    inventory.notes.extend(complaints);
     inventory
 }
 
@@ -211,22 +211,28 @@ fn common<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T
         .then_some(first)
 }
 
-/// What is not known for a reason that a person can do something about.
-fn notes<'a>(paths: impl Iterator<Item = &'a Path>, extras: &Extras) -> Vec<String> {
-    let (mut rdac, mut complaints) = (0_usize, Vec::new());
-    for path in paths {
-        rdac += usize::from(path.handler.as_deref() == Some("rdac"));
-        let hctl = path.address.parse().ok();
-        let extra = hctl.and_then(|hctl: Hctl| extras.devices.get(&hctl));
-        complaints.extend(extra.into_iter().flat_map(|extra| extra.complaints.clone()));
-    }
-    if rdac > 0 {
-        complaints.push(format!(
-            "who owns the volumes of {rdac} paths is unknown: under the rdac handler sysfs shows \
+/// What is not understood of the paths' pages in sysfs.
+fn complaints<'a>(paths: impl Iterator<Item = &'a Path>, extras: &Extras) -> Vec<String> {
+    let extras = paths.filter_map(|path| {
+        let hctl: Hctl = path.address.parse().ok()?;
+        extras.devices.get(&hctl)
+    });
+    extras.flat_map(|extra| extra.complaints.clone()).collect()
+}
+
+/// Why it is not known who owns the volumes of an RDAC array, and what a person can do about it.
+pub(super) fn unknown_owners(inventory: &Inventory) -> Option<String> {
+    let paths = inventory.maps.iter().flat_map(Map::paths);
+    let unknown = paths.chain(&inventory.unmapped).filter(|path| {
+        path.handler.as_deref() == Some("rdac") && path.access.is_none() && path.rdac.is_none()
+    });
+    let count = unknown.count();
+    (count > 0).then(|| {
+        format!(
+            "who owns the volumes of {count} paths is unknown: under the rdac handler sysfs shows \
              one unit's state for all; --refresh asks the array"
-        ));
-    }
-    complaints
+        )
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::inventory::model::{Disagreement, Map, Path};
+use crate::inventory::model::{AccessSource, Disagreement, Map, Path};
+use crate::scsi::AccessState;
+use crate::topology::Device;
 
 /// What the kernel's own accounts contradict each other about, without asking the array.
 pub(super) fn kernel(map: &Map) -> Vec<Disagreement> {
@@ -12,6 +14,76 @@ pub(super) fn kernel(map: &Map) -> Vec<Disagreement> {
     found.extend(group_states(map));
     found.extend(map.paths().filter_map(offline_but_used));
     found
+}
+
+/// Where the kernel's account of a path differs from the array's, which the path has by now. Its
+/// identity only counts if the path itself was `asked`.
+pub(super) fn array(path: &Path, device: &Device, asked: bool) -> Vec<Disagreement> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, array: Option<String>, sysfs: Option<String>| {
+        if let (Some(array), Some(sysfs)) = (array, sysfs)
+            && array != sysfs
+        {
+            let claims = vec![("array".to_owned(), array), ("sysfs".to_owned(), sysfs)];
+            found.push(disagreement(format!("{what} of {}", path.address), claims));
+        }
+    };
+    let access = path.access.as_ref();
+    let access = access.filter(|access| access.source == AccessSource::Array);
+    if let Some(access) = access {
+        let claimed = device.access_state.as_ref().map(ToString::to_string);
+        compare("access state", Some(access.state.to_string()), claimed);
+        let words = |preferred: bool| if preferred { "yes" } else { "no" }.to_owned();
+        let (array, sysfs) = (path.preferred.map(words), device.preferred.map(words));
+        compare("preference", array, sysfs);
+    }
+    if asked {
+        let number = |number: Option<u16>| number.map(|number| number.to_string());
+        compare("unit", path.wwid.clone(), device.wwid.clone());
+        compare(
+            "port group",
+            number(path.port_group),
+            number(device.port_group),
+        );
+        compare(
+            "relative port",
+            number(path.relative_port),
+            number(device.relative_port),
+        );
+        let tpgs = |tpgs: Option<u8>| tpgs.map(|tpgs| tpgs.to_string());
+        compare("TPGS", tpgs(path.tpgs), tpgs(device.tpgs));
+    }
+    found.extend(access.and_then(|access| with_dm(path, access.state, asked)));
+    found
+}
+
+/// dm has failed a path that answers, or would use one that the array does not serve.
+fn with_dm(path: &Path, state: AccessState, asked: bool) -> Option<Disagreement> {
+    let usable = asked && matches!(state, AccessState::OPTIMIZED | AccessState::NON_OPTIMIZED);
+    let dead = matches!(state, AccessState::UNAVAILABLE | AccessState::OFFLINE);
+    let dm_state = path.dm_state.as_deref()?;
+    ((usable && dm_state == "failed") || (dead && dm_state == "active")).then(|| {
+        let claims = vec![
+            ("array".to_owned(), state.to_string()),
+            ("device-mapper".to_owned(), dm_state.to_owned()),
+        ];
+        disagreement(format!("path {}", path.address), claims)
+    })
+}
+
+/// What the array says of one thing through two of its ports, if that is not the same.
+pub(super) fn ports(
+    about: String,
+    claims: [(&String, Option<AccessState>); 2],
+) -> Option<Disagreement> {
+    let [(_, one), (_, other)] = &claims;
+    (one != other).then(|| {
+        let word = |state: Option<AccessState>| {
+            state.map_or_else(|| "unknown".to_owned(), |state| state.to_string())
+        };
+        let claims = claims.map(|(via, state)| (format!("array through {via}"), word(state)));
+        disagreement(about, claims.to_vec())
+    })
 }
 
 fn disagreement(about: String, claims: Vec<(String, String)>) -> Disagreement {

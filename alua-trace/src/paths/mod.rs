@@ -9,6 +9,8 @@ mod disagree;
 #[cfg(test)]
 mod fixture;
 mod netlink;
+mod refresh;
+mod sg_io;
 mod transport;
 
 use std::io::{self, Write};
@@ -20,7 +22,7 @@ use crate::inventory::{model::Inventory, views};
 use crate::live;
 use crate::report::safe;
 use crate::sysroot::Sysroot;
-use crate::topology::{self, DmControl, DmSource};
+use crate::topology::{self, DmControl, DmSource, Topology};
 
 use build::Extras;
 use device::{Block, Extra};
@@ -33,7 +35,11 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// A map that was named is not there.
 pub fn run(config: &PathsConfig) -> Result<u8> {
     let root = Sysroot::default();
-    let inventory = read(&root, &DmControl::new(&root), &config.maps)?;
+    let (mut inventory, topology) = gather(&root, &DmControl::new(&root), &config.maps)?;
+    if config.refresh {
+        refresh::run(&mut inventory, &topology, &root);
+    }
+    inventory.notes.extend(build::unknown_owners(&inventory));
     let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
     let text = views::render(&inventory, config.view, usize::from(columns))?;
     if !matches!(config.view, View::Tree | View::Json) {
@@ -54,6 +60,12 @@ pub fn run(config: &PathsConfig) -> Result<u8> {
 /// # Errors
 /// A map that was named is not there.
 pub fn read(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<Inventory> {
+    let (mut inventory, _) = gather(root, dm, named)?;
+    inventory.notes.extend(build::unknown_owners(&inventory));
+    Ok(inventory)
+}
+
+fn gather(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<(Inventory, Topology)> {
     let topology = topology::scan(root, dm);
     let maps: Vec<_> = if named.is_empty() {
         topology.maps().iter().collect()
@@ -73,10 +85,6 @@ pub fn read(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<Inven
         let extra = Extra::read(root, device);
         extras.devices.insert(device.hctl, extra);
     }
-    Ok(build::inventory(
-        &topology,
-        &extras,
-        &maps,
-        !named.is_empty(),
-    ))
+    let inventory = build::inventory(&topology, &extras, &maps, !named.is_empty());
+    Ok((inventory, topology))
 }
