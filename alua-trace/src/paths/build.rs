@@ -9,6 +9,7 @@ use crate::inventory::model::{
     Access, AccessSource, Inventory, Map, Path, PathGroup, PortGroup, Transport,
 };
 use crate::inventory::priority;
+use crate::scsi::AccessState;
 use crate::topology::{self, Device, GroupState, Hctl, MapPath, Topology};
 
 /// What was read beside the topology.
@@ -220,8 +221,29 @@ fn complaints<'a>(paths: impl Iterator<Item = &'a Path>, extras: &Extras) -> Vec
     extras.flat_map(|extra| extra.complaints.clone()).collect()
 }
 
-/// Why it is not known who owns the volumes of an RDAC array, and what a person can do about it.
-pub(super) fn unknown_owners(inventory: &Inventory) -> Option<String> {
+/// What only the array can tell, of what the kernel was believed or not believed about.
+pub(super) fn doubts(inventory: &Inventory) -> Vec<String> {
+    let mut doubts: Vec<String> = inventory.maps.iter().filter_map(claimed).collect();
+    doubts.extend(unknown_owners(inventory));
+    doubts
+}
+
+/// All port groups alike is what a kernel says that has not asked yet, too.
+fn claimed(map: &Map) -> Option<String> {
+    let claims = |group: &PortGroup| {
+        group.source == AccessSource::Sysfs && group.state == Some(AccessState::OPTIMIZED)
+    };
+    (map.port_groups.len() > 1 && map.port_groups.iter().all(claims)).then(|| {
+        format!(
+            "{}: sysfs says active/optimized of every port group, which newer kernels also say \
+             before they have asked the array; --refresh asks it",
+            map.name
+        )
+    })
+}
+
+/// Why it is not known who owns the volumes of an RDAC array.
+fn unknown_owners(inventory: &Inventory) -> Option<String> {
     let paths = inventory.maps.iter().flat_map(Map::paths);
     let unknown = paths.chain(&inventory.unmapped).filter(|path| {
         path.handler.as_deref() == Some("rdac") && path.access.is_none() && path.rdac.is_none()

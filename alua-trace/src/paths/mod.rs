@@ -39,7 +39,7 @@ pub fn run(config: &PathsConfig) -> Result<u8> {
     if config.refresh {
         refresh::run(&mut inventory, &topology, &root);
     }
-    inventory.notes.extend(build::unknown_owners(&inventory));
+    inventory.notes.extend(build::doubts(&inventory));
     let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
     let text = views::render(&inventory, config.view, usize::from(columns))?;
     if !matches!(config.view, View::Tree | View::Json) {
@@ -61,7 +61,7 @@ pub fn run(config: &PathsConfig) -> Result<u8> {
 /// A map that was named is not there.
 pub fn read(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<Inventory> {
     let (mut inventory, _) = gather(root, dm, named)?;
-    inventory.notes.extend(build::unknown_owners(&inventory));
+    inventory.notes.extend(build::doubts(&inventory));
     Ok(inventory)
 }
 

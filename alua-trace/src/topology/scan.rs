@@ -38,7 +38,11 @@ fn devices(sysroot: &Sysroot, notes: &mut Vec<String>) -> Vec<Device> {
 
 fn maps(dm: &dyn DmSource, notes: &mut Vec<String>) -> Vec<Map> {
     let tables = dm.tables().unwrap_or_else(|error| {
-        notes.push(format!("multipath maps are unknown: {error}"));
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; device-mapper answers root alone",
+            _ => "",
+        };
+        notes.push(format!("multipath maps are unknown: {error}{remedy}"));
         Vec::new()
     });
     let mut maps = Vec::new();
@@ -181,6 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let topology = scan(&Sysroot::at(dir.path()), &Fails);
         assert_eq!(topology.notes().len(), 2, "{topology:?}");
+        assert!(topology.notes()[1].ends_with("root alone"), "{topology:?}");
         let table = DmTable {
             name: "odd".to_owned(),
             devno: "254:0".parse().unwrap(),

@@ -3,7 +3,6 @@
 use super::super::fixture::{Tree, table};
 use super::super::read;
 use super::*;
-use crate::scsi::AccessState;
 use crate::topology::DmTable;
 
 fn inventory_of(tree: &Tree, tables: Vec<DmTable>) -> Inventory {
@@ -159,4 +158,22 @@ fn a_port_group_whose_paths_differ_has_no_state() {
     let map = &inventory.maps[0];
     assert_eq!((map.port_groups.len(), map.port_groups[0].state), (1, None));
     assert_eq!(map.disagreements[0].about, "access state of port group 1");
+}
+
+/// As a kernel since 6.12 says it, until the array was asked.
+#[test]
+fn every_port_group_optimized_is_doubted() {
+    let tree = two_paths();
+    assert_eq!(
+        doubts(&inventory_of(&tree, vec![table()])),
+        Vec::<String>::new()
+    );
+    tree.device("1:0:0:0", &[("access_state", b"active/optimized\n")]);
+    let mut inventory = inventory_of(&tree, vec![table()]);
+    assert!(
+        inventory.notes[0].contains("mpatha: sysfs says"),
+        "{inventory:?}"
+    );
+    inventory.maps[0].port_groups[1].source = AccessSource::Array;
+    assert_eq!(doubts(&inventory), Vec::<String>::new());
 }

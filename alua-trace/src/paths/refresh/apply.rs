@@ -31,13 +31,13 @@ pub(super) fn to_map(map: &mut Map, told: &[Told], topology: &Topology) {
     for group in &mut map.groups {
         group.priority = priority::of_group(&group.paths);
     }
-    let first = told.first().map(|told| &told.said);
-    if let Some(inquiry) = first.and_then(|said| said.inquiry.as_ref()) {
+    let mut said = told.iter().map(|told| &told.said);
+    if let Some(inquiry) = said.clone().find_map(|said| said.inquiry.as_ref()) {
         map.vendor.clone_from(&inquiry.vendor);
         map.product.clone_from(&inquiry.product);
         map.revision.clone_from(&inquiry.revision);
     }
-    if let Some(serial) = first.and_then(|said| said.serial.clone()) {
+    if let Some(serial) = said.find_map(|said| said.serial.clone()) {
         map.serial = Some(serial);
     }
     port_groups(map, told);
