@@ -23,12 +23,11 @@ pub fn word(path: &Path) -> &str {
     if path.dm_state.as_deref() == Some("failed") {
         return "faulty";
     }
-    if let Some(word) = path.rdac.as_ref().and_then(of_rdac) {
+    let state = path.access.as_ref().map(|access| access.state);
+    if let Some(word) = path.rdac.as_ref().and_then(|rdac| of_rdac(rdac, state)) {
         return word;
     }
-    path.access
-        .as_ref()
-        .map_or("undef", |access| of_state(access.state))
+    state.map_or("undef", of_state)
 }
 
 /// Whether multipathd counts the path when it sums up its group: `ready` or `ghost`, and those of
@@ -48,13 +47,15 @@ fn of_state(state: AccessState) -> &'static str {
     }
 }
 
-/// Paths to the controller that does not own the volume are ghosts, unless it ships I/O.
-fn of_rdac(rdac: &Rdac) -> Option<&'static str> {
+/// Paths to the controller that does not own the volume are ghosts, unless it ships I/O. One that
+/// says unavailable is none; a transition may be the array's or the controller's alone.
+fn of_rdac(rdac: &Rdac, state: Option<AccessState>) -> Option<&'static str> {
     let ships = rdac.mode.as_deref()? == "IOSHIP";
-    Some(if rdac.owned? || ships {
-        "ready"
-    } else {
-        "ghost"
+    Some(match state {
+        Some(AccessState::UNAVAILABLE) => "faulty",
+        Some(AccessState::TRANSITIONING) => "undef",
+        _ if rdac.owned? || ships => "ready",
+        _ => "ghost",
     })
 }
 
@@ -122,6 +123,8 @@ mod tests {
                 ..Rdac::default()
             });
             assert_eq!(word(&path), expected, "{mode} {owned}");
+            path.access.as_mut().unwrap().state = AccessState::UNAVAILABLE;
+            assert_eq!(word(&path), "faulty", "{mode} {owned}");
         }
     }
 }

@@ -93,8 +93,8 @@ fn of_linux(map: &Map) -> Nmp {
             _ => handler,
         }),
         selection_policy: selector,
-        preferred_path: listed(map.paths().filter(|path| path.preferred == Some(true))),
-        current_path: listed(map.paths().filter(|path| path.current == Some(true))),
+        preferred_path: listed(map, |path| path.preferred),
+        current_path: listed(map, |path| path.current),
         working_paths: map
             .paths()
             .filter(|path| path.dm_state.as_deref() == Some("active"))
@@ -103,9 +103,19 @@ fn of_linux(map: &Map) -> Nmp {
     }
 }
 
-fn listed<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<String> {
-    let addresses: Vec<&str> = paths.map(|path| path.address.as_str()).collect();
-    (!addresses.is_empty()).then(|| addresses.join(","))
+/// The paths of which it is true; `None` if it is true of none, and unknown of some.
+fn listed(map: &Map, of: impl Fn(&Path) -> Option<bool>) -> Option<String> {
+    let addresses: Vec<&str> = map
+        .paths()
+        .filter(|path| of(path) == Some(true))
+        .map(|path| path.address.as_str())
+        .collect();
+    if !addresses.is_empty() {
+        return Some(addresses.join(","));
+    }
+    map.paths()
+        .all(|path| of(path).is_some())
+        .then(|| "none".to_owned())
 }
 
 fn array_config(map: &Map, nmp: &Nmp) -> String {
@@ -235,12 +245,14 @@ alua_followover=unknown;{TPG_id=1,TPG_state=AO}{TPG_id=2,TPG_state=ANO}}
         for path in map.groups.iter_mut().flat_map(|group| &mut group.paths) {
             path.handler = Some(String::new());
             path.tpgs = Some(2);
+            (path.preferred, path.current) = (Some(false), None);
         }
         map.port_groups[1].state = None;
         let text = rendered(vec![map.clone(), map]);
         let config = "implicit_support=off;explicit_support=on;explicit_allow=off;";
         assert!(text.contains(config), "{text}");
         assert!(text.contains("Storage Array Type: none\n"), "{text}");
+        assert!(text.contains("{preferred=none;current=unknown}"), "{text}");
         assert!(text.contains("{TPG_id=2,TPG_state=unknown}"), "{text}");
         assert!(text.contains("false\n\nnaa.6001\n"), "{text}");
     }
