@@ -12,6 +12,7 @@ use crate::{
     kernel::{attach::Probes, facts::KernelFacts, probes},
     live,
     multipath_conf::{self, gather, section::Note, setup::Setup, source::Sources},
+    paths,
     report::{
         doctor::{DoctorReport, doctor},
         json,
@@ -53,7 +54,11 @@ fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
     sources
         .notes
         .extend(unknown.map(|text| Note { at: None, text }));
-    let host = gather::host(root, topology);
+    let mut host = gather::host(root, topology);
+    // Fails for a map that was named and is not there only.
+    if let Ok(inventory) = paths::read(root, &DmControl::new(root), &[]) {
+        host.learn(&inventory);
+    }
     DoctorReport {
         kernel: root.kernel_release().unwrap_or_default(),
         btf: Vec::new(),
@@ -79,7 +84,7 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
         ) {
             Ok((mut probes, _ring)) => probes.attach(&mut plan),
             Err(error) => plan.iter_mut().for_each(|planned| {
-                let remedy = "run as root on a kernel with BPF (Linux 5.12 or newer)";
+                let remedy = "run as root on a kernel with BPF's ring buffer (Linux 5.8 or newer)";
                 planned.set(ProbeStatus::Broken, format!("{error:#}"), remedy);
             }),
         }
