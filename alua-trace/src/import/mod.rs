@@ -2,7 +2,7 @@
 //! in the views of `paths`.
 //!
 //! [`parse`] is pure: text in, [`Imported`] out. What it makes of a text grows with the text, and no
-//! single allocation is out of proportion to it ([`room::Room`]).
+//! single allocation is out of proportion to it (`room`).
 
 mod detect;
 mod esxcli;
