@@ -96,6 +96,20 @@ fn port_groups_are_those_of_the_paths() {
     assert!(groups[1].supported.is_empty() && groups[1].status.is_none());
 }
 
+#[test]
+fn a_failed_path_is_not_current_though_its_group_is_active() {
+    let mut dm = table();
+    dm.status = dm.status.replace("8:0 A 3", "8:0 F 4");
+    let inventory = inventory_of(&two_paths(), vec![dm]);
+    let group = &inventory.maps[0].groups[0];
+    assert_eq!(group.state.as_deref(), Some("active"));
+    assert_eq!(
+        (group.priority, group.paths[0].current),
+        (Some(0), Some(false))
+    );
+    assert_eq!(group.paths[0].dm_state.as_deref(), Some("failed"));
+}
+
 /// Its handler files one unit's state for all of a controller's.
 #[test]
 fn a_state_under_the_rdac_handler_is_not_believed() {

@@ -17,6 +17,7 @@ struct Inner {
     pages: HashMap<(String, u8), Vec<u8>>,
     inquiry: HashMap<String, Vec<u8>>,
     groups: Vec<u8>,
+    groups_through: HashMap<String, Vec<u8>>,
     extended: bool,
     attentions: usize,
     broken: Option<io::ErrorKind>,
@@ -40,6 +41,15 @@ impl Array {
     pub(super) fn groups(&self, data: &[u8], extended: bool) -> &Self {
         let mut inner = self.0.borrow_mut();
         (inner.groups, inner.extended) = (data.to_vec(), extended);
+        drop(inner);
+        self
+    }
+
+    /// The list of port groups as the port behind one path has it.
+    pub(super) fn groups_through(&self, address: &str, data: &[u8]) -> &Self {
+        let data = data.to_vec();
+        let mut inner = self.0.borrow_mut();
+        inner.groups_through.insert(address.to_owned(), data);
         drop(inner);
         self
     }
@@ -83,7 +93,10 @@ impl Channel for Way {
                 return Ok(Answer::Refused(Sense::new(6, 0x2a, 6)));
             }
             Command::PortGroups { extended: true, .. } if !inner.extended => None,
-            Command::PortGroups { .. } => Some(inner.groups.clone()),
+            Command::PortGroups { .. } => {
+                let own = inner.groups_through.get(&self.1);
+                Some(own.unwrap_or(&inner.groups).clone())
+            }
         };
         let Some(mut data) = data else {
             return Ok(invalid);

@@ -301,3 +301,76 @@ fn disks_without_a_map_are_asked_as_well() {
     let expected = "access state of 0:0:0:0: array says standby, sysfs says active/optimized";
     assert_eq!(inventory.notes, [expected]);
 }
+
+fn abouts(map: &Map) -> Vec<&str> {
+    map.disagreements
+        .iter()
+        .map(|found| found.about.as_str())
+        .collect()
+}
+
+/// A controller that boots may not know of the other's states.
+#[test]
+fn a_path_has_the_state_that_its_own_port_group_tells() {
+    let (mut inventory, topology) = host();
+    let array = alua_array([0, 1]);
+    array.groups_through("1:0:0:0", &groups([0, 15]));
+    refresh(&mut inventory, &topology, &array);
+    let map = &inventory.maps[0];
+    let access = map.groups[1].paths[0].access.as_ref().unwrap();
+    assert_eq!(access.state, AccessState::TRANSITIONING);
+    assert_eq!(
+        map.port_groups[1].state,
+        Some(AccessState::NON_OPTIMIZED),
+        "who was asked first"
+    );
+    let found = map.disagreements.last().unwrap();
+    assert_eq!(found.about, "access state of port group 2");
+    assert_eq!(found.claims[0].0, "array through 0:0:0:0");
+    assert_eq!(found.claims[1].1, "transitioning");
+}
+
+/// Only through the path itself it is certain that it works.
+#[test]
+fn a_failed_path_contradicts_the_array_only_if_it_answers() {
+    let tree = Tree::new();
+    tree.alua("0:0:0:0", "sda", "8:0", 1, "active/optimized");
+    tree.alua("1:0:0:0", "sdb", "8:16", 1, "active/optimized");
+    let mut dm = table();
+    dm.status = dm.status.replace("8:16 A", "8:16 F");
+    let (mut inventory, topology) = gather(&tree.root(), &vec![dm], &[]).unwrap();
+    let array = alua_array([0, 1]);
+    refresh(&mut inventory, &topology, &array);
+    assert!(array.sent().iter().all(|(address, _)| address == "0:0:0:0"));
+    assert_eq!(abouts(&inventory.maps[0]), Vec::<&str>::new());
+    let mut dm = table();
+    dm.status = dm
+        .status
+        .replace("8:0 A", "8:0 F")
+        .replace("8:16 A", "8:16 F");
+    let (mut inventory, topology) = gather(&tree.root(), &vec![dm], &[]).unwrap();
+    refresh(&mut inventory, &topology, &array);
+    assert_eq!(abouts(&inventory.maps[0]), ["path 0:0:0:0"]);
+}
+
+/// Newer RDAC arrays report port groups as well.
+#[test]
+fn the_rdac_prioritizer_stays_under_the_rdac_handler() {
+    let tree = Tree::new();
+    tree.alua("0:0:0:0", "sda", "8:0", 1, "active/optimized");
+    tree.device("0:0:0:0", &[("dh_state", b"rdac")]);
+    let array = alua_array([1, 0]);
+    array.page("0:0:0:0", &list(&[0, 0xc9]));
+    array.page("0:0:0:0", b"\0\xc9\0\x2cvac1\xf1\x01\x00\x01\x01\x01");
+    let priority = |tree: &Tree| {
+        let (mut inventory, topology) = gather(&tree.root(), &vec![table()], &[]).unwrap();
+        refresh(&mut inventory, &topology, &array);
+        let path = &inventory.maps[0].groups[0].paths[0];
+        let state = path.access.as_ref().unwrap().state;
+        assert_eq!(state, AccessState::NON_OPTIMIZED, "the port group's");
+        path.priority.as_ref().unwrap().reason.clone()
+    };
+    assert_eq!(priority(&tree), "14 = 2 owned + 4 preferred + 8 IOSHIP");
+    tree.device("0:0:0:0", &[("dh_state", b"alua")]);
+    assert_eq!(priority(&tree), "10 = active/non-optimized");
+}
