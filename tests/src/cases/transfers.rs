@@ -290,7 +290,11 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
         let done = load.stop()?;
         ensure!(done.error == 0, "fio failed with {}", done.error);
     }
-    let moved = if own_log { moments(lab)? } else { Vec::new() };
+    let moved = if own_log {
+        moments(lab, way.cause)?
+    } else {
+        Vec::new()
+    };
     let report = lab.stop(trace)?;
     let played = Played {
         acted,
@@ -303,8 +307,8 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
 /// What happened, without the tool.
 struct Played {
     acted: Vec<Acted>,
-    /// The array's own log of when it moved the LUN.
-    moved: Vec<u64>,
+    /// The array's own log: when it moved the LUN, and until when nobody could know.
+    moved: Vec<(u64, u64)>,
     stalls: Stalls,
 }
 
@@ -314,24 +318,28 @@ impl Played {
         if let Some(between) = self.acted[round].between_ns {
             return Ok(between);
         }
-        let at = self
-            .moved
-            .get(round)
-            .context("the array's log is shorter")?;
-        Ok((*at, *at))
+        let moved = self.moved.get(round);
+        moved.copied().context("the array's log is shorter")
     }
 }
 
 /// When the array moved the LUN: changes of several groups at one moment are one.
-fn moments(lab: &mut Lab) -> Result<Vec<u64>> {
-    let mut moments: Vec<u64> = lab
-        .array()?
-        .transfers()?
-        .iter()
-        .map(|it| it.at_ns)
-        .collect();
+///
+/// What this host did not do itself it can know from the first command that the array answers then.
+fn moments(lab: &mut Lab, cause: Cause) -> Result<Vec<(u64, u64)>> {
+    let array = lab.array()?;
+    let mut moments: Vec<u64> = array.transfers()?.iter().map(|it| it.at_ns).collect();
     moments.dedup();
-    Ok(moments)
+    let mut seen: Vec<u64> = array.log()?.iter().map(|it| it.seen_at_ns).collect();
+    seen.sort_unstable();
+    let told = |at: u64| match cause {
+        Cause::RemoteExplicit | Cause::ArrayImplicit => {
+            let first = seen.partition_point(|seen| *seen < at);
+            seen.get(first).copied().unwrap_or(at)
+        }
+        _ => at,
+    };
+    Ok(moments.into_iter().map(|at| (at, told(at))).collect())
 }
 
 fn judge(lab: &Lab, way: &Way, played: &Played, report: &Report) -> Result<Outcome> {
