@@ -1,6 +1,7 @@
 //! The state of a command is the one known at its dispatch, through any number of swaps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -8,8 +9,8 @@ use super::{Case, Group, Kernels, Outcome};
 use crate::array::Controller;
 use crate::lab::kmsg::{KernelLog, Line};
 use crate::lab::lio;
-use crate::lab::load::Load;
-use crate::lab::schema::{PathChange, State};
+use crate::lab::load::{Load, Until};
+use crate::lab::schema::{Command, PathChange, State};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
@@ -27,10 +28,15 @@ pub(super) const GROUP: Group = Group {
             name: "lio",
             run: lio_swaps,
         },
+        Case {
+            name: "unanswered",
+            run: unanswered,
+        },
     ],
 };
 
 const SWAPS: usize = 20;
+const LIMIT: Duration = Duration::from_secs(30);
 /// The kernel writes its log line a moment after it has stored the state.
 const TOLERANCE_NS: u64 = 1_000_000;
 
@@ -50,6 +56,47 @@ fn lio_swaps(lab: &mut Lab) -> Result<Outcome> {
         };
         lab.target()?.set_states(a, b)
     })
+}
+
+/// Kernels since 6.12 say active/optimized of every path before they have asked the array. Until it
+/// has answered a state is unknown, whatever they claim.
+fn unanswered(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio_with(false)?;
+    let path = lab.path("B1")?;
+    let reads = Load {
+        until: Until::Count(50),
+        ..Load::random_reads(&path.node(), 0)
+    };
+    let trace = lab.trace(&TraceOptions::with_commands())?;
+    reads.run(LIMIT)?;
+    let claim = sys::read(path.sysfs("access_state"))?;
+    lab.learn_states()?;
+    reads.run(LIMIT)?;
+    let report = lab.stop(trace)?;
+    let of_path = |command: &&Command| command.hctl == path.hctl && command.is_transfer();
+    let states: Vec<State> = report
+        .commands()
+        .filter(of_path)
+        .map(|it| it.state)
+        .collect();
+    ensure!(states.len() == 100, "{} reads were traced", states.len());
+    let (before, after) = states.split_at(50);
+    let never_asked = claim == "active/optimized";
+    let expected = if never_asked {
+        State::Unknown
+    } else {
+        State::NonOptimized
+    };
+    ensure!(
+        before.iter().all(|state| *state == expected),
+        "the kernel claims {claim}, the reads before it asked: {before:?}"
+    );
+    ensure!(
+        after.iter().all(|state| *state == State::NonOptimized),
+        "reads after the array answered: {after:?}"
+    );
+    lab.figure("the kernel had never asked", f64::from(never_asked), "");
+    Ok(Outcome::Passed)
 }
 
 /// I/O on every path, so that every path is told of every swap.
