@@ -119,6 +119,9 @@ impl Model {
     }
 
     fn report_groups(&mut self, nexus: Nexus, extended: bool, allocation: usize) -> Reply {
+        if let Some(told) = &self.told_groups {
+            return Reply::data(told.clone(), allocation);
+        }
         match self.lun(nexus.lun) {
             Some(lun) => match &lun.access {
                 Asymmetry::Groups(groups) => Reply::data(

@@ -28,6 +28,8 @@ pub(crate) struct LoggedCommand {
     pub(crate) sequence: u64,
     /// First CDB byte.
     pub(crate) opcode: u8,
+    /// Second and third CDB byte: service action or EVPD, and page.
+    pub(crate) asked: [u8; 2],
     /// Status byte.
     pub(crate) status: u8,
     /// Sense of a CHECK CONDITION.
@@ -113,6 +115,8 @@ fn parse_line(line: &str) -> Result<LoggedCommand> {
         lun,
         sequence,
         opcode,
+        second,
+        third,
         status,
         sense,
         lba,
@@ -128,6 +132,10 @@ fn parse_line(line: &str) -> Result<LoggedCommand> {
         lun: lun.parse()?,
         sequence: sequence.parse()?,
         opcode: u8::from_str_radix(opcode, 16)?,
+        asked: [
+            u8::from_str_radix(second, 16)?,
+            u8::from_str_radix(third, 16)?,
+        ],
         status: u8::from_str_radix(status, 16)?,
         sense: match sense {
             "-" => None,
@@ -152,6 +160,7 @@ mod tests {
         let entry = Entry {
             sequence: 7,
             opcode: 0x28,
+            asked: [0x0a, 0x83],
             status: 2,
             sense: Some(Sense::NOT_THE_OWNER),
             lba: 9,
@@ -168,6 +177,7 @@ mod tests {
         assert_eq!((read.path, read.lun), (path, 3));
         assert_eq!(read.sense, Some(Sense::NOT_THE_OWNER));
         assert_eq!((read.sequence, read.opcode, read.status), (7, 0x28, 2));
+        assert_eq!(read.asked, [0x0a, 0x83]);
         assert_eq!((read.lba, read.blocks), (9, 8));
         assert_eq!((read.seen_at_ns, read.completed_at_ns), (100, 250));
         assert!(parse_line("A1 1 2").is_err());

@@ -20,6 +20,7 @@
 //! mode rdac|avt|ioship                RDAC
 //! contention N                        RDAC: the next N MODE SELECTs get 05/91/36
 //! vendor HEX                          8 raw bytes of INQUIRY data
+//! groups HEX|off                      ALUA: REPORT TARGET PORT GROUPS answers these raw bytes
 //! stat | log FILE | transfers FILE | forget | quit
 //! ```
 //! WHERE is `all`, a controller or a path; AT is the same and means port groups; FAIL is
@@ -27,7 +28,7 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::access::{Access, Controller, Where};
 use super::delay::{Delay, Plant, parse_duration};
@@ -75,6 +76,8 @@ pub(crate) enum ArrayChange {
     Contention(u64),
     /// INQUIRY vendor.
     Vendor([u8; 8]),
+    /// Answer of REPORT TARGET PORT GROUPS; `None` is the truth.
+    Groups(Option<Vec<u8>>),
 }
 
 /// A request.
@@ -127,6 +130,8 @@ fn array_change(words: &[&str]) -> Result<Option<ArrayChange>> {
         ["mode", mode] => ArrayChange::Mode(mode.parse()?),
         ["contention", count] => ArrayChange::Contention(count.parse()?),
         ["vendor", hex] => ArrayChange::Vendor(vendor(hex)?),
+        ["groups", "off"] => ArrayChange::Groups(None),
+        ["groups", hex] => ArrayChange::Groups(Some(bytes(hex)?)),
         _ => return Ok(None),
     }))
 }
@@ -198,15 +203,22 @@ fn states(words: &[&str]) -> Result<Vec<(Where, Access)>> {
 }
 
 fn vendor(hex: &str) -> Result<[u8; 8]> {
-    let mut bytes = [0; 8];
-    if hex.len() != 16 || !hex.is_ascii() {
-        bail!("want 16 hexadecimal digits");
+    let bytes = bytes(hex)?;
+    bytes
+        .try_into()
+        .map_err(|_| anyhow!("want 16 hexadecimal digits"))
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>> {
+    if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
+        bail!("want pairs of hexadecimal digits");
     }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        let digits = &hex[2 * index..2 * index + 2];
-        *byte = u8::from_str_radix(digits, 16).with_context(|| format!("bad digits {digits}"))?;
-    }
-    Ok(bytes)
+    let digits = (0..hex.len()).step_by(2).map(|at| &hex[at..at + 2]);
+    digits
+        .map(|digits| {
+            u8::from_str_radix(digits, 16).with_context(|| format!("bad digits {digits}"))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -315,6 +327,11 @@ mod tests {
             array("vendor 1b5b33316d414200"),
             ArrayChange::Vendor(*b"\x1b[31mAB\0")
         );
+        assert_eq!(
+            array("groups 00ff"),
+            ArrayChange::Groups(Some(vec![0, 0xff]))
+        );
+        assert_eq!(array("groups off"), ArrayChange::Groups(None));
         for (line, expected) in [
             ("log /tmp/x", Control::Log("/tmp/x".to_owned())),
             ("transfers /tmp/x", Control::Transfers("/tmp/x".to_owned())),
@@ -336,6 +353,8 @@ mod tests {
             "state A",
             "state A fine",
             "vendor 1b",
+            "groups 1",
+            "groups xx",
             "prefer C",
             "own A1",
             "mode alua",

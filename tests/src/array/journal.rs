@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub(crate) sequence: u64,
     /// First CDB byte.
     pub(crate) opcode: u8,
+    /// Second and third CDB byte: service action or EVPD, and page.
+    pub(crate) asked: [u8; 2],
     /// Status byte.
     pub(crate) status: u8,
     /// Sense of a CHECK CONDITION.
@@ -63,18 +65,20 @@ impl Journal {
         (self.entries.len(), self.dropped)
     }
 
-    /// Writes a line a command: path, LUN, sequence, opcode, status, sense or `-`, lba, blocks,
+    /// Writes a line a command: path, LUN, sequence, CDB bytes 0 to 2, status, sense or `-`, lba, blocks,
     /// seen, completed.
     pub(crate) fn write(&self, nexus: Nexus, to: &mut impl Write) -> io::Result<()> {
         for it in &self.entries {
             let sense = it.sense.map_or("-".to_owned(), |sense| sense.to_string());
             writeln!(
                 to,
-                "{} {} {} {:02x} {:02x} {sense} {} {} {} {}",
+                "{} {} {} {:02x} {:02x} {:02x} {:02x} {sense} {} {} {} {}",
                 nexus.path,
                 nexus.lun,
                 it.sequence,
                 it.opcode,
+                it.asked[0],
+                it.asked[1],
                 it.status,
                 it.lba,
                 it.blocks,

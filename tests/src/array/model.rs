@@ -50,6 +50,8 @@ pub(super) struct Model {
     pub(super) contended_mode_selects: u64,
     random: Random,
     pub(super) size_bytes: u64,
+    /// What REPORT TARGET PORT GROUPS answers instead of the truth.
+    pub(super) told_groups: Option<Vec<u8>>,
 }
 
 /// What becomes of a command when it arrives.
@@ -118,6 +120,7 @@ impl Model {
             contended_mode_selects: 0,
             random: Random::new(u64::from(options.serial)),
             size_bytes: options.size_bytes,
+            told_groups: None,
         }
     }
 
@@ -345,6 +348,7 @@ impl Model {
             (ArrayChange::Shipping(delay), _) => self.shipping = delay,
             (ArrayChange::TransferTime(time_ns), _) => self.transfer_ns = time_ns,
             (ArrayChange::Vendor(vendor), _) => self.identity.vendor = vendor,
+            (ArrayChange::Groups(told), _) => self.told_groups = told,
             (ArrayChange::Mode(new), Personality::Rdac { mode, .. }) => *mode = new,
             (ArrayChange::Contention(count), Personality::Rdac { .. }) => {
                 self.contended_mode_selects = count;

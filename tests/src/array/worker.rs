@@ -90,6 +90,7 @@ fn admit(nexus: Nexus, command: Command, shared: &Shared) -> Waiting {
     let entry = Entry {
         sequence,
         opcode: command.cdb[0],
+        asked: [command.cdb[1], command.cdb[2]],
         lba,
         blocks,
         seen_at_ns,

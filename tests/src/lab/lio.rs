@@ -17,6 +17,10 @@ pub(crate) enum State {
     Optimized = 0,
     /// Active/non-optimized.
     NonOptimized = 1,
+    /// Standby.
+    Standby = 2,
+    /// Unavailable.
+    Unavailable = 3,
 }
 
 /// The array.
@@ -62,6 +66,15 @@ impl Lio {
         for (controller, state) in [(Controller::A, a), (Controller::B, b)] {
             let file = format!("{}/alua_access_state", group_dir(controller));
             sys::write(file, &(state as u8).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Which controller the array prefers, if any.
+    pub(crate) fn prefer(&self, preferred: Option<Controller>) -> Result<()> {
+        for controller in Controller::ALL {
+            let bit = u8::from(preferred == Some(controller)).to_string();
+            sys::write(format!("{}/preferred", group_dir(controller)), &bit)?;
         }
         Ok(())
     }
