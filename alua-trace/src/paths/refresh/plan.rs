@@ -159,6 +159,7 @@ fn page(asked: &[Asked], code: u8) -> Option<Command> {
 
 /// As the kernel asks (drivers/scsi/device_handler/scsi_dh_alua.c `alua_rtpg`): with the extended
 /// header, without it where that is refused, again with more room, and again after a unit attention.
+/// Unlike the kernel, also without it where the list ends within a group.
 fn port_groups(asked: &[Asked]) -> Option<Command> {
     let sent = asked.iter().filter(|(command, _)| is_groups(command));
     if sent.count() >= MAX_GROUPS_COMMANDS {
@@ -173,8 +174,17 @@ fn port_groups(asked: &[Asked]) -> Option<Command> {
     let (extended, bytes) = (*extended, *bytes);
     match answer {
         Answer::Data(data) => {
-            let whole = rtpg::parse(data).ok()?.whole_bytes;
-            let whole = u32::try_from(whole).ok()?;
+            let list = rtpg::parse(data).ok()?;
+            let whole = u32::try_from(list.whole_bytes).ok()?;
+            // LIO does not count the extended header (drivers/target/target_core_alua.c
+            // `target_emulate_report_target_port_groups`): its last port is cut off.
+            let miscounted = list.truncated && data.len() >= usize::try_from(whole).ok()?;
+            if extended && miscounted {
+                return Some(Command::PortGroups {
+                    extended: false,
+                    bytes,
+                });
+            }
             let more = whole > bytes && whole <= MAX_GROUPS_BYTES;
             more.then_some(Command::PortGroups {
                 extended,

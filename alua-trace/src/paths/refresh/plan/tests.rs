@@ -129,6 +129,37 @@ fn the_extended_header_is_left_out_where_it_is_refused() {
     );
 }
 
+/// As LIO answers of one group with one port: the length lacks the four bytes of the header.
+#[test]
+fn the_extended_header_is_left_out_where_it_is_not_counted() {
+    let mut data = vec![0, 0, 0, 12, 0x10, 0, 0, 0, 0, 0x07, 0, 1, 0, 2, 0, 1];
+    let asked = |data: &[u8]| {
+        let answer = (GROUPS, Answer::Data(data.to_vec()));
+        next(&[inquiry(3), answer])
+    };
+    let plain = Command::PortGroups {
+        extended: false,
+        bytes: 1024,
+    };
+    assert_eq!(asked(&data), Some(plain));
+    assert_eq!(
+        next(&[inquiry(3), (plain, Answer::Data(data.clone()))]),
+        Some(Command::Page {
+            code: 0,
+            bytes: 252
+        }),
+        "once"
+    );
+    data[3] = 16;
+    data.extend([0, 0, 0, 1]);
+    assert!(matches!(asked(&data), Some(Command::Page { .. })));
+    data.truncate(18);
+    assert!(
+        matches!(asked(&data), Some(Command::Page { .. })),
+        "less came than was told"
+    );
+}
+
 #[test]
 fn a_list_that_does_not_fit_is_asked_for_again_with_room() {
     let longer = Command::PortGroups {
