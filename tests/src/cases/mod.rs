@@ -12,6 +12,7 @@ mod follows;
 mod ground_truth;
 mod judge;
 mod lab_itself;
+mod paths_lab;
 mod rdac_lab;
 mod state_swaps;
 mod transfers;
@@ -78,6 +79,7 @@ const GROUPS: &[&Group] = &[
     &follows::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
+    &paths_lab::GROUP,
 ];
 
 /// Prints the groups for the host.
