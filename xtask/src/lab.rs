@@ -33,6 +33,8 @@ pub(crate) struct Job<'a> {
     pub(crate) task: &'a Task,
     /// How long it may take.
     pub(crate) limit: Option<Duration>,
+    /// Whether its time is counted in instructions, on one processor, instead of the host's.
+    pub(crate) counted: bool,
     /// Whether it owns the user's terminal.
     pub(crate) interactive: bool,
 }
@@ -62,14 +64,6 @@ impl<'a> Lab<'a> {
         })
     }
 
-    /// The same lab with guest time counted in instructions, on one processor.
-    pub(crate) fn counted(self) -> Self {
-        Self {
-            accelerator: Accelerator::Counted,
-            ..self
-        }
-    }
-
     /// Runs one guest to its end. A broken guest is a failure in the report.
     pub(crate) fn run(&self, programs: &Programs, job: &Job) -> Result<Report> {
         let dir = GuestDir::take(self.paths, job.name)?;
@@ -85,7 +79,11 @@ impl<'a> Lab<'a> {
         let boot = Boot {
             kernel: &self.kernel,
             initrd: &initrd,
-            accelerator: self.accelerator,
+            accelerator: if job.counted {
+                Accelerator::Counted
+            } else {
+                self.accelerator
+            },
             interactive: job.interactive,
             dir: &dir.path,
             limit: job.limit,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Access, Controller, LoggedCommand, Moved, Options, Reason, Sense};
 use crate::lab::load::{Load, Running};
 use crate::lab::multipath::{Handler, MapOptions};
@@ -17,6 +17,7 @@ pub(super) const GROUP: Group = Group {
     name: "alua-lab",
     limit_seconds: 120,
     kernels: Kernels::OnRequest,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "four-groups",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::mount::UnmountFlags;
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
 use crate::lab::multipath::MapOptions;
 use crate::lab::schema::{FlagKind, ProbeStatus};
@@ -21,6 +21,7 @@ pub(super) const GROUP: Group = Group {
     name: "bad-input",
     limit_seconds: 240,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "no-scsi-device",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Mode, Options};
 use crate::lab::load::{Load, Running};
 use crate::lab::multipath::{Handler, Map, MapOptions};
@@ -17,8 +17,9 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "cluster",
-    limit_seconds: 300,
+    limit_seconds: 480,
     kernels: Kernels::OnRequest,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "thrash-alua",
@@ -55,6 +56,7 @@ impl Watched {
     fn start(lab: &mut Lab, map: Map) -> Result<Watched> {
         let load = Load {
             depth: 4,
+            think_us: 500,
             ..Load::random_reads(&map.node(), 240_000)
         };
         let load = load.start()?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::judge::same;
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
 use crate::lab::load::{Load, Until};
 use crate::lab::schema::Class;
@@ -19,6 +19,7 @@ pub(super) const GROUP: Group = Group {
     name: "command-mode",
     limit_seconds: 120,
     kernels: Kernels::DefaultOnly,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "covers-the-load",

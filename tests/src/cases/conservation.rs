@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::judge::{mapped_once, same};
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::Load;
 use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::tracer::{Report, TraceOptions};
@@ -16,6 +16,7 @@ pub(super) const GROUP: Group = Group {
     name: "conservation",
     limit_seconds: 240,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "matches-dm",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::judge::{close, latencies, mean, percentile, same};
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
 use crate::lab::schema::{Class, State};
@@ -16,6 +16,7 @@ pub(super) const GROUP: Group = Group {
     name: "fio-one-path",
     limit_seconds: 180,
     kernels: Kernels::All,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "counts",
@@ -65,17 +66,16 @@ fn counts(lab: &mut Lab) -> Result<Outcome> {
 
 /// fio measures from submission to reaping: more than dispatch to completion by about the same
 /// for every command. That surplus is the difference of the means; without it, the percentiles
-/// must agree. The array takes 100 to 400 ms, so that a delay of some ms in fio, which a busy host
-/// causes, stays small against them.
+/// must agree.
 fn percentiles(lab: &mut Lab) -> Result<Outcome> {
     lab.implicit_emulator()?;
-    lab.array()?.ask("delay all 100ms..400ms")?;
+    lab.array()?.ask("delay all 2ms..20ms")?;
     for engine in ["psync", "libaio"] {
         let load = Load {
             engine,
             depth: 1,
-            jobs: 32,
-            until: Until::Count(50),
+            jobs: 8,
+            until: Until::Count(200),
             each: true,
             ..Load::random_reads(&lab.path("A1")?.node(), 0)
         };

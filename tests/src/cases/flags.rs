@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::{Load, percentile};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
@@ -18,14 +18,15 @@ pub(super) const LATENCY: Group = Group {
     name: "flag-latency",
     limit_seconds: 300,
     kernels: Kernels::DefaultOnly,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "quick-array",
-            run: |lab| latency(lab, 50, None),
+            run: |lab| latency(lab, 50, 10),
         },
         Case {
             name: "slow-array",
-            run: |lab| latency(lab, 12, Some(400)),
+            run: |lab| latency(lab, 12, 400),
         },
     ],
 };
@@ -34,6 +35,7 @@ pub(super) const GROUP: Group = Group {
     name: "flags",
     limit_seconds: 240,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "avoidable",
@@ -69,11 +71,10 @@ fn raised(report: &Report) -> Vec<&Flag> {
 
 /// Episodes of I/O on the non-optimized group: each is flagged within 250 ms of its first
 /// dispatch, also when no command completes before that.
-fn latency(lab: &mut Lab, episodes: usize, delay_ms: Option<u64>) -> Result<Outcome> {
-    lab.implicit_emulator()?;
-    if let Some(delay) = delay_ms {
-        lab.array()?.ask(&format!("delay B {delay}ms"))?;
-    }
+fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
+    let array = lab.implicit_emulator()?;
+    array.ask("delay A 10ms")?;
+    array.ask(&format!("delay B {delay_ms}ms"))?;
     let map = lab.map(&MapOptions::default())?;
     let load = Load {
         depth: 4,
@@ -90,7 +91,7 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: Option<u64>) -> Result<Outc
             sys::sleep_ms(300);
         }
         map.switch_group(1)?;
-        sys::sleep_ms(QUIET_MS + delay_ms.unwrap_or(0));
+        sys::sleep_ms(QUIET_MS + delay_ms);
     }
     let report = lab.stop(trace)?;
     load.stop()?;

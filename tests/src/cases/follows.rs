@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::judge::{mapped_once, same};
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::Load;
 use crate::lab::multipath::MapOptions;
 use crate::lab::schema::PathChange;
@@ -17,6 +17,7 @@ pub(super) const GROUP: Group = Group {
     name: "follows-changes",
     limit_seconds: 120,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "path-deleted-and-back",

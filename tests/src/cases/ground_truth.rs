@@ -6,19 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::judge::{close, latencies, percentile, same};
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, LoggedCommand, PathName};
 use crate::lab::load::{Load, Until, percentile as exact_percentile};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Class, State};
 use crate::lab::tracer::{Report, TraceOptions, merge_buckets};
 use crate::lab::{Lab, disk};
-use crate::sys::{self, awake::Awake};
+use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "ground-truth",
     limit_seconds: 480,
     kernels: Kernels::All,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "non-optimized-2ms",
@@ -38,60 +39,27 @@ pub(super) const GROUP: Group = Group {
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Rounds over both controllers: what changes with time, as the host's speed does, meets both.
-const ROUNDS: usize = 4;
-/// What the optimized controller takes.
-const BASE_MS: u64 = 2;
-
+const ROUNDS: usize = 2;
 /// The same load on the optimized and on the slower controller: both observers must see the same
-/// difference, and no command may be faster than the array was. One command at a time with a pause
-/// after each, on processors that do not sleep: fio waits for one no longer on one controller than
-/// on the other. Both controllers take their time: who has slept is woken later than who has not,
-/// which is fio's and the kernel's business, and must not be the difference.
+/// difference, and no command may be faster than the array was.
 fn slower_controller(lab: &mut Lab, milliseconds: u64) -> Result<Outcome> {
-    let array = lab.implicit_emulator()?;
-    array.ask(&format!("delay A {BASE_MS}ms"))?;
-    array.ask(&format!("delay B {}ms", BASE_MS + milliseconds))?;
+    lab.implicit_emulator()?
+        .ask(&format!("delay B {milliseconds}ms"))?;
     let map = lab.map(&MapOptions::default())?;
-    let mut off = Vec::new();
-    for _ in 0..TRIES {
-        let seen = compare(lab, &map)?;
-        let apart = seen.apart();
-        if apart <= CLOSE {
-            return Ok(Outcome::Passed);
-        }
-        ensure!(
-            apart <= NOISY,
-            "non-optimized minus optimized p50: tool {} ns, fio {} ns: {apart:.2} % apart",
-            seen.tool,
-            seen.fio
-        );
-        off.push(format!("{apart:.2} %"));
-    }
-    Ok(Outcome::NotRun(format!(
-        "tool and fio were {} apart: on a host this noisy {CLOSE} % cannot be told",
-        off.join(", ")
-    )))
+    let seen = compare(lab, &map)?;
+    close(
+        "non-optimized minus optimized p50",
+        seen.tool,
+        seen.fio,
+        3.0,
+    )?;
+    Ok(Outcome::Passed)
 }
-
-/// How often the load is repeated: what an emulated processor takes to wake up, which fio measures
-/// and the tool does not, changes from run to run by some percent of 2 ms on a busy host.
-const TRIES: usize = 3;
-/// What is asked for, in percent.
-const CLOSE: f64 = 3.0;
-/// More than that is no host's noise, in percent.
-const NOISY: f64 = 12.0;
 
 /// Median of the slower controller minus that of the other, in ns.
 struct Differences {
     tool: f64,
     fio: f64,
-}
-
-impl Differences {
-    /// How far tool and fio are apart, in percent.
-    fn apart(&self) -> f64 {
-        100.0 * (self.tool - self.fio).abs() / self.fio
-    }
 }
 
 fn compare(lab: &mut Lab, map: &Map) -> Result<Differences> {
@@ -107,7 +75,6 @@ fn compare(lab: &mut Lab, map: &Map) -> Result<Differences> {
     lab.array()?.ask("forget")?;
     let mut fio = [Vec::new(), Vec::new()];
     let mut loaded = Vec::new();
-    let awake = Awake::start();
     for _ in 0..ROUNDS {
         for (group, latencies) in (1..).zip(&mut fio) {
             settle(map, group)?;
@@ -116,7 +83,6 @@ fn compare(lab: &mut Lab, map: &Map) -> Result<Differences> {
             loaded.push(began_ns..sys::monotonic_ns());
         }
     }
-    drop(awake);
     let report = lab.stop(trace)?;
     let log = lab.array()?.log()?;
     let mut tool = [State::Optimized, State::NonOptimized].map(|state| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::kmsg::KernelLog;
 use crate::lab::lio::State;
 use crate::lab::load::{Load, Until};
@@ -18,6 +18,7 @@ pub(super) const GROUP: Group = Group {
     name: "lab-itself",
     limit_seconds: 120,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "lio",

@@ -40,6 +40,16 @@ enum Kernels {
     OnRequest,
 }
 
+/// What the guest's time is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// The host's time, on two processors.
+    Host,
+    /// Instructions executed, on one processor: a time measured does not depend on what else the
+    /// host does. For cases that compare times.
+    Instructions,
+}
+
 /// What a case came to, when no assertion failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -60,6 +70,7 @@ struct Group {
     name: &'static str,
     limit_seconds: u32,
     kernels: Kernels,
+    clock: Clock,
     cases: &'static [Case],
 }
 
@@ -97,11 +108,16 @@ fn list() -> serde_json::Value {
                 Kernels::DefaultOnly => "default",
                 Kernels::OnRequest => "on-request",
             };
+            let clock = match group.clock {
+                Clock::Host => "host",
+                Clock::Instructions => "instructions",
+            };
             let cases: Vec<_> = group.cases.iter().map(|case| case.name).collect();
             json!({
                 "name": group.name,
                 "seconds": group.limit_seconds,
                 "kernels": kernels,
+                "clock": clock,
                 "cases": cases,
             })
         })

@@ -13,13 +13,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Case, Group, Kernels};
+use super::{Case, Clock, Group, Kernels};
 use crate::lab::tracer;
 
 pub(super) const GROUP: Group = Group {
     name: "paths",
     limit_seconds: 600,
     kernels: Kernels::OnRequest,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "lio-fields",

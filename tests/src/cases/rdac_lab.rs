@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, LoggedCommand, Mode, Moved, Options, Reason, Sense, StateChange};
 use crate::lab::kmsg::KernelLog;
 use crate::lab::load::{Load, Until};
@@ -20,6 +20,7 @@ pub(super) const GROUP: Group = Group {
     name: "rdac-lab",
     limit_seconds: 180,
     kernels: Kernels::OnRequest,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "attach",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::Controller;
 use crate::lab::kmsg::{KernelLog, Line};
 use crate::lab::lio;
@@ -19,6 +19,7 @@ pub(super) const GROUP: Group = Group {
     name: "state-swaps",
     limit_seconds: 180,
     kernels: Kernels::All,
+    clock: Clock::Host,
     cases: &[
         Case {
             name: "emulator",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::judge::same;
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Mode, Options};
 use crate::lab::lio::State;
 use crate::lab::load::{Load, Until};
@@ -15,12 +15,13 @@ use crate::lab::multipath::{Handler, Map, MapOptions};
 use crate::lab::schema::{Cause, Transfer};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
-use crate::sys::{self, stalls::Stalls};
+use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "transfers",
     limit_seconds: 600,
     kernels: Kernels::OnRequest,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "handler-stpg",
@@ -61,14 +62,6 @@ pub(super) const GROUP: Group = Group {
 const ROUNDS: usize = 20;
 /// How far start and end may be from the array's log.
 const NEAR_NS: u64 = 5_000_000;
-/// The same for LIO's end: it says transitioning until the host asks again, and the host, which lets
-/// no I/O through meanwhile, asks 10 ms later (`alua_rtpg_work`).
-const LIO_NEAR_NS: u64 = 15_000_000;
-/// Transfers that must be near though others are excused, because the host took the guest's
-/// processors away meanwhile.
-const TIMED: usize = 10;
-/// A processor that was away this long before may have made it late.
-const MARGIN_NS: u64 = 20_000_000;
 /// Between two transfers.
 const PAUSE_MS: u64 = 300;
 
@@ -77,8 +70,6 @@ struct Way {
     cause: Cause,
     /// What the actor's name begins with.
     actor: &'static str,
-    /// How far start and end may be from the array's log.
-    near_ns: u64,
     /// Makes the array, its maps, and I/O that meets every transfer.
     prepare: fn(&mut Lab) -> Result<Option<Map>>,
     /// Moves the LUN to the other side; the round counts from 0, where A has it.
@@ -97,7 +88,6 @@ struct Acted {
 const HANDLER_STPG: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "scsi_dh_alua",
-    near_ns: NEAR_NS,
     prepare: |lab| alua(lab, 3),
     act: |_, map, round| switch(map, round),
 };
@@ -105,7 +95,6 @@ const HANDLER_STPG: Way = Way {
 const PROCESS_STPG: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "sg_stpg[",
-    near_ns: NEAR_NS,
     prepare: |lab| alua(lab, 3),
     act: |lab, _, round| {
         let states = if round.is_multiple_of(2) {
@@ -137,7 +126,6 @@ const PROCESS_STPG: Way = Way {
 const ARRAY_ALONE: Way = Way {
     cause: Cause::ArrayImplicit,
     actor: "the array",
-    near_ns: NEAR_NS,
     prepare: |lab| alua(lab, 1),
     act: |lab, _, _| ask(lab, "swap"),
 };
@@ -145,7 +133,6 @@ const ARRAY_ALONE: Way = Way {
 const ARRAY_ALONE_LIO: Way = Way {
     cause: Cause::ArrayImplicit,
     actor: "the array",
-    near_ns: LIO_NEAR_NS,
     prepare: |lab| {
         lab.lio()?;
         lab.learn_states()?;
@@ -169,7 +156,6 @@ const ARRAY_ALONE_LIO: Way = Way {
 const OTHER_HOST_STPG: Way = Way {
     cause: Cause::RemoteExplicit,
     actor: "another host",
-    near_ns: NEAR_NS,
     prepare: |lab| alua(lab, 3),
     act: |lab, _, round| ask(lab, &format!("other-host {}", other_side(round))),
 };
@@ -177,7 +163,6 @@ const OTHER_HOST_STPG: Way = Way {
 const HANDLER_MODE_SELECT: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "scsi_dh_rdac",
-    near_ns: NEAR_NS,
     prepare: |lab| rdac(lab, Mode::Rdac),
     act: |_, map, round| switch(map, round),
 };
@@ -185,7 +170,6 @@ const HANDLER_MODE_SELECT: Way = Way {
 const OTHER_HOST_MODE_SELECT: Way = Way {
     cause: Cause::RemoteExplicit,
     actor: "another host",
-    near_ns: NEAR_NS,
     prepare: |lab| rdac(lab, Mode::Rdac),
     act: |lab, map, round| {
         let map = map.context("no map")?;
@@ -199,7 +183,6 @@ const OTHER_HOST_MODE_SELECT: Way = Way {
 const AVT: Way = Way {
     cause: Cause::IoDriven,
     actor: "I/O",
-    near_ns: NEAR_NS,
     prepare: |lab| {
         lab.rdac_emulator(Mode::Avt, 1)?;
         // The kernel's look for partitions has moved it about.
@@ -260,6 +243,7 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
         Some(map) => {
             let load = Load {
                 depth: 4,
+                think_us: 500,
                 ..Load::random_reads(&map.node(), 120_000)
             };
             let load = load.start()?;
@@ -279,7 +263,6 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
     if own_log {
         lab.array()?.ask("forget")?;
     }
-    let stalls = Stalls::watch();
     let mut acted = Vec::new();
     for round in 0..ROUNDS {
         acted.push((way.act)(lab, map.as_ref(), round)?);
@@ -296,11 +279,7 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
         Vec::new()
     };
     let report = lab.stop(trace)?;
-    let played = Played {
-        acted,
-        moved,
-        stalls,
-    };
+    let played = Played { acted, moved };
     judge(lab, way, &played, &report)
 }
 
@@ -309,7 +288,6 @@ struct Played {
     acted: Vec<Acted>,
     /// The array's own log: when it moved the LUN, and until when nobody could know.
     moved: Vec<(u64, u64)>,
-    stalls: Stalls,
 }
 
 impl Played {
@@ -354,7 +332,7 @@ fn judge(lab: &Lab, way: &Way, played: &Played, report: &Report) -> Result<Outco
         ("made", played.acted.len() as u64),
         ("told", transfers.len() as u64),
     )?;
-    let (mut start_off, mut end_off, mut excused) = (0, 0, 0);
+    let (mut start_off, mut end_off) = (0, 0);
     for (round, transfer) in transfers.iter().enumerate() {
         let actor = played.acted[round].pid.map_or_else(
             || way.actor.to_owned(),
@@ -368,28 +346,12 @@ fn judge(lab: &Lab, way: &Way, played: &Played, report: &Report) -> Result<Outco
         let (from, until) = played.period(round)?;
         let start = distance(transfer.started_at_ns, from, until);
         let end = distance(transfer.ended_at_ns, from, until);
-        let first = from.min(transfer.started_at_ns).saturating_sub(MARGIN_NS);
-        let away = played
-            .stalls
-            .between(first, until.max(transfer.ended_at_ns));
-        if start.max(end) <= way.near_ns {
-            start_off = start_off.max(start);
-            end_off = end_off.max(end);
-            continue;
-        }
-        excused += 1;
         ensure!(
-            away > 0 && start.max(end) <= way.near_ns + away,
-            "round {round}: the array moved it at {from} to {until}, and the host took {away} ns \
-             away: {transfer:#?}"
+            start.max(end) <= NEAR_NS,
+            "round {round}: the array moved it at {from} to {until}: {transfer:#?}"
         );
-    }
-    lab.figure("not timed: the host was away", excused as f64, "");
-    if transfers.len() < excused + TIMED {
-        return Ok(Outcome::NotRun(format!(
-            "all named right, but not timed: the host was away in {excused} of {} rounds",
-            transfers.len()
-        )));
+        start_off = start_off.max(start);
+        end_off = end_off.max(end);
     }
     lab.figure("transfers named right", transfers.len() as f64, "");
     lab.figure("start off by at most", start_off as f64, "ns");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::judge::{close, same};
-use super::{Case, Group, Kernels, Outcome};
+use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, Mode, Options};
 use crate::lab::kmsg::{KernelLog, Line};
 use crate::lab::load::{Load, Until};
@@ -18,8 +18,9 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "waits",
-    limit_seconds: 240,
+    limit_seconds: 480,
     kernels: Kernels::OnRequest,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "held-in-dm",

@@ -1,8 +1,6 @@
 //! Small things every part needs: files with context in errors, bounded waiting, the clock.
 
-pub(crate) mod awake;
 pub(crate) mod process;
-pub(crate) mod stalls;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -54,7 +54,7 @@ fn native(paths: &Paths) -> Result<bool> {
 }
 
 fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
-    let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?.counted();
+    let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?;
     let programs = Programs::build(paths)?;
     say::step(&format!(
         "benchmark {name} on Linux {}: guest time counts instructions, so it is repeatable, and \
@@ -68,6 +68,7 @@ fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
         name: &format!("bench-{}-{name}", lab.kernel.release),
         task: &task,
         limit: Some(LIMIT),
+        counted: true,
         interactive: false,
     };
     let report = lab.run(&programs, &job)?;

@@ -24,6 +24,7 @@ pub(crate) fn lab(paths: &Paths, args: &LabArgs) -> Result<bool> {
         name: "shell",
         task: &task,
         limit: None,
+        counted: false,
         interactive: true,
     };
     let report = lab.run(&programs, &job)?;

@@ -113,6 +113,7 @@ fn demonstrate(paths: &Paths, args: &RunArgs) -> Result<bool> {
         name: "demo",
         task: &task,
         limit: Some(limit),
+        counted: false,
         interactive: true,
     };
     let report = lab.run(&programs, &job)?;

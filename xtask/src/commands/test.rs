@@ -28,6 +28,7 @@ struct Group {
     name: String,
     seconds: u64,
     kernels: Kernels,
+    clock: Clock,
     cases: Vec<String>,
 }
 
@@ -40,6 +41,16 @@ enum Kernels {
     Default,
     /// Every kernel tested, but only when it is named: the whole has a time to keep.
     OnRequest,
+}
+
+/// What the group's guest takes for time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Clock {
+    /// The host's.
+    Host,
+    /// Instructions executed.
+    Instructions,
 }
 
 /// Runs it; false when anything failed.
@@ -130,6 +141,7 @@ fn run_groups(
             name: &format!("test-{}-{}", lab.kernel.release, group.name),
             task: &task,
             limit: Some(Duration::from_secs(group.seconds)),
+            counted: group.clock == Clock::Instructions,
             interactive: false,
         };
         let report = lab.run(programs, &job)?;
@@ -166,8 +178,8 @@ mod tests {
 
     fn groups() -> Vec<Group> {
         let text = r#"{"groups":[
-            {"name":"alua-lio","seconds":90,"kernels":"all","cases":["a","switch-b"]},
-            {"name":"rdac","seconds":60,"kernels":"default","cases":["x"]}]}"#;
+            {"name":"alua-lio","seconds":90,"kernels":"all","clock":"host","cases":["a","switch-b"]},
+            {"name":"rdac","seconds":60,"kernels":"default","clock":"instructions","cases":["x"]}]}"#;
         serde_json::from_str::<Listing>(text).unwrap().groups
     }
 
@@ -179,6 +191,8 @@ mod tests {
             (groups[1].seconds, groups[1].kernels),
             (60, Kernels::Default)
         );
+        assert_eq!(groups[0].clock, Clock::Host);
+        assert_eq!(groups[1].clock, Clock::Instructions);
     }
 
     #[test]
