@@ -10,8 +10,8 @@ use super::cells::Canvas;
 use super::columns::{Column, Place, places};
 use super::screen::Screen;
 use crate::report::histogram::push_bar;
-use crate::report::model::{AccessState, Flag, Row, Severity};
-use crate::report::{flags, format, safe, words};
+use crate::report::model::{AccessState, Flag, Row, Severity, Transfer};
+use crate::report::{flags, format, ownership, safe, words};
 
 const PLAIN: Style = Style::new();
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -20,8 +20,8 @@ const WARNING: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOL
 
 /// From this height on there is a foot.
 const WITH_FOOT: u16 = 4;
-/// From this height of the body on there are flags.
-const WITH_FLAGS: u16 = 4;
+/// From this height of the body on there are flags and transfers.
+const WITH_EVENTS: u16 = 4;
 
 /// Shows `screen` on the whole of `frame`, whose last line is the foot.
 pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
@@ -34,10 +34,13 @@ pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
     header(&mut canvas, screen);
     let foot = u16::from(height >= WITH_FOOT);
     let body = height - 1 - foot;
-    let flags = flag_lines(screen, body);
-    let y = table(&mut canvas, screen, 1, 1 + body - flags);
+    let (flags, transfers) = event_lines(screen, body);
+    let y = table(&mut canvas, screen, 1, 1 + body - flags - transfers);
     if flags > 0 {
         flag_list(&mut canvas, screen, y, flags);
+    }
+    if transfers > 0 {
+        transfer_list(&mut canvas, screen, y + flags, transfers);
     }
     if foot > 0 {
         canvas.left((0, height - 1), width, DIM, |o| {
@@ -49,12 +52,14 @@ pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
 /// Lines that `screen` needs to show everything, at most `height`. The cells below are left alone:
 /// comparing them with those of the frame before costs more than all that is drawn.
 pub(super) fn needed_lines(screen: &Screen, height: u16) -> u16 {
-    let flags = wanted_flag_lines(screen);
-    let body = table_lines(screen).saturating_add(flags).max(if flags > 0 {
-        WITH_FLAGS
-    } else {
-        WITH_FOOT - 2
-    });
+    let events = wanted_flag_lines(screen).saturating_add(wanted_transfer_lines(screen));
+    let body = table_lines(screen)
+        .saturating_add(events)
+        .max(if events > 0 {
+            WITH_EVENTS
+        } else {
+            WITH_FOOT - 2
+        });
     // Head and foot.
     body.saturating_add(2).min(height)
 }
@@ -68,19 +73,32 @@ fn table_lines(screen: &Screen) -> u16 {
 
 /// Lines the flags want: a title, and one each.
 fn wanted_flag_lines(screen: &Screen) -> u16 {
-    match screen.flags.len() {
+    with_title(screen.flags.len())
+}
+
+/// Lines the transfers want: a title, and one each.
+fn wanted_transfer_lines(screen: &Screen) -> u16 {
+    with_title(screen.transfers.len())
+}
+
+fn with_title(lines: usize) -> u16 {
+    match lines {
         0 => 0,
-        flags => u16::try_from(flags + 1).unwrap_or(u16::MAX),
+        lines => u16::try_from(lines + 1).unwrap_or(u16::MAX),
     }
 }
 
-/// Lines for flags: what the table leaves, but at least a third of the body.
-fn flag_lines(screen: &Screen, body: u16) -> u16 {
-    if body < WITH_FLAGS {
-        return 0;
+/// Lines for flags and for transfers: what the table leaves, but at least a third of the body.
+/// Transfers get what the flags leave, but at least half.
+fn event_lines(screen: &Screen, body: u16) -> (u16, u16) {
+    if body < WITH_EVENTS {
+        return (0, 0);
     }
     let left = body.saturating_sub(table_lines(screen));
-    wanted_flag_lines(screen).min(left.max(body / 3).max(2))
+    let room = left.max(body / 3).max(2);
+    let flags = wanted_flag_lines(screen);
+    let transfers = wanted_transfer_lines(screen).min(room.saturating_sub(flags).max(room / 2));
+    (flags.min(room - transfers), transfers)
 }
 
 fn header(canvas: &mut Canvas<'_>, screen: &Screen) {
@@ -350,4 +368,26 @@ fn push_flag(out: &mut String, flag: &Flag, started_at_ns: u64) {
     }
     out.push_str("  ");
     safe::push(out, &flag.text, safe::TEXT_CHARS);
+}
+
+fn transfer_list(canvas: &mut Canvas<'_>, screen: &Screen, y: u16, lines: u16) {
+    let width = canvas.area.width;
+    canvas.left((0, y), width, BOLD, |out| {
+        let _ = write!(out, "transfers: {}", screen.transferred);
+    });
+    let shown = usize::from(lines.saturating_sub(1));
+    for (line, transfer) in (y + 1..).zip(screen.transfers.iter().take(shown)) {
+        canvas.left((0, line), width, PLAIN, |out| {
+            push_transfer(out, transfer, screen.started_at_ns)
+        });
+    }
+}
+
+/// `12.0 s mpatha moved from TPG 1 to TPG 2 in 3.00 s by sg_stpg[123] (local-explicit); …`.
+fn push_transfer(out: &mut String, transfer: &Transfer, started_at_ns: u64) {
+    format::push_duration(out, transfer.started_at_ns.saturating_sub(started_at_ns));
+    out.push(' ');
+    safe::push(out, &transfer.subject, safe::NAME_CHARS);
+    out.push(' ');
+    out.push_str(&ownership::sentence(transfer));
 }

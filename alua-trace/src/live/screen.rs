@@ -1,9 +1,13 @@
 //! What the live view knows.
 
-use crate::report::model::{Flag, FlagEvent, Interval, Losses, Row, Start};
+use crate::report::model::{
+    Flag, FlagEvent, Interval, Losses, Row, Start, Transfer, TransferEvent,
+};
 
 /// Flags that have ended are forgotten beyond this number: the summary has them all.
 const ENDED_KEPT: usize = 100;
+/// Transfers are forgotten beyond this number, too.
+const TRANSFERS_KEPT: usize = 100;
 
 /// State of the live view.
 #[derive(Debug, Clone)]
@@ -15,6 +19,10 @@ pub struct Screen {
     pub(super) interval: Option<Interval>,
     /// Active ones first, then the newest.
     pub(super) flags: Vec<Flag>,
+    /// The newest first.
+    pub(super) transfers: Vec<Transfer>,
+    /// Transfers so far, forgotten ones too.
+    pub(super) transferred: usize,
 }
 
 impl Screen {
@@ -28,6 +36,8 @@ impl Screen {
             maps: maps.to_vec(),
             interval: None,
             flags: Vec::new(),
+            transfers: Vec::new(),
+            transferred: 0,
         }
     }
 
@@ -48,6 +58,19 @@ impl Screen {
             .flags
             .partition_point(|flag| flag.ended_at_ns.is_none());
         self.flags.truncate(active + ENDED_KEPT);
+    }
+
+    /// Takes a logical unit's move, or what it was found to have cost.
+    pub fn transfer(&mut self, event: &TransferEvent) {
+        let transfer = &event.transfer;
+        match self.transfers.iter_mut().find(|it| it.id == transfer.id) {
+            Some(known) => known.clone_from(transfer),
+            None => {
+                self.transferred += 1;
+                self.transfers.insert(0, transfer.clone());
+                self.transfers.truncate(TRANSFERS_KEPT);
+            }
+        }
     }
 
     pub(super) fn rows(&self) -> &[Row] {

@@ -7,7 +7,7 @@ use ratatui::style::Color;
 
 use super::Screen;
 use super::draw::{draw, needed_lines};
-use crate::report::model::{FlagChange, FlagEvent, Interval};
+use crate::report::model::{FlagChange, FlagEvent, Interval, TransferChange, TransferEvent};
 use crate::report::{safe, samples};
 
 fn screen(interval: Option<Interval>) -> Screen {
@@ -25,6 +25,15 @@ fn flag(screen: &mut Screen, id: u32, change: FlagChange) {
         flag.ended_at_ns = Some(flag.last_at_ns);
     }
     screen.flag(&FlagEvent { change, flag });
+}
+
+fn transfer(screen: &mut Screen, id: u32, change: TransferChange) {
+    let mut transfer = samples::transfer();
+    transfer.id = id;
+    if change == TransferChange::Seen {
+        transfer.impact = None;
+    }
+    screen.transfer(&TransferEvent { change, transfer });
 }
 
 fn buffer(screen: &Screen, width: u16, height: u16) -> Buffer {
@@ -62,6 +71,40 @@ fn a_usual_screen() {
     ];
     assert_eq!(lines[..expected.len()], expected, "\n{}", lines.join("\n"));
     assert_eq!(lines[29], "Ctrl-C ends with the summary");
+}
+
+#[test]
+fn transfers_are_told_below_the_flags_and_their_cost_when_it_is_known() {
+    let mut screen = screen(Some(samples::interval(1)));
+    flag(&mut screen, 1, FlagChange::Raised);
+    transfer(&mut screen, 1, TransferChange::Seen);
+    transfer(&mut screen, 1, TransferChange::Done);
+    transfer(&mut screen, 2, TransferChange::Seen);
+    let lines = text(&screen, 150, 30);
+    let moved =
+        "12.0 s mpatha moved from TPG 1 to TPG 2 in 3.00 s by sg_stpg[123] (local-explicit)";
+    let cost = "; 16 I/Os delayed by 48.0 s in all,";
+    assert_eq!(lines[6], "transfers: 2");
+    assert_eq!(lines[7], moved);
+    assert!(
+        lines[8].starts_with(&format!("{moved}{cost}")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn flags_and_transfers_share_a_small_screen() {
+    let mut screen = screen(Some(samples::interval(40)));
+    for id in 1..=200 {
+        flag(&mut screen, id, FlagChange::Raised);
+        transfer(&mut screen, id, TransferChange::Done);
+    }
+    let lines = text(&screen, 100, 14);
+    let at = |text: &str| lines.iter().position(|line| line.starts_with(text));
+    assert_eq!(at("flags: 200 active"), Some(9), "{lines:#?}");
+    assert_eq!(at("transfers: 200"), Some(11), "{lines:#?}");
+    assert_eq!(screen.transfers.len(), 100);
+    assert_eq!(screen.transfers[0].id, 200);
 }
 
 #[test]
@@ -168,13 +211,18 @@ fn escape_sequences_never_reach_the_buffer() {
     let mut start = samples::start(0);
     let hostile = samples::hostile_path(1).hctl;
     (start.kernel, start.version) = (hostile.clone(), hostile.clone());
-    let mut screen = Screen::new(&start, &[hostile]);
+    let mut screen = Screen::new(&start, std::slice::from_ref(&hostile));
     screen.interval(interval);
     let flag = samples::hostile_flag(1);
     screen.flag(&FlagEvent {
         change: FlagChange::Raised,
         flag,
     });
+    let mut transfer = samples::transfer();
+    (transfer.subject, transfer.actor) = (hostile.clone(), hostile.clone());
+    (transfer.from, transfer.to) = (vec![hostile.clone()], vec![hostile]);
+    let change = TransferChange::Done;
+    screen.transfer(&TransferEvent { change, transfer });
     for (width, height) in [(300, 30), (100, 30), (40, 8), (7, 7)] {
         let buffer = buffer(&screen, width, height);
         let symbols = buffer.content.iter().flat_map(|cell| cell.symbol().chars());
@@ -190,7 +238,7 @@ fn escape_sequences_never_reach_the_buffer() {
 #[test]
 fn the_lines_it_needs_show_what_a_whole_screen_shows() {
     let mut screen = screen(None);
-    for flags in 0..12 {
+    for events in 0..12 {
         for paths in [0, 1, 2, 7] {
             screen.interval(samples::interval(paths));
             let needed = needed_lines(&screen, 60);
@@ -199,12 +247,15 @@ fn the_lines_it_needs_show_what_a_whole_screen_shows() {
             assert_eq!(
                 content,
                 &whole[..content.len()],
-                "{flags} flags, {paths} paths"
+                "{events} events, {paths} paths"
             );
             assert_eq!(foot, ["Ctrl-C ends with the summary"]);
             assert!(whole[content.len()..59].iter().all(String::is_empty));
         }
-        flag(&mut screen, flags + 1, FlagChange::Raised);
+        match events % 2 {
+            0 => flag(&mut screen, events + 1, FlagChange::Raised),
+            _ => transfer(&mut screen, events + 1, TransferChange::Done),
+        }
     }
     assert_eq!(needed_lines(&screen, 10), 10);
 }

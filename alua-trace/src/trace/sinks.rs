@@ -95,6 +95,7 @@ impl Sinks {
                 match line {
                     Line::Interval(interval) => screen.interval(interval),
                     Line::Flag(event) => screen.flag(&event),
+                    Line::Transfer(event) => screen.transfer(&event),
                     _ => return Ok(()),
                 }
                 terminal
