@@ -61,7 +61,8 @@ fn set_up(lab: &mut Lab) -> Result<Map> {
     Ok(map)
 }
 
-/// The tool at work: load through a map, a forced move half-way, the summary.
+/// The tool at work: load through a map, which half-way is sent to the non-optimized group; later
+/// the array makes that group the optimized one. Then the summary.
 pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Result<i32> {
     let mut lab = Lab::new(reporter, "demo");
     let map = set_up(&mut lab)?;
@@ -82,6 +83,8 @@ pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Re
     if loaded.is_ok() {
         sys::sleep_ms(u64::from(seconds) * 500);
         map.switch_group(2)?;
+        sys::sleep_ms(u64::from(seconds) * 250);
+        lab.array()?.ask("swap")?;
     }
     let status = wait(&mut tool, Duration::from_secs(u64::from(seconds) + 60))?;
     lab.tear_down()?;
