@@ -13,7 +13,7 @@ use crate::scsi::inquiry::Inquiry;
 use crate::scsi::rdac::{
     ControllerState, ExtendedIdentification, PathPriority, SubsystemIdentifier, VolumeAccess,
 };
-use crate::scsi::rtpg::{self, StatusCode, TargetPortGroup};
+use crate::scsi::rtpg;
 use crate::scsi::{vpd, vpd83};
 
 /// What a page tells of the path that it was read through, and of the unit behind it.
@@ -32,7 +32,11 @@ pub(super) fn rtpg(text: &str) -> Result<Inventory> {
     let dump = input::bytes(DecodePage::Rtpg, text.as_bytes())?;
     let answer = rtpg::parse(&dump.bytes)?;
     let mut told = Told {
-        port_groups: answer.groups.iter().map(port_group).collect(),
+        port_groups: answer
+            .groups
+            .iter()
+            .map(|group| PortGroup::reported(group, AccessSource::Printed))
+            .collect(),
         notes: dump.notes,
         ..Told::default()
     };
@@ -41,18 +45,6 @@ pub(super) fn rtpg(text: &str) -> Result<Inventory> {
         told.notes.push(note.to_owned());
     }
     Ok(inventory(text, told, true))
-}
-
-fn port_group(group: &TargetPortGroup) -> PortGroup {
-    PortGroup {
-        id: group.id,
-        state: Some(group.state),
-        preferred: Some(group.preferred),
-        supported: group.supported.states().collect(),
-        status: (group.status != StatusCode::None).then(|| group.status.to_string()),
-        ports: group.ports.clone(),
-        source: AccessSource::Printed,
-    }
 }
 
 /// Standard INQUIRY data, as `sg_inq` prints it.

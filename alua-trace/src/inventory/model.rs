@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::scsi::AccessState;
+use crate::scsi::{AccessState, rtpg::TargetPortGroup};
 
 /// Version of this JSON: rises when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -206,6 +206,21 @@ pub struct PortGroup {
     pub ports: Vec<u16>,
     /// Who says so.
     pub source: AccessSource,
+}
+
+impl PortGroup {
+    /// As REPORT TARGET PORT GROUPS had it (SPC-4 6.37), whoever read it.
+    pub(crate) fn reported(group: &TargetPortGroup, source: AccessSource) -> Self {
+        Self {
+            id: group.id,
+            state: Some(group.state),
+            preferred: Some(group.preferred),
+            supported: group.supported.states().collect(),
+            status: Some(group.status.to_string()),
+            ports: group.ports.clone(),
+            source,
+        }
+    }
 }
 
 /// How a path reaches the array.

@@ -6,7 +6,6 @@ use crate::inventory::model::{Access, AccessSource, Disagreement, Map, Path, Por
 use crate::inventory::priority;
 use crate::paths::disagree;
 use crate::scsi::rdac::PathPriority;
-use crate::scsi::rtpg::TargetPortGroup;
 use crate::topology::Topology;
 
 /// What was said through one path of a list.
@@ -170,7 +169,8 @@ fn port_groups(map: &mut Map, told: &[Told]) {
     for told in told {
         let via = addresses.get(told.index).cloned().unwrap_or_default();
         let list = told.said.groups.as_ref().map(|groups| &groups.groups);
-        for group in list.into_iter().flatten().map(port_group) {
+        for group in list.into_iter().flatten() {
+            let group = PortGroup::reported(group, AccessSource::Array);
             match groups.iter().find(|(other, _)| other.id == group.id) {
                 None => groups.push((group, via.clone())),
                 Some((other, first)) => {
@@ -184,17 +184,5 @@ fn port_groups(map: &mut Map, told: &[Told]) {
     if !groups.is_empty() {
         groups.sort_by_key(|(group, _)| group.id);
         map.port_groups = groups.into_iter().map(|(group, _)| group).collect();
-    }
-}
-
-fn port_group(group: &TargetPortGroup) -> PortGroup {
-    PortGroup {
-        id: group.id,
-        state: Some(group.state),
-        preferred: Some(group.preferred),
-        supported: group.supported.states().collect(),
-        status: Some(group.status.to_string()),
-        ports: group.ports.clone(),
-        source: AccessSource::Array,
     }
 }
