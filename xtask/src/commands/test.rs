@@ -1,10 +1,12 @@
 //! `cargo xtask test`: unit tests here, then the lab's groups on real kernels, and one total.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use alua_trace_tests::protocol::Task;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use crate::cli::TestArgs;
@@ -123,37 +125,76 @@ fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> 
     Ok(())
 }
 
+/// Guests with the host's clock run alone, as whatever else runs would slow them; those that count
+/// instructions do not care and run side by side.
 fn run_groups(
     lab: &Lab,
     programs: &Programs,
     jobs: &[(Group, Vec<String>)],
     totals: &mut Totals,
 ) -> Result<()> {
-    for (group, filters) in jobs {
-        let place = format!("{} {}", lab.kernel.release, group.name);
-        println!("\n{} on Linux {}", group.name, lab.kernel.release);
-        let begun = Instant::now();
-        let task = Task::Test {
-            group: group.name.clone(),
-            filters: filters.clone(),
+    let (counting, alone): (Vec<_>, Vec<_>) = jobs
+        .iter()
+        .partition(|(group, _)| group.clock == Clock::Instructions);
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    for (jobs, at_once) in [(alone, 1), (counting, processors)] {
+        let (jobs, totals) = (Mutex::new(jobs.into_iter()), Mutex::new(&mut *totals));
+        let next = || locked(&jobs).next();
+        let worker = || {
+            while let Some((group, filters)) = next() {
+                run_group(lab, programs, (group, filters), &totals)?;
+            }
+            anyhow::Ok(())
         };
-        let job = Job {
-            name: &format!("test-{}-{}", lab.kernel.release, group.name),
-            task: &task,
-            limit: Some(Duration::from_secs(group.seconds)),
-            counted: group.clock == Clock::Instructions,
-            interactive: false,
-        };
-        let report = lab.run(programs, &job)?;
-        println!(
-            "  {} ({} s)",
-            report.totals.line(),
-            begun.elapsed().as_secs()
-        );
-        report.print_figures();
-        totals.add(report.totals, &place);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
+            let ended = workers.into_iter().map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a thread of the lab's panicked")))
+            });
+            ended.collect::<Result<Vec<()>>>()
+        })?;
     }
     Ok(())
+}
+
+fn run_group(
+    lab: &Lab,
+    programs: &Programs,
+    (group, filters): (&Group, &[String]),
+    totals: &Mutex<&mut Totals>,
+) -> Result<()> {
+    let release = &lab.kernel.release;
+    println!("\n{} on Linux {release}", group.name);
+    let begun = Instant::now();
+    let task = Task::Test {
+        group: group.name.clone(),
+        filters: filters.to_vec(),
+    };
+    let job = Job {
+        name: &format!("test-{release}-{}", group.name),
+        task: &task,
+        limit: Some(Duration::from_secs(group.seconds)),
+        counted: group.clock == Clock::Instructions,
+        interactive: false,
+    };
+    let report = lab.run(programs, &job)?;
+    // Locked first: what another group prints must not come between.
+    let mut totals = locked(totals);
+    println!(
+        "  {}: {} ({} s)",
+        group.name,
+        report.totals.line(),
+        begun.elapsed().as_secs()
+    );
+    report.print_figures();
+    totals.add(report.totals, &format!("{release} {}", group.name));
+    Ok(())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Groups with a case whose full name, `group/case`, a filter is part of.
