@@ -17,7 +17,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "cluster",
-    limit_seconds: 480,
+    limit_seconds: 600,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
     cases: &[
@@ -56,7 +56,7 @@ impl Watched {
     fn start(lab: &mut Lab, map: Map) -> Result<Watched> {
         let load = Load {
             depth: 4,
-            think_us: 500,
+            think_us: 2000,
             ..Load::random_reads(&map.node(), 240_000)
         };
         let load = load.start()?;

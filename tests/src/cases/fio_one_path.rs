@@ -14,7 +14,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "fio-one-path",
-    limit_seconds: 180,
+    limit_seconds: 300,
     kernels: Kernels::All,
     clock: Clock::Instructions,
     cases: &[
@@ -89,7 +89,8 @@ fn compare(lab: &mut Lab, load: &Load, engine: &str) -> Result<()> {
     let done = load.run(LIMIT)?;
     let report = lab.stop(trace)?;
     let seen = latencies(&report, Class::Read, State::Optimized);
-    let fio_mean = done.each_ns.iter().sum::<u64>() as f64 / done.each_ns.len().max(1) as f64;
+    let each_ns = done.each_ns();
+    let fio_mean = each_ns.iter().sum::<u64>() as f64 / each_ns.len().max(1) as f64;
     let surplus = fio_mean - mean(&seen);
     lab.figure(&format!("{engine}: fio's mean"), fio_mean, "ns");
     lab.figure(&format!("{engine}: fio measures more by"), surplus, "ns");

@@ -16,7 +16,7 @@ use crate::sys;
 /// How soon: many episodes, each followed by its quiet second.
 pub(super) const LATENCY: Group = Group {
     name: "flag-latency",
-    limit_seconds: 300,
+    limit_seconds: 600,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     cases: &[

@@ -17,7 +17,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "ground-truth",
-    limit_seconds: 480,
+    limit_seconds: 600,
     kernels: Kernels::All,
     clock: Clock::Instructions,
     cases: &[
@@ -79,7 +79,7 @@ fn compare(lab: &mut Lab, map: &Map) -> Result<Differences> {
         for (group, latencies) in (1..).zip(&mut fio) {
             settle(map, group)?;
             let began_ns = sys::monotonic_ns();
-            latencies.extend(load.run(LIMIT)?.each_ns);
+            latencies.extend(load.run(LIMIT)?.each_ns());
             loaded.push(began_ns..sys::monotonic_ns());
         }
     }

@@ -19,7 +19,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "transfers",
-    limit_seconds: 600,
+    limit_seconds: 900,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
     cases: &[
@@ -243,7 +243,7 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
         Some(map) => {
             let load = Load {
                 depth: 4,
-                think_us: 500,
+                think_us: 2000,
                 ..Load::random_reads(&map.node(), 120_000)
             };
             let load = load.start()?;

@@ -87,6 +87,7 @@ impl Load {
             words.extend([
                 format!("--write_lat_log={LOG_PREFIX}"),
                 "--log_avg_msec=0".to_owned(),
+                "--log_unix_epoch=1".to_owned(),
                 "--per_job_logs=0".to_owned(),
             ]);
         }
@@ -134,7 +135,7 @@ impl Running {
         }
         let mut done = parse(&output.stdout)?;
         if self.each {
-            done.each_ns = read_logs()?;
+            done.each = read_logs()?;
         }
         Ok(done)
     }
@@ -149,8 +150,17 @@ pub(crate) struct Done {
     pub(crate) write: Direction,
     /// fio's error number.
     pub(crate) error: i64,
-    /// Latency of each I/O from submission to reaping, unordered; with [`Load::each`] only.
-    pub(crate) each_ns: Vec<u64>,
+    /// Each I/O, unordered; with [`Load::each`] only.
+    pub(crate) each: Vec<Logged>,
+}
+
+/// One I/O as fio logged it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Logged {
+    /// When it was reaped, in ms of the wall clock since 1970.
+    pub(crate) ended_unix_ms: u64,
+    /// From submission to reaping, in ns.
+    pub(crate) latency_ns: u64,
 }
 
 impl Done {
@@ -159,9 +169,14 @@ impl Done {
         self.read.total_ios + self.write.total_ios
     }
 
+    /// Latency of each I/O in ns, unordered.
+    pub(crate) fn each_ns(&self) -> Vec<u64> {
+        self.each.iter().map(|it| it.latency_ns).collect()
+    }
+
     /// Exact percentile of [`Done::each_ns`], nearest rank.
     pub(crate) fn exact_percentile(&self, percent: f64) -> Result<u64> {
-        let mut sorted = self.each_ns.clone();
+        let mut sorted = self.each_ns();
         sorted.sort_unstable();
         percentile(&sorted, percent).context("fio logged no I/O")
     }
@@ -243,13 +258,13 @@ fn parse(text: &str) -> Result<Done> {
         read: job.read,
         write: job.write,
         error: job.error,
-        each_ns: Vec::new(),
+        each: Vec::new(),
     })
 }
 
-/// Latencies from submission to reaping that fio logged, one line each: `time, value, direction,
-/// …`. Not its completion latencies: those of libaio begin when `io_submit` has returned.
-fn read_logs() -> Result<Vec<u64>> {
+/// What fio logged, one line an I/O: `time, latency, direction, …`, from submission to reaping. Not its
+/// completion latencies: those of libaio begin when `io_submit` has returned.
+fn read_logs() -> Result<Vec<Logged>> {
     let mut values = Vec::new();
     for name in crate::sys::names("/tmp") {
         let path = format!("/tmp/{name}");
@@ -258,15 +273,19 @@ fn read_logs() -> Result<Vec<u64>> {
         }
         if name.contains("_lat.") {
             let text = std::fs::read_to_string(&path).context("failed to read fio's log")?;
-            values.extend(text.lines().filter_map(log_value));
+            values.extend(text.lines().filter_map(logged));
         }
         let _ = std::fs::remove_file(&path);
     }
     Ok(values)
 }
 
-fn log_value(line: &str) -> Option<u64> {
-    line.split(',').nth(1)?.trim().parse().ok()
+fn logged(line: &str) -> Option<Logged> {
+    let mut numbers = line.split(',').map(|word| word.trim().parse().ok());
+    Some(Logged {
+        ended_unix_ms: numbers.next()??,
+        latency_ns: numbers.next()??,
+    })
 }
 
 #[cfg(test)]
@@ -301,6 +320,11 @@ mod tests {
 
     #[test]
     fn log_lines_give_their_value() {
-        assert_eq!(log_value("12, 2034567, 0, 4096, 0"), Some(2_034_567));
+        let io = Logged {
+            ended_unix_ms: 1_763_000_000_012,
+            latency_ns: 2_034_567,
+        };
+        assert_eq!(logged("1763000000012, 2034567, 0, 4096, 0"), Some(io));
+        assert_eq!(logged("fio: no numbers"), None);
     }
 }

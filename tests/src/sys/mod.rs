@@ -73,8 +73,18 @@ pub(crate) fn wait_for(
 
 /// CLOCK_MONOTONIC, the clock of the kernel's probes, in ns.
 pub(crate) fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    nanoseconds(rustix::time::ClockId::Monotonic)
+}
+
+fn nanoseconds(clock: rustix::time::ClockId) -> u64 {
+    let now = rustix::time::clock_gettime(clock);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
+/// What `CLOCK_MONOTONIC` was, in ns, at a moment of the wall clock in ms since 1970.
+pub(crate) fn monotonic_of_unix_ms(unix_ms: u64) -> u64 {
+    let booted_at_ns = nanoseconds(rustix::time::ClockId::Realtime).saturating_sub(monotonic_ns());
+    (unix_ms * 1_000_000).saturating_sub(booted_at_ns)
 }
 
 /// Sleeps `milliseconds`.
