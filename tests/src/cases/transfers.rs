@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::judge::same;
 use super::{Case, Clock, Group, Kernels, Outcome};
@@ -12,7 +12,7 @@ use crate::array::{Mode, Options};
 use crate::lab::lio::State;
 use crate::lab::load::{Load, Until};
 use crate::lab::multipath::{Handler, Map, MapOptions};
-use crate::lab::schema::{Cause, Transfer};
+use crate::lab::schema::{Cause, Flag, FlagKind, Transfer};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
@@ -70,6 +70,9 @@ struct Way {
     cause: Cause,
     /// What the actor's name begins with.
     actor: &'static str,
+    /// Whether the handler may keep an old state: rdac's reads a path's own again only when it
+    /// activates or checks that path.
+    stale: bool,
     /// Makes the array, its maps, and I/O that meets every transfer.
     prepare: fn(&mut Lab) -> Result<Option<Map>>,
     /// Moves the LUN to the other side; the round counts from 0, where A has it.
@@ -88,6 +91,7 @@ struct Acted {
 const HANDLER_STPG: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "scsi_dh_alua",
+    stale: false,
     prepare: |lab| alua(lab, 3),
     act: |_, map, round| switch(map, round),
 };
@@ -95,6 +99,7 @@ const HANDLER_STPG: Way = Way {
 const PROCESS_STPG: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "sg_stpg[",
+    stale: false,
     prepare: |lab| alua(lab, 3),
     act: |lab, _, round| {
         let states = if round.is_multiple_of(2) {
@@ -126,6 +131,7 @@ const PROCESS_STPG: Way = Way {
 const ARRAY_ALONE: Way = Way {
     cause: Cause::ArrayImplicit,
     actor: "the array",
+    stale: false,
     prepare: |lab| alua(lab, 1),
     act: |lab, _, _| ask(lab, "swap"),
 };
@@ -133,6 +139,7 @@ const ARRAY_ALONE: Way = Way {
 const ARRAY_ALONE_LIO: Way = Way {
     cause: Cause::ArrayImplicit,
     actor: "the array",
+    stale: false,
     prepare: |lab| {
         lab.lio()?;
         lab.learn_states()?;
@@ -156,6 +163,7 @@ const ARRAY_ALONE_LIO: Way = Way {
 const OTHER_HOST_STPG: Way = Way {
     cause: Cause::RemoteExplicit,
     actor: "another host",
+    stale: false,
     prepare: |lab| alua(lab, 3),
     act: |lab, _, round| ask(lab, &format!("other-host {}", other_side(round))),
 };
@@ -163,6 +171,7 @@ const OTHER_HOST_STPG: Way = Way {
 const HANDLER_MODE_SELECT: Way = Way {
     cause: Cause::LocalExplicit,
     actor: "scsi_dh_rdac",
+    stale: true,
     prepare: |lab| rdac(lab, Mode::Rdac),
     act: |_, map, round| switch(map, round),
 };
@@ -170,6 +179,7 @@ const HANDLER_MODE_SELECT: Way = Way {
 const OTHER_HOST_MODE_SELECT: Way = Way {
     cause: Cause::RemoteExplicit,
     actor: "another host",
+    stale: true,
     prepare: |lab| rdac(lab, Mode::Rdac),
     act: |lab, map, round| {
         let map = map.context("no map")?;
@@ -183,6 +193,7 @@ const OTHER_HOST_MODE_SELECT: Way = Way {
 const AVT: Way = Way {
     cause: Cause::IoDriven,
     actor: "I/O",
+    stale: false,
     prepare: |lab| {
         lab.rdac_emulator(Mode::Avt, 1)?;
         // The kernel's look for partitions has moved it about.
@@ -268,7 +279,8 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
         acted.push((way.act)(lab, map.as_ref(), round)?);
         sys::sleep_ms(PAUSE_MS);
     }
-    sys::sleep_ms(1000);
+    // Long enough for a contradiction that stays to be flagged.
+    sys::sleep_ms(5000);
     if let Some(load) = load {
         let done = load.stop()?;
         ensure!(done.error == 0, "fio failed with {}", done.error);
@@ -352,6 +364,11 @@ fn judge(lab: &Lab, way: &Way, played: &Played, report: &Report) -> Result<Outco
         );
         start_off = start_off.max(start);
         end_off = end_off.max(end);
+    }
+    let contradicted = |flag: &&Flag| flag.kind == FlagKind::StateDisagrees;
+    let flag = report.summary.flags.iter().find(contradicted);
+    if let Some(flag) = flag.filter(|_| !way.stale) {
+        bail!("nobody contradicts the array for long: {flag:#?}");
     }
     lab.figure("transfers named right", transfers.len() as f64, "");
     lab.figure("start off by at most", start_off as f64, "ns");

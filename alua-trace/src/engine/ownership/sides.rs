@@ -54,6 +54,16 @@ impl Sides {
         self.0.get(&side)
     }
 
+    /// The handler's work ran: of the answer it had, it files the states of all groups (`alua_rtpg`),
+    /// but of those whose own work runs, which tell of it themselves.
+    pub fn filed_between(&mut self, entry_ns: u64, return_ns: u64) {
+        for known in self.0.values_mut() {
+            if (entry_ns..=return_ns).contains(&known.told_ns) {
+                known.filed = known.state;
+            }
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Side, &SideState)> {
         self.0.iter().map(|(side, state)| (*side, state))
     }

@@ -331,6 +331,7 @@ impl Unit {
         (entry_ns, return_ns): (u64, u64),
         cx: &mut Cx<'_>,
     ) {
+        self.sides.filed_between(entry_ns, return_ns);
         if let Some(known) = self.sides.entry(side) {
             known.filed = Some(state);
         }
