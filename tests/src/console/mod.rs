@@ -84,7 +84,9 @@ pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Re
         sys::sleep_ms(u64::from(seconds) * 500);
         map.switch_group(2)?;
         sys::sleep_ms(u64::from(seconds) * 250);
-        lab.array()?.ask("swap")?;
+        for request in ["delay A 2ms", "delay B 0ms", "swap"] {
+            lab.array()?.ask(request)?;
+        }
     }
     let status = wait(&mut tool, Duration::from_secs(u64::from(seconds) + 60))?;
     lab.tear_down()?;
