@@ -19,9 +19,9 @@ use crate::sys::process::{Background, Output, command, run};
 
 pub(super) const GROUP: Group = Group {
     name: "bad-input",
-    limit_seconds: 240,
+    limit_seconds: 400,
     kernels: Kernels::All,
-    clock: Clock::Host,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "no-scsi-device",

@@ -17,7 +17,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "lab-itself",
     limit_seconds: 120,
-    kernels: Kernels::All,
+    kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
     cases: &[
         Case {

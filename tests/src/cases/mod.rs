@@ -46,7 +46,7 @@ enum Clock {
     /// The host's time, on two processors.
     Host,
     /// Instructions executed, on one processor: a time measured does not depend on what else the
-    /// host does. For cases that compare times.
+    /// host does. For cases that compare times, and for those that do too little to be slow so.
     Instructions,
 }
 
