@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Access, Controller, LoggedCommand, Moved, Options, Reason, Sense};
-use crate::lab::load::{Load, Running};
+use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Handler, MapOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
@@ -15,7 +15,7 @@ use crate::sys::process;
 
 pub(super) const GROUP: Group = Group {
     name: "alua-lab",
-    limit_seconds: 120,
+    limit_seconds: 400,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
     cases: &[
@@ -141,7 +141,7 @@ fn four_groups(lab: &mut Lab) -> Result<Outcome> {
 
 fn loaded_map(lab: &mut Lab) -> Result<(crate::lab::multipath::Map, Running)> {
     let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&lab.path("A1")?.device, 50)?;
     lab.array()?.ask("forget")?;
     Ok((map, load))
@@ -190,7 +190,7 @@ fn other_host(lab: &mut Lab) -> Result<Outcome> {
     lab.alua_emulator(Options::default())?;
     lab.expect_states("active/optimized", "active/non-optimized")?;
     let nodes: Vec<String> = lab.paths().iter().map(|path| path.node()).collect();
-    let load = Load::random_reads(&nodes.join(":"), 60_000).start()?;
+    let load = Load::random_reads(&nodes.join(":"), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&lab.path("B2")?.device, 50)?;
     lab.array()?.ask("forget")?;
     lab.array()?.ask("other-host B")?;
@@ -271,7 +271,7 @@ fn two_luns(lab: &mut Lab) -> Result<Outcome> {
     ensure!(first.dm != second.dm, "one map for two LUNs");
     let nodes: Vec<String> = lab.paths().iter().map(|path| path.node()).collect();
     lab.array()?.ask("lun 1 swap")?;
-    let load = Load::random_reads(&nodes.join(":"), 60_000).start()?;
+    let load = Load::random_reads(&nodes.join(":"), UNTIL_STOPPED_MS).start()?;
     sys::wait_for(seen, "LUN 1 to be A's", || Ok(states(lab)? == both_a))?;
     let done = load.stop()?;
     ensure!(done.error == 0, "fio failed with {}", done.error);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Mode, Options};
-use crate::lab::load::{Load, Running};
+use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Handler, Map, MapOptions};
 use crate::lab::schema::{FlagChange, FlagKind, Line, TransferChange};
 use crate::lab::tracer::{Trace, TraceOptions};
@@ -57,7 +57,7 @@ impl Watched {
         let load = Load {
             depth: 4,
             think_us: 2000,
-            ..Load::random_reads(&map.node(), 240_000)
+            ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
         };
         let load = load.start()?;
         disk::wait_for_io(&map.dm, 50)?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::judge::same;
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
-use crate::lab::load::{Load, Until};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::schema::Class;
 use crate::lab::tracer::{self, TOOL, Trace, TraceOptions, commands_of};
 use crate::lab::{Lab, disk};
@@ -17,7 +17,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "command-mode",
-    limit_seconds: 120,
+    limit_seconds: 400,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
     cases: &[
@@ -146,7 +146,7 @@ fn interrupted(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let path = lab.path("A1")?;
     let before = Traces::now();
-    let load = Load::random_reads(&path.node(), 60_000).start()?;
+    let load = Load::random_reads(&path.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&path.device, 50)?;
     let mut trace = lab.trace(&TraceOptions::default())?;
     disk::wait_for_io(&path.device, 500)?;

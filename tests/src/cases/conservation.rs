@@ -7,14 +7,14 @@ use anyhow::{Result, ensure};
 
 use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::Load;
+use crate::lab::load::{Load, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
 
 pub(super) const GROUP: Group = Group {
     name: "conservation",
-    limit_seconds: 240,
+    limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Host,
     cases: &[
@@ -136,7 +136,7 @@ fn enclosed_once(lab: &mut Lab, map: &Map, rw: &'static str) -> Result<u64> {
 fn under_load(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&map.dm, 100)?;
     for round in 0..4 {
         let options = TraceOptions {
@@ -191,7 +191,7 @@ fn small_ring(lab: &mut Lab) -> Result<Outcome> {
     let load = Load {
         depth: 64,
         jobs: 2,
-        ..Load::random_reads(&map.node(), 60_000)
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
     }
     .start()?;
     disk::wait_for_io(&map.dm, 100)?;
@@ -229,7 +229,7 @@ fn small_ring(lab: &mut Lab) -> Result<Outcome> {
 fn duration(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&map.dm, 100)?;
     let options = TraceOptions {
         duration_ms: Some(2000),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, percentile};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, percentile};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
 use crate::lab::tracer::{Report, Trace, TraceOptions};
@@ -33,7 +33,7 @@ pub(super) const LATENCY: Group = Group {
 
 pub(super) const GROUP: Group = Group {
     name: "flags",
-    limit_seconds: 240,
+    limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Host,
     cases: &[
@@ -78,7 +78,7 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
     let map = lab.map(&MapOptions::default())?;
     let load = Load {
         depth: 4,
-        ..Load::random_reads(&map.node(), 600_000)
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
     }
     .start()?;
     disk::wait_for_io(&map.dm, 50)?;
@@ -176,7 +176,7 @@ fn episode(
     let map = lab.map(&MapOptions::default())?;
     let load = Load {
         depth: 4,
-        ..Load::random_reads(&map.node(), 60_000)
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
     }
     .start()?;
     disk::wait_for_io(&map.dm, 50)?;
@@ -231,7 +231,7 @@ fn unavoidable_offline(lab: &mut Lab) -> Result<Outcome> {
 fn none_without_cause(lab: &mut Lab) -> Result<Outcome> {
     lab.implicit_emulator()?;
     let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&map.dm, 50)?;
     let trace = lab.trace(&TraceOptions::default())?;
     disk::wait_for_io(&map.dm, 2000)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::Load;
+use crate::lab::load::{Load, UNTIL_STOPPED_MS};
 use crate::lab::multipath::MapOptions;
 use crate::lab::schema::PathChange;
 use crate::lab::tracer::TraceOptions;
@@ -15,7 +15,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "follows-changes",
-    limit_seconds: 120,
+    limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Host,
     cases: &[
@@ -38,7 +38,7 @@ fn path_deleted_and_back(lab: &mut Lab) -> Result<Outcome> {
     let map = lab.map(&MapOptions::default())?;
     let old = lab.path("A1")?;
     let trace = lab.trace(&TraceOptions::default())?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&old.device, 50)?;
     old.delete()?;
     sys::sleep_ms(1500);

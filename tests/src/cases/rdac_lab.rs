@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, LoggedCommand, Mode, Moved, Options, Reason, Sense, StateChange};
 use crate::lab::kmsg::KernelLog;
-use crate::lab::load::{Load, Until};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::loopback::LabPath;
 use crate::lab::multipath::{Handler, Map, MapOptions};
 use crate::lab::multipathd::Multipathd;
@@ -18,7 +18,7 @@ use crate::sys::process;
 
 pub(super) const GROUP: Group = Group {
     name: "rdac-lab",
-    limit_seconds: 180,
+    limit_seconds: 400,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
     cases: &[
@@ -118,7 +118,7 @@ fn owner(from: Controller, to: Controller) -> Moved {
 /// An RDAC map under load on controller A.
 fn loaded_map(lab: &mut Lab) -> Result<(Map, crate::lab::load::Running)> {
     let map = lab.map(&MapOptions::of(0, Handler::Rdac))?;
-    let load = Load::random_reads(&map.node(), 60_000).start()?;
+    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&lab.path("A1")?.device, 50)?;
     lab.array()?.ask("forget")?;
     Ok((map, load))
@@ -274,7 +274,8 @@ fn two_luns(lab: &mut Lab) -> Result<Outcome> {
         ..MapOptions::of(1, Handler::Rdac)
     })?;
     lab.array()?.ask("forget")?;
-    let loads = [&first, &second].map(|map| Load::random_reads(&map.node(), 60_000).start());
+    let loads =
+        [&first, &second].map(|map| Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start());
     disk::wait_for_io(&lab.path_to("A1", 0)?.device, 50)?;
     disk::wait_for_io(&lab.path_to("B1", 1)?.device, 50)?;
     let before = lab.array()?.transfers()?;

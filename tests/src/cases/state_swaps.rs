@@ -9,7 +9,7 @@ use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::Controller;
 use crate::lab::kmsg::{KernelLog, Line};
 use crate::lab::lio;
-use crate::lab::load::{Load, Until};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::schema::{Command, PathChange, State};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
@@ -17,7 +17,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "state-swaps",
-    limit_seconds: 180,
+    limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Host,
     cases: &[
@@ -107,7 +107,7 @@ fn swaps(lab: &mut Lab, mut swap: impl FnMut(&mut Lab, usize) -> Result<()>) -> 
     let trace = lab.trace(&TraceOptions::with_commands())?;
     let load = Load {
         depth: 8,
-        ..Load::random_reads(&nodes.join(":"), 120_000)
+        ..Load::random_reads(&nodes.join(":"), UNTIL_STOPPED_MS)
     }
     .start()?;
     let last = lab.path("B2")?.device;

@@ -10,7 +10,7 @@ use super::judge::same;
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Mode, Options};
 use crate::lab::lio::State;
-use crate::lab::load::{Load, Until};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{Handler, Map, MapOptions};
 use crate::lab::schema::{Cause, Flag, FlagKind, Transfer};
 use crate::lab::tracer::{Report, TraceOptions};
@@ -255,7 +255,7 @@ fn each(lab: &mut Lab, way: &Way) -> Result<Outcome> {
             let load = Load {
                 depth: 4,
                 think_us: 2000,
-                ..Load::random_reads(&map.node(), 120_000)
+                ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
             };
             let load = load.start()?;
             disk::wait_for_io(&map.dm, 50)?;

@@ -9,7 +9,7 @@ use super::judge::{close, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, Mode, Options};
 use crate::lab::kmsg::{KernelLog, Line};
-use crate::lab::load::{Load, Logged, Until};
+use crate::lab::load::{Load, Logged, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{Handler, MapOptions};
 use crate::lab::schema::{FlagKind, Transfer};
 use crate::lab::tracer::TraceOptions;
@@ -57,7 +57,7 @@ fn held_in_dm(lab: &mut Lab) -> Result<Outcome> {
         depth: 1,
         jobs: 8,
         think_us: 1000,
-        ..Load::random_reads(&map.node(), 60_000)
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
     };
     let load = load.start()?;
     disk::wait_for_io(&map.dm, 100)?;
