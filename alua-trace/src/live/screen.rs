@@ -1,7 +1,7 @@
 //! What the live view knows.
 
 use crate::report::model::{
-    Flag, FlagEvent, Interval, Losses, Row, Start, Transfer, TransferEvent,
+    Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferEvent,
 };
 
 /// Flags that have ended are forgotten beyond this number: the summary has them all.
@@ -46,8 +46,11 @@ impl Screen {
         self.interval = Some(interval);
     }
 
-    /// Takes a flag that was raised, went on or ended.
+    /// Takes a flag that was raised, went on or ended. A transfer is shown as what it is, once.
     pub fn flag(&mut self, event: &FlagEvent) {
+        if event.flag.kind == FlagKind::OwnershipTransfer {
+            return;
+        }
         match self.flags.iter_mut().find(|flag| flag.id == event.flag.id) {
             Some(flag) => flag.clone_from(&event.flag),
             None => self.flags.push(event.flag.clone()),

@@ -7,7 +7,9 @@ use ratatui::style::Color;
 
 use super::Screen;
 use super::draw::{draw, needed_lines};
-use crate::report::model::{FlagChange, FlagEvent, Interval, TransferChange, TransferEvent};
+use crate::report::model::{
+    FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent,
+};
 use crate::report::{safe, samples};
 
 fn screen(interval: Option<Interval>) -> Screen {
@@ -90,6 +92,18 @@ fn transfers_are_told_below_the_flags_and_their_cost_when_it_is_known() {
         lines[8].starts_with(&format!("{moved}{cost}")),
         "{lines:#?}"
     );
+}
+
+#[test]
+fn a_transfer_is_no_flag_beside() {
+    let mut screen = screen(None);
+    let mut flag = samples::flag(1);
+    flag.kind = FlagKind::OwnershipTransfer;
+    screen.flag(&FlagEvent {
+        change: FlagChange::Raised,
+        flag,
+    });
+    assert!(screen.flags.is_empty());
 }
 
 #[test]

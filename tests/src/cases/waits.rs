@@ -76,7 +76,7 @@ fn held_in_dm(lab: &mut Lab) -> Result<Outcome> {
     let report = lab.stop(trace)?;
     let held_ns = without_path_ns(&kernel.lines()?)?;
     let hold = report.summary.holds.first().context("nothing was held")?;
-    // What a busy host makes wait for some ms is held, too.
+    // What a busy path makes wait for some ms is held, too.
     let long = hold
         .buckets
         .iter()
