@@ -214,6 +214,11 @@ impl Engine {
         for event in self.paths.relabel(topology, now_ns) {
             self.say_path(event);
         }
+        for (id, index) in self.paths.take_moved() {
+            if let Ok(index) = u16::try_from(index) {
+                self.by_kernel_id[usize::from(id)] = index;
+            }
+        }
         self.witness.label(topology, self.paths.entries());
         self.introduce(now_ns);
     }

@@ -98,6 +98,11 @@ impl Entry {
         }
     }
 
+    /// Topology has had it; others were only met by the probes.
+    fn is_known(&self) -> bool {
+        self.label.vendor.is_some() || self.label.device.is_some()
+    }
+
     /// Whether the probes gave it this id.
     pub fn has_kernel_id(&self, id: u16) -> bool {
         self.kernel.iter().any(|(known, _)| *known == id)
@@ -115,6 +120,8 @@ pub(super) struct Paths {
     /// the handler files every group's answer (`alua_rtpg`).
     known: Vec<StateSource>,
     last_scan_ns: u64,
+    /// Ids of the probes that were given to another entry.
+    moved: Vec<(u16, usize)>,
 }
 
 impl Paths {
@@ -238,46 +245,76 @@ impl Paths {
             if entry.present && !seen {
                 entry.present = false;
                 entry.usable = false;
-                self.by_hctl.remove(&entry.hctl);
-                events.push(event(entry, PathChange::Vanished, now_ns));
+                // The probes meet a device before sysfs has it: it keeps its address.
+                if entry.is_known() {
+                    self.by_hctl.remove(&entry.hctl);
+                    events.push(event(entry, PathChange::Vanished, now_ns));
+                }
             }
         }
         self.last_scan_ns = now_ns;
         events
     }
 
-    /// The entry of a device: another logical unit at the same address is another path.
+    /// The entry of a device: another logical unit at the same address is another path, and what
+    /// the probes met before topology knew it may be a path that has returned.
     fn entry_of(&mut self, device: &Device) -> usize {
-        let lun = device
+        let key = device
             .wwid
             .clone()
             .unwrap_or_else(|| device.hctl.to_string());
-        let lun = self.lun(lun);
+        let lun = self.lun(key.clone());
+        let mut met = None;
         if let Some(index) = self.by_hctl.get(&device.hctl).copied() {
             let entry = &mut self.entries[index];
-            let unlabelled = entry.label.wwid.is_none();
-            if entry.lun == lun || unlabelled {
-                entry.lun = lun;
+            if entry.lun == lun && entry.is_known() {
                 return index;
             }
-            entry.present = false;
-        }
-        let returned = self
-            .entries
-            .iter()
-            .position(|entry| !entry.present && entry.hctl == device.hctl && entry.lun == lun);
-        let index = match returned {
-            Some(index) => index,
-            None => {
-                let key = device
-                    .wwid
-                    .clone()
-                    .unwrap_or_else(|| device.hctl.to_string());
-                self.add(device.hctl, key, false)
+            if entry.label.wwid.is_none() {
+                met = Some(index);
+            } else {
+                entry.present = false;
             }
+        }
+        let returned = self.entries.iter().enumerate().position(|(index, entry)| {
+            !entry.present && entry.hctl == device.hctl && entry.lun == lun && met != Some(index)
+        });
+        let index = match (met, returned) {
+            (Some(met), Some(returned)) => {
+                self.unite(met, returned);
+                returned
+            }
+            (Some(met), None) => {
+                self.entries[met].lun = lun;
+                met
+            }
+            (None, Some(returned)) => returned,
+            (None, None) => self.add(device.hctl, key, false),
         };
         self.by_hctl.insert(device.hctl, index);
         index
+    }
+
+    /// Gives what was met at an address to the path that had been there before.
+    fn unite(&mut self, met: usize, returned: usize) {
+        let entry = &mut self.entries[met];
+        (entry.present, entry.is_disk) = (false, false);
+        let kernel = std::mem::take(&mut entry.kernel);
+        let stats = std::mem::take(&mut entry.stats);
+        let implausible = std::mem::take(&mut entry.implausible);
+        let ios = std::mem::take(&mut entry.ios);
+        self.moved
+            .extend(kernel.iter().map(|(id, _)| (*id, returned)));
+        let entry = &mut self.entries[returned];
+        entry.kernel.extend(kernel);
+        entry.stats.add(&stats);
+        entry.implausible += implausible;
+        entry.ios += ios;
+    }
+
+    /// The probes' ids whose commands belong to another entry since the last call, and to which.
+    pub fn take_moved(&mut self) -> Vec<(u16, usize)> {
+        std::mem::take(&mut self.moved)
     }
 
     fn relabel_one(
@@ -289,8 +326,7 @@ impl Paths {
         events: &mut Vec<PathEvent>,
     ) {
         let entry = &mut self.entries[index];
-        let appeared =
-            !entry.present || entry.label.vendor.is_none() && entry.label.device.is_none();
+        let appeared = !entry.present || !entry.is_known();
         let label = label(entry, device, topology);
         let relabelled = label != entry.label;
         let member = device.devno.and_then(|devno| topology.membership(devno));

@@ -359,6 +359,58 @@ fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
     assert_eq!(same_address.iter().filter(|path| path.present).count(), 1);
 }
 
+/// The scan of a device's target sends commands before sysfs has the device.
+#[test]
+fn a_device_met_before_topology_knows_it_is_the_path_that_returns() {
+    struct Again;
+    impl Tables for Again {
+        fn path(&self, id: u16) -> Option<PathSlot> {
+            Host.path(if id == 20 { 10 } else { id })
+        }
+        fn route(&self, id: u16) -> Option<RouteSlot> {
+            Host.route(id)
+        }
+    }
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Again);
+    let without = || {
+        let second = device("2:0:0:0", "8:16", "active/non-optimized");
+        Topology::new(vec![second], Vec::new(), Vec::new())
+    };
+    engine.topology(&without(), 2);
+    engine.take_events();
+    engine.command(&read(20, AO, 3, 1_000), &Again);
+    engine.topology(&without(), 4);
+    let vanished =
+        |event: &Event| matches!(event, Event::Path(event) if event.change == PathChange::Vanished);
+    assert!(
+        !engine.take_events().iter().any(vanished),
+        "it was not there"
+    );
+    engine.command(&read(20, AO, 5, 1_000), &Again);
+    let unnamed = Device {
+        wwid: None,
+        ..device("1:0:0:0", "8:32", "active/optimized")
+    };
+    engine.topology(&topology_with(BOTH_ACTIVE, unnamed), 6);
+    engine.topology(&topology(BOTH_ACTIVE), 7);
+    engine.command(&read(20, AO, 8, 1_000), &Again);
+    let per_path = [(10, dispatched(1, 0)), (20, dispatched(3, 0))];
+    engine.counts(GlobalCounts::default(), &per_path, 9);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let same_address: Vec<&PathSummary> = paths
+        .iter()
+        .filter(|path| path.path.hctl == "1:0:0:0")
+        .collect();
+    let [path] = same_address[..] else {
+        panic!("{same_address:?}");
+    };
+    assert!(path.present);
+    assert_eq!((path.counts.dispatched, path.counts.recorded), (4, 4));
+    assert_eq!(path.latency[0].commands, 4);
+    assert_eq!(path.path.map.as_deref(), Some("mpatha"));
+}
+
 #[test]
 fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
     let mut engine = engine();

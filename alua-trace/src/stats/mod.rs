@@ -224,6 +224,18 @@ impl PathStats {
         self.recorded += 1;
     }
 
+    /// Adds everything kept for another.
+    pub fn add(&mut self, other: &Self) {
+        let others = other.cells.iter().flatten();
+        for (cell, other) in self.cells.iter_mut().flatten().zip(others) {
+            if let Some(other) = other {
+                cell.get_or_insert_default().add(other);
+            }
+        }
+        self.interval_bytes += other.interval_bytes;
+        self.recorded += other.recorded;
+    }
+
     /// Commands recorded.
     #[must_use]
     pub fn recorded(&self) -> u64 {
@@ -286,6 +298,15 @@ impl PathStats {
 }
 
 impl Cell {
+    fn add(&mut self, other: &Self) {
+        self.before.add(&other.before);
+        self.interval.add(&other.interval);
+        self.bytes += other.bytes;
+        self.passthrough += other.passthrough;
+        self.mapped += other.mapped;
+        self.errors += other.errors;
+    }
+
     fn end_interval(&mut self) {
         if !self.interval.is_empty() {
             self.before.add(&self.interval);

@@ -64,6 +64,9 @@ fn path_deleted_and_back(lab: &mut Lab) -> Result<Outcome> {
             .any(|it| matches!(it, PathChange::Appeared | PathChange::Relabelled)),
         "it never came back: {changes:?}"
     );
+    let at_address = report.summary.paths.iter();
+    let rows = at_address.filter(|path| path.path.hctl == new.hctl).count();
+    ensure!(rows == 1, "one path, {rows} rows in the summary");
     let summary = report.path(&new.hctl)?;
     ensure!(
         summary.present,
@@ -75,13 +78,7 @@ fn path_deleted_and_back(lab: &mut Lab) -> Result<Outcome> {
         new.device,
         summary.path.device
     );
-    let completed: u64 = report
-        .summary
-        .paths
-        .iter()
-        .filter(|path| path.path.hctl == new.hctl)
-        .map(|path| path.counts.completed)
-        .sum();
+    let completed = summary.counts.completed;
     ensure!(
         completed >= direct.total_ios(),
         "fio did {} I/Os on {} alone, the tool counted {completed}",
