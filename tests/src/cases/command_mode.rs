@@ -19,7 +19,7 @@ pub(super) const GROUP: Group = Group {
     name: "command-mode",
     limit_seconds: 400,
     kernels: Kernels::DefaultOnly,
-    clock: Clock::Host,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "covers-the-load",
@@ -146,7 +146,7 @@ fn interrupted(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let path = lab.path("A1")?;
     let before = Traces::now();
-    let load = Load::random_reads(&path.node(), UNTIL_STOPPED_MS).start()?;
+    let load = Load::paced_reads(&path.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&path.device, 50)?;
     let mut trace = lab.trace(&TraceOptions::default())?;
     disk::wait_for_io(&path.device, 500)?;

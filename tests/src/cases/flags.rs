@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, UNTIL_STOPPED_MS, percentile};
+use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS, percentile};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
 use crate::lab::tracer::{Report, Trace, TraceOptions};
@@ -35,7 +35,7 @@ pub(super) const GROUP: Group = Group {
     name: "flags",
     limit_seconds: 400,
     kernels: Kernels::All,
-    clock: Clock::Host,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "avoidable",
@@ -60,6 +60,22 @@ const RAISED_WITHIN_NS: u64 = 250_000_000;
 /// An episode is over after a second without an offending command.
 const QUIET_MS: u64 = 1600;
 
+/// A map that is read from, of an array that cannot make controller B optimized. A takes 10 ms,
+/// B `delay_ms`.
+fn loaded(lab: &mut Lab, delay_ms: u64) -> Result<(Map, Running)> {
+    let array = lab.implicit_emulator()?;
+    array.ask("delay A 10ms")?;
+    array.ask(&format!("delay B {delay_ms}ms"))?;
+    let map = lab.map(&MapOptions::default())?;
+    let load = Load {
+        depth: 4,
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
+    }
+    .start()?;
+    disk::wait_for_io(&map.dm, 50)?;
+    Ok((map, load))
+}
+
 fn raised(report: &Report) -> Vec<&Flag> {
     report
         .flag_events()
@@ -72,16 +88,7 @@ fn raised(report: &Report) -> Vec<&Flag> {
 /// Episodes of I/O on the non-optimized group: each is flagged within 250 ms of its first
 /// dispatch, also when no command completes before that.
 fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
-    let array = lab.implicit_emulator()?;
-    array.ask("delay A 10ms")?;
-    array.ask(&format!("delay B {delay_ms}ms"))?;
-    let map = lab.map(&MapOptions::default())?;
-    let load = Load {
-        depth: 4,
-        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
-    }
-    .start()?;
-    disk::wait_for_io(&map.dm, 50)?;
+    let (map, load) = loaded(lab, delay_ms)?;
     let trace = lab.trace(&TraceOptions::with_commands())?;
     for episode in 0..episodes {
         map.switch_group(2)?;
@@ -172,14 +179,7 @@ fn episode(
     expected: bool,
     cause: impl FnOnce(&mut Lab, &Map) -> Result<()>,
 ) -> Result<Outcome> {
-    lab.implicit_emulator()?;
-    let map = lab.map(&MapOptions::default())?;
-    let load = Load {
-        depth: 4,
-        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
-    }
-    .start()?;
-    disk::wait_for_io(&map.dm, 50)?;
+    let (map, load) = loaded(lab, 10)?;
     let trace = lab.trace(&TraceOptions::default())?;
     cause(lab, &map)?;
     disk::wait_for_io(&lab.path("B1")?.device, 50)?;
@@ -229,12 +229,9 @@ fn unavoidable_offline(lab: &mut Lab) -> Result<Outcome> {
 
 /// Load on optimized paths only, and a state the kernel does not know: no flag.
 fn none_without_cause(lab: &mut Lab) -> Result<Outcome> {
-    lab.implicit_emulator()?;
-    let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
-    disk::wait_for_io(&map.dm, 50)?;
+    let (map, load) = loaded(lab, 10)?;
     let trace = lab.trace(&TraceOptions::default())?;
-    disk::wait_for_io(&map.dm, 2000)?;
+    disk::wait_for_io(&map.dm, 1000)?;
     let report = lab.stop(trace)?;
     load.stop()?;
     ensure!(

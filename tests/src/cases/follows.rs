@@ -17,7 +17,7 @@ pub(super) const GROUP: Group = Group {
     name: "follows-changes",
     limit_seconds: 400,
     kernels: Kernels::All,
-    clock: Clock::Host,
+    clock: Clock::Instructions,
     cases: &[
         Case {
             name: "path-deleted-and-back",
@@ -38,14 +38,14 @@ fn path_deleted_and_back(lab: &mut Lab) -> Result<Outcome> {
     let map = lab.map(&MapOptions::default())?;
     let old = lab.path("A1")?;
     let trace = lab.trace(&TraceOptions::default())?;
-    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
+    let load = Load::paced_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
     disk::wait_for_io(&old.device, 50)?;
     old.delete()?;
     sys::sleep_ms(1500);
     let new = loopback::scan(old.name)?;
     ensure!(new.hctl == old.hctl, "{old:?} came back as {new:?}");
     ensure!(new.device != old.device, "the name did not change: {new:?}");
-    let direct = Load::random_reads(&new.node(), 1000).run(LIMIT)?;
+    let direct = Load::paced_reads(&new.node(), 1000).run(LIMIT)?;
     sys::sleep_ms(1200);
     load.stop()?;
     let report = lab.stop(trace)?;
@@ -94,7 +94,7 @@ fn map_created(lab: &mut Lab) -> Result<Outcome> {
     sys::sleep_ms(1000);
     let map = lab.map(&MapOptions::default())?;
     let before = disk::stats(&map.dm)?;
-    let done = Load::random_reads(&map.node(), 2000).run(LIMIT)?;
+    let done = Load::paced_reads(&map.node(), 2000).run(LIMIT)?;
     let after = disk::stats(&map.dm)?;
     sys::sleep_ms(1200);
     let report = lab.stop(trace)?;

@@ -74,22 +74,23 @@ struct Group {
     cases: &'static [Case],
 }
 
+/// In this order; of those that run side by side the longest first.
 const GROUPS: &[&Group] = &[
     &lab_itself::GROUP,
     &alua_lab::GROUP,
     &rdac_lab::GROUP,
     &conservation::GROUP,
-    &fio_one_path::GROUP,
-    &ground_truth::GROUP,
     &state_swaps::GROUP,
-    &transfers::GROUP,
-    &cluster::GROUP,
-    &waits::GROUP,
-    &flags::GROUP,
     &flags::LATENCY,
+    &ground_truth::GROUP,
+    &fio_one_path::GROUP,
+    &flags::GROUP,
     &follows::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
+    &transfers::GROUP,
+    &cluster::GROUP,
+    &waits::GROUP,
     &paths_lab::GROUP,
 ];
 

@@ -59,6 +59,15 @@ impl Load {
         }
     }
 
+    /// Like [`Load::random_reads`], 500 a second: whoever only needs I/O to go on leaves the
+    /// guest's processors to others.
+    pub(crate) fn paced_reads(device: &str, milliseconds: u64) -> Load {
+        Load {
+            think_us: 2000,
+            ..Load::random_reads(device, milliseconds)
+        }
+    }
+
     /// The words of fio's command line, without `fio`.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut words = vec![
