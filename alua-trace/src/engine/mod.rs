@@ -216,11 +216,13 @@ impl Engine {
         }
         for (id, index) in self.paths.take_moved() {
             if let Ok(index) = u16::try_from(index) {
-                self.by_kernel_id[usize::from(id)] = index;
+                let met = std::mem::replace(&mut self.by_kernel_id[usize::from(id)], index);
+                self.witness.forget_retried(usize::from(met));
             }
         }
         self.witness.label(topology, self.paths.entries());
         self.introduce(now_ns);
+        self.tell_early(now_ns);
     }
 
     /// New counts of the probes, read at `now_ns`: `per_path` for the ids in
@@ -370,7 +372,9 @@ impl Engine {
             flags,
             ownership,
             holds: self.holds(),
-            left_out: outcome.flags_left_out + outcome.observations_left_out,
+            left_out: outcome.flags_left_out
+                + outcome.observations_left_out
+                + self.witness.early_left_out(),
         }
     }
 

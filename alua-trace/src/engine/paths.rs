@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// Topology has had it; others were only met by the probes.
-    fn is_known(&self) -> bool {
+    pub fn is_known(&self) -> bool {
         self.label.vendor.is_some() || self.label.device.is_some()
     }
 
@@ -146,16 +146,16 @@ impl Paths {
         self.entries.iter().filter(move |entry| entry.lun == lun)
     }
 
-    /// The path behind an id of the probes, made when topology does not know it (yet).
+    /// The path behind an id of the probes that had not been met. One made when topology does not
+    /// know it (yet), or knows another device at its address: only a scan tells whether that is
+    /// the same logical unit.
     pub fn resolve(&mut self, id: u16, hctl: Hctl) -> usize {
-        let index = match self.by_hctl.get(&hctl) {
-            Some(index) => *index,
+        let at_address = self.by_hctl.get(&hctl).copied();
+        let index = match at_address.filter(|index| self.entries[*index].kernel.is_empty()) {
+            Some(index) => index,
             None => self.add(hctl, hctl.to_string(), true),
         };
-        let entry = &mut self.entries[index];
-        if !entry.has_kernel_id(id) {
-            entry.kernel.push((id, PathCounts::default()));
-        }
+        self.entries[index].kernel.push((id, PathCounts::default()));
         index
     }
 
@@ -236,18 +236,20 @@ impl Paths {
         let mut events = Vec::new();
         let mut seen = vec![false; self.entries.len()];
         for device in topology.devices() {
-            let index = self.entry_of(device);
+            let index = self.entry_of(device, now_ns, &mut events);
             seen.resize(self.entries.len(), false);
             seen[index] = true;
             self.relabel_one(index, device, topology, now_ns, &mut events);
         }
-        for (entry, seen) in self.entries.iter_mut().zip(seen) {
+        for (index, (entry, seen)) in self.entries.iter_mut().zip(seen).enumerate() {
             if entry.present && !seen {
                 entry.present = false;
                 entry.usable = false;
                 // The probes meet a device before sysfs has it: it keeps its address.
                 if entry.is_known() {
-                    self.by_hctl.remove(&entry.hctl);
+                    if self.by_hctl.get(&entry.hctl) == Some(&index) {
+                        self.by_hctl.remove(&entry.hctl);
+                    }
                     events.push(event(entry, PathChange::Vanished, now_ns));
                 }
             }
@@ -258,7 +260,7 @@ impl Paths {
 
     /// The entry of a device: another logical unit at the same address is another path, and what
     /// the probes met before topology knew it may be a path that has returned.
-    fn entry_of(&mut self, device: &Device) -> usize {
+    fn entry_of(&mut self, device: &Device, now_ns: u64, events: &mut Vec<PathEvent>) -> usize {
         let key = device
             .wwid
             .clone()
@@ -276,11 +278,16 @@ impl Paths {
                 entry.present = false;
             }
         }
-        let returned = self.entries.iter().enumerate().position(|(index, entry)| {
-            !entry.present && entry.hctl == device.hctl && entry.lun == lun && met != Some(index)
+        let mut others = self.entries.iter().enumerate();
+        let returned = others.position(|(index, entry)| {
+            entry.hctl == device.hctl && entry.lun == lun && met != Some(index)
         });
         let index = match (met, returned) {
             (Some(met), Some(returned)) => {
+                let entry = &self.entries[met];
+                if entry.is_known() {
+                    events.push(event(entry, PathChange::Vanished, now_ns));
+                }
                 self.unite(met, returned);
                 returned
             }
@@ -299,6 +306,7 @@ impl Paths {
     fn unite(&mut self, met: usize, returned: usize) {
         let entry = &mut self.entries[met];
         (entry.present, entry.is_disk) = (false, false);
+        entry.label = unlabelled(met, entry.hctl);
         let kernel = std::mem::take(&mut entry.kernel);
         let stats = std::mem::take(&mut entry.stats);
         let implausible = std::mem::take(&mut entry.implausible);

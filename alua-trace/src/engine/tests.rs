@@ -1,6 +1,6 @@
 //! Tests of the engine, driven as the probes drive it.
 
-use alua_trace_ebpf::{Followed, record_kind};
+use alua_trace_ebpf::{Followed, MANAGEMENT_DATA, ManagementRecord, record_kind};
 
 use super::*;
 use crate::{
@@ -36,6 +36,19 @@ impl Tables for Host {
             major: 254,
             ..RouteSlot::default()
         })
+    }
+}
+
+/// A host on which 1:0:0:0 came back, or another device came there: kernel id 20.
+struct Again;
+
+impl Tables for Again {
+    fn path(&self, id: u16) -> Option<PathSlot> {
+        Host.path(if id == 20 { 10 } else { id })
+    }
+
+    fn route(&self, id: u16) -> Option<RouteSlot> {
+        Host.route(id)
     }
 }
 
@@ -362,15 +375,6 @@ fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
 /// The scan of a device's target sends commands before sysfs has the device.
 #[test]
 fn a_device_met_before_topology_knows_it_is_the_path_that_returns() {
-    struct Again;
-    impl Tables for Again {
-        fn path(&self, id: u16) -> Option<PathSlot> {
-            Host.path(if id == 20 { 10 } else { id })
-        }
-        fn route(&self, id: u16) -> Option<RouteSlot> {
-            Host.route(id)
-        }
-    }
     let mut engine = engine();
     engine.command(&read(10, AO, 1, 1_000), &Again);
     let without = || {
@@ -409,6 +413,65 @@ fn a_device_met_before_topology_knows_it_is_the_path_that_returns() {
     assert_eq!((path.counts.dispatched, path.counts.recorded), (4, 4));
     assert_eq!(path.latency[0].commands, 4);
     assert_eq!(path.path.map.as_deref(), Some("mpatha"));
+}
+
+/// Deleted, mapped anew and scanned before anyone looked.
+#[test]
+fn another_lun_at_an_address_gets_its_commands() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Again);
+    engine.command(&read(20, AO, 2, 1_000), &Again);
+    let other = Device {
+        wwid: Some("naa.6002".into()),
+        ..device("1:0:0:0", "8:0", "active/optimized")
+    };
+    engine.topology(&topology_with(BOTH_ACTIVE, other), 3);
+    engine.command(&read(20, AO, 4, 1_000), &Again);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let of = |wwid: &str| {
+        let mut same = paths
+            .iter()
+            .filter(|path| path.path.hctl == "1:0:0:0" && path.path.wwid.as_deref() == Some(wwid));
+        let path = same.next().unwrap();
+        assert!(same.next().is_none());
+        (path.present, path.counts.recorded)
+    };
+    assert_eq!((of("naa.6001"), of("naa.6002")), ((false, 1), (true, 2)));
+}
+
+/// Handlers ask while a device is added.
+#[test]
+fn an_answer_before_topology_knows_the_path_is_the_logical_units() {
+    let mut engine = Engine::new(Vec::new(), 0);
+    let mut data = [0; MANAGEMENT_DATA];
+    data[..20].copy_from_slice(&[
+        0, 0, 0, 16, // length
+        0, 0x83, 0, 1, 0, 0, 0, 0, // group 1 AO
+        1, 0x83, 0, 2, 0, 0, 0, 0, // group 2 AN
+    ]);
+    let answer = ManagementRecord {
+        kind: record_kind::MANAGEMENT,
+        handler: alua_trace_ebpf::handler::ALUA,
+        path: 10,
+        length: 20,
+        dispatch_ns: MS,
+        completion_ns: 2 * MS,
+        pid: 0,
+        result: 0,
+        comm: [0; 16],
+        cdb: [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        reserved: 0,
+        data,
+    };
+    engine.management(&answer, &Host);
+    engine.topology(&topology(BOTH_ACTIVE), 3 * MS);
+    engine.tick(2_000 * MS);
+    let units = engine.finish(3_000 * MS, &|_| 0).ownership;
+    let [unit] = &units[..] else {
+        panic!("{units:?}");
+    };
+    assert_eq!(unit.wwid.as_deref(), Some("naa.6001"));
+    assert_eq!(unit.tenures[0].owner, ["TPG 1"]);
 }
 
 #[test]
@@ -462,6 +525,7 @@ fn counts_survive_a_second_id_for_the_same_path() {
     let mut engine = engine();
     engine.resolve(20, &Twice);
     engine.resolve(21, &Twice);
+    engine.topology(&topology(BOTH_ACTIVE), 1);
     let per_path = [(20, dispatched(5, 0)), (21, dispatched(7, 0))];
     engine.counts(GlobalCounts::default(), &per_path, 1);
     let paths = engine.finish(u64::MAX, &|id| u64::from(id)).paths;

@@ -33,6 +33,11 @@ const MINOR_BITS: u32 = 20;
 /// nothing is near, one for so many: percentiles of thousands need not each of them.
 const EACH: u32 = 256;
 const SAMPLE: u32 = 16;
+/// What is told of paths that topology does not know yet: a handler asks while a device is added,
+/// a few answers each.
+const MOST_EARLY: usize = 256;
+/// A device that is not in sysfs so long after it was asked never will be.
+const EARLY_NS: u64 = 60_000_000_000;
 /// A wait that counts as held in dm: near an event the waits of all commands are measured, and
 /// most are the few µs that dm takes.
 const HOLD_NS: u64 = 1_000_000;
@@ -52,9 +57,22 @@ pub(super) struct Witness {
     holds: HashMap<usize, LatencyHistogram>,
     /// Path group that carried the last command, by logical unit; 0 before the first.
     path_groups: Vec<u32>,
+    /// About paths whose logical unit topology has not told yet.
+    early: Vec<ManagementRecord>,
+    early_left_out: u64,
 }
 
 impl Witness {
+    /// Commands of a path that is another's now.
+    pub fn forget_retried(&mut self, index: usize) {
+        self.retried.retain(|(path, _), _| *path != index);
+    }
+
+    /// What was about paths topology did not know, beyond [`MOST_EARLY`].
+    pub fn early_left_out(&self) -> u64 {
+        self.early_left_out
+    }
+
     /// Labels from a scan.
     pub fn label(&mut self, topology: &Topology, entries: &[Entry]) {
         self.units.clear();
@@ -72,7 +90,8 @@ impl Witness {
 impl Engine {
     /// Tells the ownership engine which units and paths there are, and what sysfs says of them.
     pub(super) fn introduce(&mut self, now_ns: u64) {
-        for entry in self.paths.entries().iter().filter(|entry| entry.present) {
+        let entries = self.paths.entries().iter();
+        for entry in entries.filter(|entry| entry.present && entry.is_known()) {
             let label = &entry.label;
             let name = label.map.as_ref().or(label.device.as_ref());
             self.ownership.observe(Observation::Unit {
@@ -102,7 +121,8 @@ impl Engine {
         let Some(entry) = self.paths.get_mut(index) else {
             return;
         };
-        if slot.handler == handler::ALUA && slot.state_keeper != 0 {
+        let is_known = entry.is_known();
+        if slot.handler == handler::ALUA && slot.state_keeper != 0 && is_known {
             self.witness
                 .port_groups
                 .insert(slot.state_keeper, entry.lun);
@@ -113,7 +133,7 @@ impl Engine {
         let known = entry
             .controller
             .replace((slot.controller & 0x3f, mode(slot.controller >> 6)));
-        if known != entry.controller {
+        if known != entry.controller && is_known {
             self.ownership.observe(Observation::Path {
                 lun: entry.lun,
                 path: u32::from(entry.label.id),
@@ -132,7 +152,7 @@ impl Engine {
 
     /// What the handler holds of a path has become known, or changed: seen at a dispatch.
     pub(super) fn seen_at_dispatch(&mut self, index: usize, at_ns: u64) {
-        let Some(entry) = self.paths.get(index) else {
+        let Some(entry) = self.paths.get(index).filter(|entry| entry.is_known()) else {
             return;
         };
         let (lun, preferred) = (entry.lun, entry.label.preferred == Some(true));
@@ -161,7 +181,8 @@ impl Engine {
         self.ownership.observe(observation);
     }
 
-    /// A command about ownership.
+    /// A command about ownership. What is told of a path before topology knows it waits for its
+    /// logical unit.
     pub fn management(&mut self, record: &ManagementRecord, tables: &dyn Tables) {
         let Some(index) = self.path_index(record.path, tables) else {
             return;
@@ -169,6 +190,28 @@ impl Engine {
         if let Some(slot) = tables.path(record.path) {
             self.note_slot(index, &slot);
         }
+        if self.paths.get(index).is_some_and(Entry::is_known) {
+            self.told(index, record);
+        } else if self.witness.early.len() < MOST_EARLY {
+            self.witness.early.push(*record);
+        } else {
+            self.witness.early_left_out += 1;
+        }
+    }
+
+    /// What was told of paths that topology has come to know.
+    pub(super) fn tell_early(&mut self, now_ns: u64) {
+        for record in std::mem::take(&mut self.witness.early) {
+            let index = usize::from(self.by_kernel_id[usize::from(record.path)]);
+            if self.paths.get(index).is_some_and(Entry::is_known) {
+                self.told(index, &record);
+            } else if now_ns.saturating_sub(record.dispatch_ns) < EARLY_NS {
+                self.witness.early.push(record);
+            }
+        }
+    }
+
+    fn told(&mut self, index: usize, record: &ManagementRecord) {
         let Some(entry) = self.paths.get(index) else {
             return;
         };

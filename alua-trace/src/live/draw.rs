@@ -89,7 +89,7 @@ fn with_title(lines: usize) -> u16 {
 }
 
 /// Lines for flags and for transfers: what the table leaves, but at least a third of the body.
-/// Transfers get what the flags leave, but at least half.
+/// Transfers get what the flags leave, but at least half where half is more than a title.
 fn event_lines(screen: &Screen, body: u16) -> (u16, u16) {
     if body < WITH_EVENTS {
         return (0, 0);
@@ -97,7 +97,8 @@ fn event_lines(screen: &Screen, body: u16) -> (u16, u16) {
     let left = body.saturating_sub(table_lines(screen));
     let room = left.max(body / 3).max(2);
     let flags = wanted_flag_lines(screen);
-    let transfers = wanted_transfer_lines(screen).min(room.saturating_sub(flags).max(room / 2));
+    let half = if room < 4 { 0 } else { room / 2 };
+    let transfers = wanted_transfer_lines(screen).min(room.saturating_sub(flags).max(half));
     (flags.min(room - transfers), transfers)
 }
 

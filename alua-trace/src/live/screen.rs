@@ -1,7 +1,8 @@
 //! What the live view knows.
 
 use crate::report::model::{
-    Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferEvent,
+    Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferChange,
+    TransferEvent,
 };
 
 /// Flags that have ended are forgotten beyond this number: the summary has them all.
@@ -68,6 +69,8 @@ impl Screen {
         let transfer = &event.transfer;
         match self.transfers.iter_mut().find(|it| it.id == transfer.id) {
             Some(known) => known.clone_from(transfer),
+            // The cost of one that has been forgotten.
+            None if event.change == TransferChange::Done => {}
             None => {
                 self.transferred += 1;
                 self.transfers.insert(0, transfer.clone());

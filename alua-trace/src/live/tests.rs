@@ -111,6 +111,10 @@ fn flags_and_transfers_share_a_small_screen() {
     let mut screen = screen(Some(samples::interval(40)));
     for id in 1..=200 {
         flag(&mut screen, id, FlagChange::Raised);
+        transfer(&mut screen, id, TransferChange::Seen);
+    }
+    // Half of them have been forgotten.
+    for id in 1..=200 {
         transfer(&mut screen, id, TransferChange::Done);
     }
     let lines = text(&screen, 100, 14);
@@ -235,7 +239,7 @@ fn escape_sequences_never_reach_the_buffer() {
     let mut transfer = samples::transfer();
     (transfer.subject, transfer.actor) = (hostile.clone(), hostile.clone());
     (transfer.from, transfer.to) = (vec![hostile.clone()], vec![hostile]);
-    let change = TransferChange::Done;
+    let change = TransferChange::Seen;
     screen.transfer(&TransferEvent { change, transfer });
     for (width, height) in [(300, 30), (100, 30), (40, 8), (7, 7)] {
         let buffer = buffer(&screen, width, height);
@@ -268,7 +272,7 @@ fn the_lines_it_needs_show_what_a_whole_screen_shows() {
         }
         match events % 2 {
             0 => flag(&mut screen, events + 1, FlagChange::Raised),
-            _ => transfer(&mut screen, events + 1, TransferChange::Done),
+            _ => transfer(&mut screen, events + 1, TransferChange::Seen),
         }
     }
     assert_eq!(needed_lines(&screen, 10), 10);

@@ -11,6 +11,7 @@ use crate::lab::load::{Load, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::tracer::{Report, TraceOptions};
 use crate::lab::{Lab, disk};
+use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "conservation",
@@ -143,7 +144,10 @@ fn under_load(lab: &mut Lab) -> Result<Outcome> {
         };
         let trace = lab.trace(&options)?;
         disk::wait_for_io(&map.dm, 300)?;
+        lab.array()?.ask("delay A 3s")?;
+        sys::sleep_ms(200);
         let report = lab.stop(trace)?;
+        lab.array()?.ask("delay A 50ms")?;
         let completed: u64 = report
             .summary
             .paths
@@ -151,6 +155,13 @@ fn under_load(lab: &mut Lab) -> Result<Outcome> {
             .map(|it| it.counts.completed)
             .sum();
         ensure!(completed >= 300, "{completed} commands in the trace");
+        let summary = &report.summary;
+        let in_flight: u64 = summary.paths.iter().map(|it| it.counts.in_flight).sum();
+        let begun_before = summary.losses.unmatched_ends;
+        ensure!(
+            in_flight > 0 && begun_before > 0,
+            "{begun_before} commands in flight at the start, {in_flight} at the end"
+        );
         if commands {
             let told = report.commands().count() as u64;
             let kept: u64 = report

@@ -219,7 +219,7 @@ fn planted(lab: &mut Lab) -> Result<Outcome> {
         .range(250_000_001..)
         .map(|(_, count)| count)
         .sum();
-    // What the guest itself delayed beyond 250 ms, by the array's own clock, is not the tool's.
+    // By the array's own clock the planted ones were late, and no other.
     let log = lab.array()?.log()?;
     let slow = log
         .iter()

@@ -34,7 +34,7 @@ use crate::runner::Reporter;
 enum Kernels {
     /// Every one.
     All,
-    /// The default one: the answer does not depend on the kernel.
+    /// The default one: the answer hardly depends on the kernel, or the other groups give it, too.
     DefaultOnly,
     /// Every one, when the group is named: the whole has a time to keep.
     OnRequest,
@@ -74,7 +74,8 @@ struct Group {
     cases: &'static [Case],
 }
 
-/// In this order; of those that run side by side the longest first.
+/// Those with the host's clock run first, one by one; of those that run side by side the longest
+/// comes first.
 const GROUPS: &[&Group] = &[
     &lab_itself::GROUP,
     &alua_lab::GROUP,

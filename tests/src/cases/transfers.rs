@@ -58,8 +58,8 @@ pub(super) const GROUP: Group = Group {
     ],
 };
 
-/// Transfers a case.
-const ROUNDS: usize = 20;
+/// Transfers a case. Odd: a state that nobody has brought up to date since the start is wrong at the end.
+const ROUNDS: usize = 21;
 /// How far start and end may be from the array's log.
 const NEAR_NS: u64 = 5_000_000;
 /// Between two transfers.
@@ -70,8 +70,8 @@ struct Way {
     cause: Cause,
     /// What the actor's name begins with.
     actor: &'static str,
-    /// Whether the handler may keep an old state: rdac's reads a path's own again only when it
-    /// activates or checks that path.
+    /// Whether handler and sysfs may keep an old state, which is flagged: rdac's reads a path's own
+    /// again only when it activates or checks that path.
     stale: bool,
     /// Makes the array, its maps, and I/O that meets every transfer.
     prepare: fn(&mut Lab) -> Result<Option<Map>>,
@@ -193,7 +193,7 @@ const OTHER_HOST_MODE_SELECT: Way = Way {
 const AVT: Way = Way {
     cause: Cause::IoDriven,
     actor: "I/O",
-    stale: false,
+    stale: true,
     prepare: |lab| {
         lab.rdac_emulator(Mode::Avt, 1)?;
         // The kernel's look for partitions has moved it about.

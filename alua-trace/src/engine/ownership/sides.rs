@@ -55,9 +55,15 @@ impl Sides {
     }
 
     /// The handler's work ran: of the answer it had, it files the states of all groups (`alua_rtpg`),
-    /// but of those whose own work runs, which tell of it themselves.
-    pub fn filed_between(&mut self, entry_ns: u64, return_ns: u64) {
-        for known in self.0.values_mut() {
+    /// but of those whose own work runs, which tell of it themselves. It holds nothing for a group
+    /// without a path: `has_path`.
+    pub fn filed_between(
+        &mut self,
+        (entry_ns, return_ns): (u64, u64),
+        has_path: impl Fn(Side) -> bool,
+    ) {
+        let sides = self.0.iter_mut();
+        for (_, known) in sides.filter(|(side, _)| has_path(**side)) {
             if (entry_ns..=return_ns).contains(&known.told_ns) {
                 known.filed = known.state;
             }

@@ -331,7 +331,10 @@ impl Unit {
         (entry_ns, return_ns): (u64, u64),
         cx: &mut Cx<'_>,
     ) {
-        self.sides.filed_between(entry_ns, return_ns);
+        let paths = &self.paths;
+        self.sides.filed_between((entry_ns, return_ns), |side| {
+            paths.iter().any(|path| path.side == Some(side))
+        });
         if let Some(known) = self.sides.entry(side) {
             known.filed = Some(state);
         }
