@@ -20,6 +20,7 @@ use ownership::Ownership;
 use paths::{Entry, Paths};
 use witness::Witness;
 
+mod early;
 mod flags;
 pub mod ownership;
 mod paths;
@@ -214,12 +215,7 @@ impl Engine {
         for event in self.paths.relabel(topology, now_ns) {
             self.say_path(event);
         }
-        for (id, index) in self.paths.take_moved() {
-            if let Ok(index) = u16::try_from(index) {
-                let met = std::mem::replace(&mut self.by_kernel_id[usize::from(id)], index);
-                self.witness.forget_retried(usize::from(met));
-            }
-        }
+        self.follow_moved();
         self.witness.label(topology, self.paths.entries());
         self.introduce(now_ns);
         self.tell_early(now_ns);
@@ -374,7 +370,7 @@ impl Engine {
             holds: self.holds(),
             left_out: outcome.flags_left_out
                 + outcome.observations_left_out
-                + self.witness.early_left_out(),
+                + self.witness.early.left_out,
         }
     }
 

@@ -151,11 +151,15 @@ impl Paths {
     /// the same logical unit.
     pub fn resolve(&mut self, id: u16, hctl: Hctl) -> usize {
         let at_address = self.by_hctl.get(&hctl).copied();
-        let index = match at_address.filter(|index| self.entries[*index].kernel.is_empty()) {
+        let is_its = |entry: &Entry| entry.kernel.is_empty() || entry.has_kernel_id(id);
+        let index = match at_address.filter(|index| is_its(&self.entries[*index])) {
             Some(index) => index,
             None => self.add(hctl, hctl.to_string(), true),
         };
-        self.entries[index].kernel.push((id, PathCounts::default()));
+        let entry = &mut self.entries[index];
+        if !entry.has_kernel_id(id) {
+            entry.kernel.push((id, PathCounts::default()));
+        }
         index
     }
 

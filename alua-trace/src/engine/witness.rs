@@ -9,6 +9,7 @@ use alua_trace_ebpf::{
 
 use super::{
     Engine, Tables,
+    early::Early,
     ownership::{GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice},
     paths::{Entry, model_state},
 };
@@ -33,11 +34,6 @@ const MINOR_BITS: u32 = 20;
 /// nothing is near, one for so many: percentiles of thousands need not each of them.
 const EACH: u32 = 256;
 const SAMPLE: u32 = 16;
-/// What is told of paths that topology does not know yet: a handler asks while a device is added,
-/// a few answers each.
-const MOST_EARLY: usize = 256;
-/// A device that is not in sysfs so long after it was asked never will be.
-const EARLY_NS: u64 = 60_000_000_000;
 /// A wait that counts as held in dm: near an event the waits of all commands are measured, and
 /// most are the few µs that dm takes.
 const HOLD_NS: u64 = 1_000_000;
@@ -57,20 +53,13 @@ pub(super) struct Witness {
     holds: HashMap<usize, LatencyHistogram>,
     /// Path group that carried the last command, by logical unit; 0 before the first.
     path_groups: Vec<u32>,
-    /// About paths whose logical unit topology has not told yet.
-    early: Vec<ManagementRecord>,
-    early_left_out: u64,
+    pub(super) early: Early,
 }
 
 impl Witness {
     /// Commands of a path that is another's now.
     pub fn forget_retried(&mut self, index: usize) {
         self.retried.retain(|(path, _), _| *path != index);
-    }
-
-    /// What was about paths topology did not know, beyond [`MOST_EARLY`].
-    pub fn early_left_out(&self) -> u64 {
-        self.early_left_out
     }
 
     /// Labels from a scan.
@@ -181,37 +170,8 @@ impl Engine {
         self.ownership.observe(observation);
     }
 
-    /// A command about ownership. What is told of a path before topology knows it waits for its
-    /// logical unit.
-    pub fn management(&mut self, record: &ManagementRecord, tables: &dyn Tables) {
-        let Some(index) = self.path_index(record.path, tables) else {
-            return;
-        };
-        if let Some(slot) = tables.path(record.path) {
-            self.note_slot(index, &slot);
-        }
-        if self.paths.get(index).is_some_and(Entry::is_known) {
-            self.told(index, record);
-        } else if self.witness.early.len() < MOST_EARLY {
-            self.witness.early.push(*record);
-        } else {
-            self.witness.early_left_out += 1;
-        }
-    }
-
-    /// What was told of paths that topology has come to know.
-    pub(super) fn tell_early(&mut self, now_ns: u64) {
-        for record in std::mem::take(&mut self.witness.early) {
-            let index = usize::from(self.by_kernel_id[usize::from(record.path)]);
-            if self.paths.get(index).is_some_and(Entry::is_known) {
-                self.told(index, &record);
-            } else if now_ns.saturating_sub(record.dispatch_ns) < EARLY_NS {
-                self.witness.early.push(record);
-            }
-        }
-    }
-
-    fn told(&mut self, index: usize, record: &ManagementRecord) {
+    /// What a command about ownership tells of a path whose logical unit is known.
+    pub(super) fn told(&mut self, index: usize, record: &ManagementRecord) {
         let Some(entry) = self.paths.get(index) else {
             return;
         };
