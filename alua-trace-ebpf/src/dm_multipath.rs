@@ -5,7 +5,7 @@
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
 use alua_trace_ebpf::{
-    ABSENT, Control, DmLayout, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RouteSlot,
+    ABSENT, Control, DmLayout, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RETIRED, RouteSlot,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
@@ -14,9 +14,6 @@ use crate::{
     kernel::{Reader, layout, read},
     maps::{CONTROL, ROUTES, claimed, count_globally, home_slot},
 };
-
-/// A slot that is not used again.
-const RETIRED: u64 = 1;
 
 /// The `pgpath` of dm's clone request, from its `end_io_data`.
 #[inline(always)]

@@ -405,12 +405,15 @@ pub struct InFlightSlot {
     pub claimants: u64,
 }
 
+/// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again.
+pub const RETIRED: u64 = 1;
+
 /// What the probes know of a path. A path id is never given to another device: the collector
 /// looks here when it meets an id it does not know.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathSlot {
-    /// Address of the `scsi_device`, 0 for a free slot, 1 for one that is not used again.
+    /// Address of the `scsi_device`, 0 for a free slot, or [`RETIRED`].
     pub sdev: u64,
     /// Address of what its handler keeps its state in: `alua_port_group`, `rdac_dh_data`, or 0.
     pub state_keeper: u64,
@@ -439,7 +442,7 @@ pub struct PathSlot {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RouteSlot {
-    /// Address of the `pgpath`, or 0 for a free slot, 1 for one that is not used again.
+    /// Address of the `pgpath`, 0 for a free slot, or [`RETIRED`].
     pub pgpath: u64,
     /// [`Control::generation`] at which it was read; 0 at first.
     pub generation: u64,

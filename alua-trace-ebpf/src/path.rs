@@ -6,7 +6,7 @@
 
 use alua_trace_ebpf::{
     ABSENT, Control, MAX_PATHS, NO_CONTROLLER, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot,
-    access_state, handler, state_source,
+    RETIRED, access_state, handler, state_source,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
@@ -15,9 +15,6 @@ use crate::{
     kernel::{Reader, layout, read},
     maps::{CONTROL, PATH_COUNTS, PATHS, STATES_CHANGING, claimed, count_globally, home_slot},
 };
-
-/// A slot that is not used again.
-const RETIRED: u64 = 1;
 
 /// A path and its access state at this moment.
 #[derive(Clone, Copy)]

@@ -1,11 +1,11 @@
 //! What the probes tell of a path before topology knows it: a handler asks while a device is added,
 //! and sysfs has the device only then.
 
-use alua_trace_ebpf::ManagementRecord;
+use alua_trace_ebpf::{CommandRecord, ManagementRecord, RtpgRecord};
 
 use super::{Engine, Tables, paths::Entry};
 
-/// Records kept; a handler needs a few for each path.
+/// Records kept of each kind; a handler needs a few for each path.
 const MOST: usize = 256;
 /// A device that is not in sysfs so long after it was asked never will be.
 const KEPT_NS: u64 = 60_000_000_000;
@@ -13,18 +13,34 @@ const KEPT_NS: u64 = 60_000_000_000;
 /// Records about paths whose logical unit topology has not told yet.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    records: Vec<ManagementRecord>,
+    told: Vec<ManagementRecord>,
+    filed: Vec<RtpgRecord>,
+    ends: Vec<CommandRecord>,
     /// How many found no room.
     pub left_out: u64,
 }
 
 impl Early {
-    fn keep(&mut self, record: &ManagementRecord) {
-        if self.records.len() < MOST {
-            self.records.push(*record);
+    fn keep<T>(kept: &mut Vec<T>, record: T, left_out: &mut u64) {
+        if kept.len() < MOST {
+            kept.push(record);
         } else {
-            self.left_out += 1;
+            *left_out += 1;
         }
+    }
+
+    fn keep_told(&mut self, record: &ManagementRecord) {
+        Self::keep(&mut self.told, *record, &mut self.left_out);
+    }
+
+    /// A handler filed a state for a path group that is of a path topology does not know.
+    pub fn keep_filed(&mut self, record: &RtpgRecord) {
+        Self::keep(&mut self.filed, *record, &mut self.left_out);
+    }
+
+    /// Sense data, or the end of a command that moves units.
+    pub fn keep_end(&mut self, record: &CommandRecord) {
+        Self::keep(&mut self.ends, *record, &mut self.left_out);
     }
 }
 
@@ -41,18 +57,38 @@ impl Engine {
         if self.is_known(index) {
             self.told(index, record);
         } else {
-            self.witness.early.keep(record);
+            self.witness.early.keep_told(record);
         }
     }
 
     /// What was told of paths that topology has come to know.
     pub(super) fn tell_early(&mut self, now_ns: u64) {
-        for record in std::mem::take(&mut self.witness.early.records) {
+        let early = &mut self.witness.early;
+        let told = std::mem::take(&mut early.told);
+        let (filed, ends) = (
+            std::mem::take(&mut early.filed),
+            std::mem::take(&mut early.ends),
+        );
+        let is_recent = |at_ns: u64| now_ns.saturating_sub(at_ns) < KEPT_NS;
+        for record in told {
             let index = usize::from(self.by_kernel_id[usize::from(record.path)]);
             if self.is_known(index) {
                 self.told(index, &record);
-            } else if now_ns.saturating_sub(record.dispatch_ns) < KEPT_NS {
-                self.witness.early.keep(&record);
+            } else if is_recent(record.dispatch_ns) {
+                self.witness.early.keep_told(&record);
+            }
+        }
+        for record in ends {
+            let index = usize::from(self.by_kernel_id[usize::from(record.followed.path())]);
+            if self.is_known(index) {
+                self.account_end(index, &record);
+            } else if is_recent(record.dispatch_ns) {
+                self.witness.early.keep_end(&record);
+            }
+        }
+        for record in filed {
+            if is_recent(record.entry_ns) {
+                self.file(&record);
             }
         }
     }
@@ -62,12 +98,12 @@ impl Engine {
         for (id, index) in self.paths.take_moved() {
             if let Ok(index) = u16::try_from(index) {
                 let met = std::mem::replace(&mut self.by_kernel_id[usize::from(id)], index);
-                self.witness.forget_retried(usize::from(met));
+                self.witness.moved(usize::from(met), usize::from(index));
             }
         }
     }
 
-    fn is_known(&self, index: usize) -> bool {
+    pub(super) fn is_known(&self, index: usize) -> bool {
         self.paths.get(index).is_some_and(Entry::is_known)
     }
 }

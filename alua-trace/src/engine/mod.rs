@@ -166,7 +166,8 @@ impl Engine {
                 dispatch_ns: record.dispatch_ns,
                 latency_ns,
             };
-            if let Some(entry) = self.paths.get(index) {
+            // Which unit's I/O it is, and what other paths that has, only topology tells.
+            if let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) {
                 self.flags.command(entry, &io);
             }
         }
@@ -232,7 +233,7 @@ impl Engine {
             };
             let old = entry.counts();
             self.paths.set_counts(index, *id, new);
-            if let Some(entry) = self.paths.get(index) {
+            if let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) {
                 let new = entry.counts();
                 self.flags
                     .counts(entry, &old, &new, self.counts_read_ns, now_ns);
@@ -256,6 +257,19 @@ impl Engine {
     /// Looks up an id of the probes before its first record: at the end, and for counts.
     pub fn resolve(&mut self, id: u16, tables: &dyn Tables) {
         let _ = self.path_index(id, tables);
+    }
+
+    /// The probes' ids, since the last call, that must not be used for further commands: topology
+    /// has another logical unit at their address.
+    pub fn take_stale_ids(&mut self) -> Vec<u16> {
+        self.paths.take_stale()
+    }
+
+    /// Whether the probes met a path that topology has not known yet: a fresh scan should come
+    /// before the end.
+    #[must_use]
+    pub fn has_unknown_paths(&self) -> bool {
+        self.paths.any_unknown()
     }
 
     /// Whether a path of this handler (`alua`, `rdac`) is in a state in which it refuses I/O.

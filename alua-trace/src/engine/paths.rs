@@ -122,6 +122,8 @@ pub(super) struct Paths {
     last_scan_ns: u64,
     /// Ids of the probes that were given to another entry.
     moved: Vec<(u16, usize)>,
+    /// Ids of the probes at an address that another logical unit has now.
+    stale: Vec<u16>,
 }
 
 impl Paths {
@@ -151,7 +153,8 @@ impl Paths {
     /// the same logical unit.
     pub fn resolve(&mut self, id: u16, hctl: Hctl) -> usize {
         let at_address = self.by_hctl.get(&hctl).copied();
-        let is_its = |entry: &Entry| entry.kernel.is_empty() || entry.has_kernel_id(id);
+        let is_its =
+            |entry: &Entry| entry.kernel.is_empty() || !entry.is_known() || entry.has_kernel_id(id);
         let index = match at_address.filter(|index| is_its(&self.entries[*index])) {
             Some(index) => index,
             None => self.add(hctl, hctl.to_string(), true),
@@ -280,6 +283,8 @@ impl Paths {
                 met = Some(index);
             } else {
                 entry.present = false;
+                entry.usable = false;
+                events.push(event(entry, PathChange::Vanished, now_ns));
             }
         }
         let mut others = self.entries.iter().enumerate();
@@ -303,7 +308,24 @@ impl Paths {
             (None, None) => self.add(device.hctl, key, false),
         };
         self.by_hctl.insert(device.hctl, index);
+        let others = self.entries.iter().enumerate();
+        let others = others.filter(|(other, entry)| *other != index && entry.hctl == device.hctl);
+        self.stale
+            .extend(others.flat_map(|(_, entry)| entry.kernel.iter().map(|(id, _)| *id)));
         index
+    }
+
+    /// The probes' ids, since the last call, whose `scsi_device` is gone or has become another
+    /// logical unit: a further command there is that unit's, and wants an id of its own.
+    pub fn take_stale(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Whether the probes met a path that topology has not known yet.
+    pub fn any_unknown(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.present && !entry.is_known())
     }
 
     /// Gives what was met at an address to the path that had been there before.

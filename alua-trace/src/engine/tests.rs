@@ -1,6 +1,6 @@
 //! Tests of the engine, driven as the probes drive it.
 
-use alua_trace_ebpf::{Followed, MANAGEMENT_DATA, ManagementRecord, record_kind};
+use alua_trace_ebpf::{Followed, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, record_kind};
 
 use super::*;
 use crate::{
@@ -439,31 +439,252 @@ fn another_lun_at_an_address_gets_its_commands() {
     assert_eq!((of("naa.6001"), of("naa.6002")), ((false, 1), (true, 2)));
 }
 
-/// Handlers ask while a device is added.
+fn other_lun() -> Device {
+    Device {
+        wwid: Some("naa.6002".into()),
+        ..device("1:0:0:0", "8:0", "active/optimized")
+    }
+}
+
+/// The array maps another unit there, and the host looks again (`scsi_rescan_device`): the same
+/// `scsi_device`, or its memory used again.
 #[test]
-fn an_answer_before_topology_knows_the_path_is_the_logical_units() {
+fn another_lun_under_the_same_id_gets_an_id_of_its_own() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Again);
+    engine.topology(&topology(BOTH_ACTIVE), 2);
+    assert!(engine.take_stale_ids().is_empty());
+    engine.take_events();
+    engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 3);
+    assert_eq!(engine.take_stale_ids(), [10]);
+    let changes: Vec<(PathChange, Option<String>)> = engine
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Path(event) => Some((event.change, event.path.wwid)),
+            _ => None,
+        })
+        .collect();
+    let naa = |last: u8| Some(format!("naa.600{last}"));
+    assert_eq!(
+        changes,
+        [
+            (PathChange::Vanished, naa(1)),
+            (PathChange::Appeared, naa(2))
+        ]
+    );
+    engine.command(&read(20, AO, 4, 1_000), &Again);
+    engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 5);
+    assert!(engine.take_stale_ids().is_empty(), "what is its own stays");
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let recorded = |last: u8| {
+        let path = paths.iter().find(|path| path.path.wwid == naa(last));
+        path.unwrap().counts.recorded
+    };
+    assert_eq!((recorded(1), recorded(2)), (1, 1));
+}
+
+/// The device was there before the trace and had no command in it.
+#[test]
+fn a_lun_that_takes_the_address_of_an_idle_one_gets_an_id_of_its_own() {
+    let mut engine = engine();
+    engine.command(&read(20, AO, 1, 1_000), &Again);
+    engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 2);
+    assert_eq!(engine.take_stale_ids(), [20]);
+}
+
+/// An INQUIRY fails, and the next attempt of the scan has another `scsi_device`.
+#[test]
+fn two_ids_met_before_topology_knows_the_path_are_one_path() {
     let mut engine = Engine::new(Vec::new(), 0);
+    engine.command(&read(10, AO, 1, 1_000), &Again);
+    engine.command(&read(20, AO, 2, 1_000), &Again);
+    assert!(engine.has_unknown_paths());
+    engine.topology(&topology(BOTH_ACTIVE), 3);
+    assert!(!engine.has_unknown_paths());
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let recorded: Vec<u64> = paths.iter().map(|path| path.counts.recorded).collect();
+    assert_eq!(recorded, [2, 0]);
+}
+
+/// The partitions of a device are read before sysfs has it.
+#[test]
+fn io_before_topology_knows_the_path_raises_no_flag_of_a_unit_that_is_none() {
+    let mut engine = Engine::new(Vec::new(), 0);
+    engine.command(&read(11, AN, MS, 1_000), &Host);
+    let per_path = [(11, dispatched(0, 1))];
+    engine.counts(not_optimized(1), &per_path, 2 * MS);
+    engine.tick(3 * MS);
+    assert!(flags(&mut engine).is_empty());
+    engine.topology(&topology(BOTH_ACTIVE), 4 * MS);
+    engine.command(&read(11, AN, 5 * MS, 1_000), &Host);
+    engine.tick(6 * MS);
+    let raised = flags(&mut engine);
+    let subjects: Vec<&str> = raised.iter().map(|it| it.flag.subject.as_str()).collect();
+    assert_eq!(subjects, ["mpatha"]);
+}
+
+/// One whose path has an `alua_port_group` at this address.
+struct Keeper(u64);
+
+impl Tables for Keeper {
+    fn path(&self, id: u16) -> Option<PathSlot> {
+        Some(PathSlot {
+            state_keeper: self.0,
+            handler: alua_trace_ebpf::handler::ALUA,
+            ..Again.path(id)?
+        })
+    }
+
+    fn route(&self, id: u16) -> Option<RouteSlot> {
+        Host.route(id)
+    }
+}
+
+/// The memory of a port group is used again for that of another unit's path, which topology does
+/// not know yet.
+#[test]
+fn a_state_filed_before_topology_knows_the_path_is_of_its_unit_alone() {
+    const PORT_GROUP: u64 = 0xffff_8880_0000_1000;
+    let mut engine = Engine::new(Vec::new(), 0);
+    let second = device("2:0:0:0", "8:16", "active/non-optimized");
+    engine.topology(&Topology::new(vec![second], Vec::new(), Vec::new()), 0);
+    engine.management(&answer(11, MS, [AO, AN]), &Keeper(PORT_GROUP));
+    engine.topology(&Topology::new(Vec::new(), Vec::new(), Vec::new()), 100 * MS);
+    engine.management(&answer(20, 200 * MS, [AN, AO]), &Keeper(PORT_GROUP));
+    engine.filed(&filed(2, AO, PORT_GROUP, 205 * MS), &Keeper(PORT_GROUP));
+    engine.tick(400 * MS);
+    let other = Device {
+        port_group: Some(2),
+        ..other_lun()
+    };
+    engine.topology(&topology_with(BOTH_ACTIVE, other), 500 * MS);
+    engine.tick(9_000 * MS);
+    let finished = engine.finish(9_000 * MS, &|_| 0);
+    let owners: Vec<(Option<&str>, &[String])> = finished
+        .ownership
+        .iter()
+        .map(|unit| {
+            (
+                unit.wwid.as_deref(),
+                &unit.tenures.last().unwrap().owner[..],
+            )
+        })
+        .collect();
+    assert_eq!(
+        owners,
+        [
+            (Some("naa.6001"), &["TPG 1".to_owned()][..]),
+            (Some("naa.6002"), &["TPG 2".to_owned()][..])
+        ]
+    );
+    assert!(finished.flags.is_empty(), "{:?}", finished.flags);
+}
+
+/// The answer to the work of a path that is being added has all groups, and so has what it files.
+#[test]
+fn what_is_filed_before_topology_knows_the_path_holds_for_all_groups() {
+    let device = |hctl: &str, devno: &str, state: &str, group: u16| Device {
+        port_group: Some(group),
+        ..device(hctl, devno, state)
+    };
+    let mut engine = Engine::new(Vec::new(), 0);
+    let first = device("1:0:0:0", "8:0", "active/optimized", 1);
+    engine.topology(&Topology::new(vec![first], Vec::new(), Vec::new()), 0);
+    let (one, two) = (Keeper(0xffff_8880_0000_1000), Keeper(0xffff_8880_0000_2000));
+    engine.management(&answer(10, MS, [AO, AN]), &one);
+    engine.filed(&filed(1, AO, one.0, 3 * MS), &one);
+    engine.tick(200 * MS);
+    engine.management(&answer(11, 201 * MS, [AN, AO]), &two);
+    engine.filed(&filed(2, AO, two.0, 205 * MS), &two);
+    engine.tick(210 * MS);
+    let first = device("1:0:0:0", "8:0", "active/non-optimized", 1);
+    let second = device("2:0:0:0", "8:16", "active/optimized", 2);
+    let both = Topology::new(vec![first, second], Vec::new(), Vec::new());
+    engine.topology(&both, 250 * MS);
+    engine.tick(1_000 * MS);
+    engine.tick(9_000 * MS);
+    let flags = engine.finish(9_000 * MS, &|_| 0).flags;
+    let disagrees = |flag: &&Flag| flag.kind == FlagKind::StateDisagrees;
+    assert_eq!(flags.iter().find(disagrees), None);
+}
+
+/// A handler takes a unit over while its path is being added.
+#[test]
+fn a_mode_select_that_ends_before_topology_knows_the_path_has_its_end() {
+    let mut engine = Engine::new(Vec::new(), 0);
+    let mut sent = answer(10, MS, [AO, AN]);
+    sent.completion_ns = 0;
+    sent.cdb[..2].copy_from_slice(&[0x55, 0x01]);
+    sent.length = 308;
+    sent.data = [0; MANAGEMENT_DATA];
+    sent.data[8..12].copy_from_slice(&[0x6c, 0x01, 0x01, 0x28]);
+    // A transfer, of 20 s at most, with a list of LUNs: 0.
+    (sent.data[45], sent.data[48], sent.data[49], sent.data[50]) = (0x02, 20, 0x02, 0x81);
+    engine.management(&sent, &Host);
+    let flags = command_flag::PASSTHROUGH;
+    let mut end = read_from(10, AO, state_source::HANDLER_DATA, flags, MS, 5 * MS);
+    end.cdb = sent.cdb;
+    engine.command(&end, &Host);
+    engine.tick(500 * MS);
+    engine.topology(&topology(BOTH_ACTIVE), 600 * MS);
+    engine.tick(40_000 * MS);
+    engine.tick(41_000 * MS);
+    let kinds: Vec<FlagKind> = engine
+        .finish(42_000 * MS, &|_| 0)
+        .flags
+        .iter()
+        .map(|flag| flag.kind)
+        .collect();
+    assert!(
+        !kinds.contains(&FlagKind::ModeSelectOutstanding),
+        "{kinds:?}"
+    );
+}
+
+/// An answer to REPORT TARGET PORT GROUPS, 1 ms after the question: states of groups 1 and 2.
+fn answer(path: u16, asked_ns: u64, [first, second]: [u8; 2]) -> ManagementRecord {
     let mut data = [0; MANAGEMENT_DATA];
     data[..20].copy_from_slice(&[
         0, 0, 0, 16, // length
-        0, 0x83, 0, 1, 0, 0, 0, 0, // group 1 AO
-        1, 0x83, 0, 2, 0, 0, 0, 0, // group 2 AN
+        first, 0x83, 0, 1, 0, 0, 0, 0, // group 1
+        second, 0x83, 0, 2, 0, 0, 0, 0, // group 2
     ]);
-    let answer = ManagementRecord {
+    ManagementRecord {
         kind: record_kind::MANAGEMENT,
         handler: alua_trace_ebpf::handler::ALUA,
-        path: 10,
+        path,
         length: 20,
-        dispatch_ns: MS,
-        completion_ns: 2 * MS,
+        dispatch_ns: asked_ns,
+        completion_ns: asked_ns + MS,
         pid: 0,
         result: 0,
         comm: [0; 16],
         cdb: [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         reserved: 0,
         data,
-    };
-    engine.management(&answer, &Host);
+    }
+}
+
+/// `alua_rtpg_work` returned after 5 ms and had filed a state.
+fn filed(group: u32, state: u8, port_group: u64, return_ns: u64) -> RtpgRecord {
+    RtpgRecord {
+        kind: record_kind::RTPG,
+        state,
+        preferred: 0,
+        state_before: AN,
+        group,
+        port_group,
+        entry_ns: return_ns.saturating_sub(5 * MS),
+        return_ns,
+    }
+}
+
+/// Handlers ask while a device is added.
+#[test]
+fn an_answer_before_topology_knows_the_path_is_the_logical_units() {
+    let mut engine = Engine::new(Vec::new(), 0);
+    engine.management(&answer(10, MS, [AO, AN]), &Host);
     engine.topology(&topology(BOTH_ACTIVE), 3 * MS);
     engine.tick(2_000 * MS);
     let units = engine.finish(3_000 * MS, &|_| 0).ownership;

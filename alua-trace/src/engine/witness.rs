@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use alua_trace_ebpf::{
-    CommandRecord, DmRecord, ManagementRecord, NO_CONTROLLER, NO_ROUTE, PathSlot, RtpgRecord,
-    access_state, command_flag, dm_event, handler,
+    CommandRecord, DmRecord, ManagementRecord, NO_CONTROLLER, NO_ROUTE, PathSlot, RETIRED,
+    RtpgRecord, access_state, command_flag, dm_event, handler,
 };
 
 use super::{
@@ -45,7 +45,8 @@ const MODE_SELECT: [u8; 2] = [0x15, 0x55];
 pub(super) struct Witness {
     /// Logical unit of a map.
     units: HashMap<DevNo, usize>,
-    /// Logical unit of an `alua_port_group`, by its address.
+    /// A path of an `alua_port_group`, by the address of that: its memory is used again for the
+    /// port group of another logical unit, and the last path to say so is right.
     port_groups: HashMap<u64, usize>,
     /// First dispatch of commands that SCSI dispatches again, by path and block.
     retried: HashMap<(usize, u64), u64>,
@@ -57,9 +58,14 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Commands of a path that is another's now.
-    pub fn forget_retried(&mut self, index: usize) {
-        self.retried.retain(|(path, _), _| *path != index);
+    /// What was told of the entry `met` is of the path `index`.
+    pub fn moved(&mut self, met: usize, index: usize) {
+        self.retried.retain(|(path, _), _| *path != met);
+        for path in self.port_groups.values_mut() {
+            if *path == met {
+                *path = index;
+            }
+        }
     }
 
     /// Labels from a scan.
@@ -80,8 +86,15 @@ impl Engine {
     /// Tells the ownership engine which units and paths there are, and what sysfs says of them.
     pub(super) fn introduce(&mut self, now_ns: u64) {
         let entries = self.paths.entries().iter();
-        for entry in entries.filter(|entry| entry.present && entry.is_known()) {
+        for entry in entries.filter(|entry| entry.is_known()) {
             let label = &entry.label;
+            if !entry.present {
+                self.ownership.observe(Observation::PathGone {
+                    lun: entry.lun,
+                    path: u32::from(label.id),
+                });
+                continue;
+            }
             let name = label.map.as_ref().or(label.device.as_ref());
             self.ownership.observe(Observation::Unit {
                 lun: entry.lun,
@@ -111,10 +124,8 @@ impl Engine {
             return;
         };
         let is_known = entry.is_known();
-        if slot.handler == handler::ALUA && slot.state_keeper != 0 && is_known {
-            self.witness
-                .port_groups
-                .insert(slot.state_keeper, entry.lun);
+        if slot.handler == handler::ALUA && slot.state_keeper != 0 && slot.sdev != RETIRED {
+            self.witness.port_groups.insert(slot.state_keeper, index);
         }
         if slot.handler != handler::RDAC || slot.controller == NO_CONTROLLER {
             return;
@@ -199,14 +210,24 @@ impl Engine {
                 }
             }
         }
-        let (Some(lun), Ok(group)) = (
-            self.witness.port_groups.get(&record.port_group),
-            u16::try_from(record.group),
-        ) else {
+        self.file(record);
+    }
+
+    /// Tells of a state filed, or keeps it until topology knows a path of the port group.
+    pub(super) fn file(&mut self, record: &RtpgRecord) {
+        let path = self.witness.port_groups.get(&record.port_group);
+        let Some(entry) = path.and_then(|index| self.paths.get(*index)) else {
+            return;
+        };
+        if !entry.is_known() {
+            self.witness.early.keep_filed(record);
+            return;
+        }
+        let Ok(group) = u16::try_from(record.group) else {
             return;
         };
         self.ownership.observe(Observation::Filed {
-            lun: *lun,
+            lun: entry.lun,
             group,
             state: crate::stats::access_state(record.state & access_state::MASK),
             preferred: record.preferred != 0,
@@ -403,12 +424,15 @@ impl Engine {
         let Some(entry) = self.paths.get(index) else {
             return;
         };
+        let has_sense = record.followed.has(command_flag::SENSE);
+        if !entry.is_known() {
+            if has_sense || moves(record) {
+                self.witness.early.keep_end(record);
+            }
+            return;
+        }
         let (lun, path) = (entry.lun, u32::from(entry.label.id));
-        let sense = record.followed.has(command_flag::SENSE).then_some([
-            record.sense_key,
-            record.asc,
-            record.ascq,
-        ]);
+        let sense = has_sense.then_some([record.sense_key, record.asc, record.ascq]);
         if let Some(sense) = sense {
             self.ownership.observe(Observation::Sense {
                 lun,

@@ -4,8 +4,8 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use alua_trace_ebpf::{
-    CommandSlot, Control, GlobalCounts, InFlightSlot, MAX_PATHS, PathCounts, PathSlot, RouteSlot,
-    SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
+    CommandSlot, Control, GlobalCounts, InFlightSlot, MAX_PATHS, PathCounts, PathSlot, RETIRED,
+    RouteSlot, SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -187,6 +187,24 @@ impl Probes {
             .context("failed to read the path table")?
             .0;
         Ok((slot.sdev != 0).then_some(slot))
+    }
+
+    /// Makes the probes give the device at a path's address another id from its next command on.
+    /// Commands in flight keep theirs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn retire(&mut self, id: u16) -> Result<()> {
+        if let Some(slot) = self.path(id)? {
+            let retired = PathSlot {
+                sdev: RETIRED,
+                ..slot
+            };
+            self.paths
+                .set(u32::from(id), Wire(retired), 0)
+                .context("failed to write the path table")?;
+        }
+        Ok(())
     }
 
     /// What the probes know of a route; `None` for an id they do not use.

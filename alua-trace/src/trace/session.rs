@@ -329,6 +329,9 @@ impl<'config> Session<'config> {
         self.looked_at_ns = monotonic_ns();
         let topology = topology::scan(&self.root, &DmControl::new(&self.root));
         self.engine.topology(&topology, self.looked_at_ns);
+        for id in self.engine.take_stale_ids() {
+            self.probes.retire(id)?;
+        }
         self.bio_based = topology.maps().iter().any(|map| map.bio_based);
         self.follow_refusals();
         self.tell_probes()
@@ -422,6 +425,10 @@ impl<'config> Session<'config> {
         sleep(GRACE).await;
         self.drain()?;
         self.read_ids()?;
+        if self.engine.has_unknown_paths() {
+            let topology = topology::scan(&self.root, &DmControl::new(&self.root));
+            self.engine.topology(&topology, monotonic_ns());
+        }
         self.read_counts()?;
         self.engine.tick(monotonic_ns());
         self.say_events()?;

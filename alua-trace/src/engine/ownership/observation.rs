@@ -120,6 +120,13 @@ pub enum Observation {
         /// Which side of the array serves it; `None` while unknown.
         side: Option<Side>,
     },
+    /// The host has a path no longer; may be said again.
+    PathGone {
+        /// The logical unit.
+        lun: usize,
+        /// The path.
+        path: u32,
+    },
     /// The array's own answer to REPORT TARGET PORT GROUPS, overheard, whoever asked.
     Groups {
         /// The logical unit.
@@ -287,6 +294,7 @@ impl Observation {
         match self {
             Self::Unit { lun, .. }
             | Self::Path { lun, .. }
+            | Self::PathGone { lun, .. }
             | Self::Groups { lun, .. }
             | Self::Filed { lun, .. }
             | Self::Sysfs { lun, .. }
@@ -306,7 +314,7 @@ impl Observation {
     /// When it happened: the order in which observations are taken. Labels come first.
     pub(super) fn at_ns(&self) -> u64 {
         match self {
-            Self::Unit { .. } | Self::Path { .. } => 0,
+            Self::Unit { .. } | Self::Path { .. } | Self::PathGone { .. } => 0,
             Self::Groups { answered_at_ns, .. } => *answered_at_ns,
             Self::Filed { return_ns, .. } => *return_ns,
             Self::Issued { dispatch_ns, .. } => *dispatch_ns,

@@ -33,12 +33,21 @@ pub(super) struct PathState {
     pub behaved: Option<(AccessState, u64)>,
     /// dm has failed it, and not because the array refused.
     pub lost: bool,
+    /// The host has it no longer: nobody holds anything of it.
+    pub gone: bool,
     /// dm is activating it.
     pub activating: bool,
     /// Still to be told of a transfer that is known, until then.
     pub owed_until_ns: u64,
     /// When it was last told that the state changed.
     pub attended_ns: u64,
+}
+
+/// Whether the host has a path to this side.
+fn has_path(paths: &[PathState], side: Side) -> bool {
+    paths
+        .iter()
+        .any(|path| path.side == Some(side) && !path.gone)
 }
 
 /// When something was asked, and when it was answered.
@@ -216,6 +225,7 @@ impl Unit {
                     path.sysfs = Some(state);
                 }
             }
+            Observation::PathGone { path, .. } => self.path_gone(path),
             other => self.take_more(other, cx),
         }
         self.attentive = self.mode == Some(RdacMode::Avt)
@@ -300,6 +310,7 @@ impl Unit {
         if let Some(path) = self.path_mut(id) {
             path.hctl = hctl;
             path.side = side.or(path.side);
+            path.gone = false;
         } else if self.paths.len() < MOST_PATHS {
             self.paths.push(PathState {
                 id,
@@ -308,10 +319,27 @@ impl Unit {
                 sysfs: None,
                 behaved: None,
                 lost: false,
+                gone: false,
                 activating: false,
                 owed_until_ns: 0,
                 attended_ns: 0,
             });
+        }
+    }
+
+    fn path_gone(&mut self, id: u32) {
+        let Some(path) = self.path_mut(id) else {
+            return;
+        };
+        path.gone = true;
+        path.sysfs = None;
+        path.behaved = None;
+        let side = path.side;
+        let paths = &self.paths;
+        if let Some(side) = side.filter(|side| !has_path(paths, *side))
+            && let Some(known) = self.sides.entry(side)
+        {
+            known.filed = None;
         }
     }
 
@@ -332,9 +360,8 @@ impl Unit {
         cx: &mut Cx<'_>,
     ) {
         let paths = &self.paths;
-        self.sides.filed_between((entry_ns, return_ns), |side| {
-            paths.iter().any(|path| path.side == Some(side))
-        });
+        self.sides
+            .filed_between((entry_ns, return_ns), |side| has_path(paths, side));
         if let Some(known) = self.sides.entry(side) {
             known.filed = Some(state);
         }

@@ -87,6 +87,7 @@ scenarios!(
     alua_polled_only,
     alua_filed_for_all_groups,
     alua_group_without_path,
+    alua_path_gone,
     alua_filed_only,
     alua_failed_stpg_is_no_cause,
     alua_old_command_is_no_cause,

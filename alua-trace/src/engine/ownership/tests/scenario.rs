@@ -335,6 +335,7 @@ fn observation(
             at_ns,
             state: state(words.words[1]),
         },
+        "gone" => Observation::PathGone { lun, path },
         "c9" | "handler" => Observation::Controller {
             lun,
             path,
