@@ -96,6 +96,16 @@ impl Totals {
         self.not_run.extend(other.not_run.into_iter().map(named));
     }
 
+    /// Whether nothing was there to run.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.passed == 0 && self.failed.is_empty() && self.not_run.is_empty()
+    }
+
+    /// Whether everything ran, and passed.
+    pub(crate) fn all_passed(&self) -> bool {
+        self.failed.is_empty() && self.not_run.is_empty()
+    }
+
     /// The one line at the end.
     pub(crate) fn line(&self) -> String {
         format!(
