@@ -20,6 +20,7 @@
 //! mode rdac|avt|ioship                RDAC
 //! contention N                        RDAC: the next N MODE SELECTs get 05/91/36
 //! vendor HEX                          8 raw bytes of INQUIRY data
+//! serial N                            another identity of every LUN
 //! groups HEX|off                      ALUA: REPORT TARGET PORT GROUPS answers these raw bytes
 //! stat | log FILE | transfers FILE | forget | quit
 //! ```
@@ -76,6 +77,8 @@ pub(crate) enum ArrayChange {
     Contention(u64),
     /// INQUIRY vendor.
     Vendor([u8; 8]),
+    /// Serial number: part of every LUN's NAA identifier.
+    Serial(u32),
     /// Answer of REPORT TARGET PORT GROUPS; `None` is the truth.
     Groups(Option<Vec<u8>>),
 }
@@ -130,6 +133,7 @@ fn array_change(words: &[&str]) -> Result<Option<ArrayChange>> {
         ["mode", mode] => ArrayChange::Mode(mode.parse()?),
         ["contention", count] => ArrayChange::Contention(count.parse()?),
         ["vendor", hex] => ArrayChange::Vendor(vendor(hex)?),
+        ["serial", number] => ArrayChange::Serial(number.parse()?),
         ["groups", "off"] => ArrayChange::Groups(None),
         ["groups", hex] => ArrayChange::Groups(Some(bytes(hex)?)),
         _ => return Ok(None),
@@ -327,6 +331,7 @@ mod tests {
             array("vendor 1b5b33316d414200"),
             ArrayChange::Vendor(*b"\x1b[31mAB\0")
         );
+        assert_eq!(array("serial 7"), ArrayChange::Serial(7));
         assert_eq!(
             array("groups 00ff"),
             ArrayChange::Groups(Some(vec![0, 0xff]))

@@ -348,6 +348,7 @@ impl Model {
             (ArrayChange::Shipping(delay), _) => self.shipping = delay,
             (ArrayChange::TransferTime(time_ns), _) => self.transfer_ns = time_ns,
             (ArrayChange::Vendor(vendor), _) => self.identity.vendor = vendor,
+            (ArrayChange::Serial(serial), _) => self.identity.serial = serial,
             (ArrayChange::Groups(told), _) => self.told_groups = told,
             (ArrayChange::Mode(new), Personality::Rdac { mode, .. }) => *mode = new,
             (ArrayChange::Contention(count), Personality::Rdac { .. }) => {

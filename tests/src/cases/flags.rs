@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
+use crate::array::{Controller, LoggedCommand};
 use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS, percentile};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
@@ -17,7 +18,7 @@ use crate::sys;
 pub(super) const LATENCY: Group = Group {
     name: "flag-latency",
     limit_seconds: 600,
-    kernels: Kernels::DefaultOnly,
+    kernels: Kernels::All,
     clock: Clock::Instructions,
     cases: &[
         Case {
@@ -86,22 +87,23 @@ fn raised(report: &Report) -> Vec<&Flag> {
 }
 
 /// Episodes of I/O on the non-optimized group: each is flagged within 250 ms of its first
-/// dispatch, also when no command completes before that.
+/// dispatch, also when no command completes before that. What counts is when the flag has come out
+/// of the tool.
 fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
     let (map, load) = loaded(lab, delay_ms)?;
-    let trace = lab.trace(&TraceOptions::with_commands())?;
-    for episode in 0..episodes {
+    let mut trace = lab.trace(&TraceOptions::with_commands())?;
+    lab.array()?.ask("forget")?;
+    let mut told = Vec::new();
+    for _ in 0..episodes {
+        let switched_ns = sys::monotonic_ns();
         map.switch_group(2)?;
-        if episode == 0 {
-            told_while_it_runs(&trace)?;
-        } else {
-            sys::sleep_ms(300);
-        }
+        told.push((switched_ns, wait_until_told(&mut trace)?));
         map.switch_group(1)?;
         sys::sleep_ms(QUIET_MS + delay_ms);
     }
     let report = lab.stop(trace)?;
     load.stop()?;
+    let log = lab.array()?.log()?;
     let flags = raised(&report);
     ensure!(
         flags.len() == episodes,
@@ -110,7 +112,7 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
     );
     let dispatches = offending(&report);
     let mut delays = Vec::new();
-    for flag in &flags {
+    for (flag, (switched_ns, told_ns)) in flags.iter().zip(told) {
         let first = first_of_episode(&dispatches, flag.first_at_ns)?;
         ensure!(
             flag.first_at_ns == first,
@@ -118,7 +120,16 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
             flag.id,
             flag.first_at_ns
         );
-        delays.push(flag.raised_at_ns.saturating_sub(first));
+        let of_episode = |it: &&LoggedCommand| {
+            it.path.controller == Controller::B && it.opcode == 0x28 && it.seen_at_ns > switched_ns
+        };
+        let seen = log.iter().filter(of_episode).map(|it| it.seen_at_ns).min();
+        let seen = seen.context("controller B got no read")?;
+        ensure!(
+            (switched_ns..=seen).contains(&first) && (first..=told_ns).contains(&flag.raised_at_ns),
+            "switched at {switched_ns}, the array saw a read at {seen}, told at {told_ns}: {flag:?}"
+        );
+        delays.push(told_ns - first);
         ensure!(
             flag.avoidable == Some(true),
             "optimized paths were idle: {flag:?}"
@@ -128,7 +139,7 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
     for percent in [50.0, 99.0] {
         let value = percentile(&delays, percent).context("no flags")?;
         lab.figure(
-            &format!("flag raised after, p{percent}"),
+            &format!("flag told after, p{percent}"),
             value as f64 / 1e6,
             "ms",
         );
@@ -141,12 +152,18 @@ fn latency(lab: &mut Lab, episodes: usize, delay_ms: u64) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The flag is in the output at once, not only at the end.
-fn told_while_it_runs(trace: &Trace) -> Result<()> {
-    sys::wait_for(Duration::from_secs(2), "a flag in the output", || {
-        let lines = trace.lines_so_far()?;
-        Ok(lines.iter().any(|line| matches!(line, Line::Flag(_))))
-    })
+/// Waits for the next flag in the output; gives the time when it was there.
+fn wait_until_told(trace: &mut Trace) -> Result<u64> {
+    let mut told_ns = 0;
+    sys::wait_for(Duration::from_secs(5), "a flag in the output", || {
+        let lines = trace.new_lines()?;
+        told_ns = sys::monotonic_ns();
+        Ok(lines.iter().any(|line| {
+            matches!(line, Line::Flag(event) if event.change == FlagChange::Raised
+                && event.flag.kind == FlagKind::NonOptimizedIo)
+        }))
+    })?;
+    Ok(told_ns)
 }
 
 /// Dispatch times of reads and writes on a path that was not optimized.

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, UNTIL_STOPPED_MS};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::MapOptions;
-use crate::lab::schema::PathChange;
-use crate::lab::tracer::TraceOptions;
+use crate::lab::schema::{Class, Line, PathChange};
+use crate::lab::tracer::{TraceOptions, commands_of};
 use crate::lab::{Lab, disk, loopback};
 use crate::sys;
 
@@ -26,6 +26,10 @@ pub(super) const GROUP: Group = Group {
         Case {
             name: "map-created",
             run: map_created,
+        },
+        Case {
+            name: "another-unit-there",
+            run: another_unit_there,
         },
     ],
 };
@@ -119,5 +123,48 @@ fn map_created(lab: &mut Lab) -> Result<Outcome> {
         ),
         ("tool", mapped_once(&report)),
     )?;
+    Ok(Outcome::Passed)
+}
+
+/// The array maps another unit to the address and the host looks again: the `scsi_device` stays, its
+/// commands are another path's.
+fn another_unit_there(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    let path = lab.path("A1")?;
+    let wwid = || sys::read(path.sysfs("wwid"));
+    let reads = |count| Load {
+        until: Until::Count(count),
+        ..Load::random_reads(&path.node(), 0)
+    };
+    let before = wwid()?;
+    let trace = lab.trace(&TraceOptions::default())?;
+    reads(100).run(LIMIT)?;
+    lab.array()?.ask("serial 4711")?;
+    path.rescan()?;
+    sys::wait_for(LIMIT, "another WWID", || Ok(wwid()? != before))?;
+    sys::wait_for(LIMIT, "the tracer to see another unit", || {
+        let lines = trace.lines_so_far()?;
+        Ok(lines.iter().any(|line| {
+            matches!(line, Line::Path(event) if event.path.wwid.as_ref() != Some(&before)
+                && event.path.hctl == path.hctl && event.change == PathChange::Appeared)
+        }))
+    })?;
+    reads(150).run(LIMIT)?;
+    let after = wwid()?;
+    let report = lab.stop(trace)?;
+    let at_address = report.summary.paths.iter();
+    let rows: Vec<(Option<&str>, bool, u64)> = at_address
+        .filter(|row| row.path.hctl == path.hctl)
+        .map(|row| {
+            let reads = commands_of(row, Class::Read);
+            (row.path.wwid.as_deref(), row.present, reads)
+        })
+        .collect();
+    let expected = [(&before, false, 100), (&after, true, 150)];
+    let expected = expected.map(|(wwid, present, reads)| (Some(wwid.as_str()), present, reads));
+    ensure!(
+        rows == expected,
+        "expected {expected:?}, the summary has {rows:?}"
+    );
     Ok(Outcome::Passed)
 }

@@ -215,6 +215,8 @@ fn planted(lab: &mut Lab) -> Result<Outcome> {
     same("reads", ("fio", done.read.total_ios), ("dm", counted))?;
     lab.figure("IOPS with planted latency", done.read.iops, "1/s");
     let seen = latencies(&report, Class::Read, State::Optimized);
+    let traced = seen.iter().map(|it| it.commands).sum();
+    same("reads", ("fio", COMMANDS), ("tool", traced))?;
     let above: u64 = merge_buckets(seen.iter().copied())
         .range(250_000_001..)
         .map(|(_, count)| count)

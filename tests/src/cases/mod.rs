@@ -193,6 +193,11 @@ fn judge(lab: &mut Lab, case: &Case) -> Result<Outcome> {
         report
             .check_conservation()
             .with_context(|| format!("trace {}", index + 1))?;
+        if !lab.may_lose {
+            report
+                .check_complete()
+                .with_context(|| format!("trace {}", index + 1))?;
+        }
     }
     Ok(outcome)
 }

@@ -1,10 +1,11 @@
 //! The state of a command is the one known at its dispatch, through any number of swaps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::judge::same;
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::Controller;
 use crate::lab::kmsg::{KernelLog, Line};
@@ -129,21 +130,34 @@ fn swaps(lab: &mut Lab, mut swap: impl FnMut(&mut Lab, usize) -> Result<()>) -> 
         .map(|line| format!("{} {}", line.at_ns, line.text))
         .collect();
     lab.evidence("kernel-log.txt", said.join("\n"));
+    let recorded: u64 = report
+        .summary
+        .paths
+        .iter()
+        .map(|it| it.counts.recorded)
+        .sum();
+    same(
+        "commands",
+        ("recorded", recorded),
+        ("lines", report.commands().count() as u64),
+    )?;
     let checked = check(lab, &report, &lines, &swapped_at_ns)?;
     lab.figure(
         "commands checked against the kernel log",
         checked as f64,
         "commands",
     );
-    ensure!(checked > 500, "only {checked} commands could be checked");
-    let changes = report
-        .path_events()
-        .filter(|event| event.change == PathChange::State)
-        .count();
-    ensure!(
-        changes >= SWAPS,
-        "{SWAPS} swaps gave {changes} changes of a path's state"
-    );
+    for path in lab.paths() {
+        let changes = report.path_events();
+        let changes = changes
+            .filter(|it| it.change == PathChange::State && it.path.hctl == path.hctl)
+            .count();
+        ensure!(
+            changes >= SWAPS,
+            "{SWAPS} swaps gave {changes} changes of the state of {}",
+            path.hctl
+        );
+    }
     Ok(Outcome::Passed)
 }
 
@@ -161,7 +175,9 @@ fn announced(line: &Line) -> Option<(Controller, State)> {
 }
 
 /// From a line of the kernel's on, until the array moves again, each command of the group carries
-/// the state the line tells.
+/// the state the line tells. There are such commands after every swap; on both controllers only
+/// where the work of both groups ran, as the kernel does not say what it files for the other group.
+/// Gives their number.
 fn check(lab: &Lab, report: &Report, lines: &[Line], swapped_at_ns: &[u64]) -> Result<u64> {
     let controllers: BTreeMap<String, Controller> = lab
         .paths()
@@ -169,6 +185,7 @@ fn check(lab: &Lab, report: &Report, lines: &[Line], swapped_at_ns: &[u64]) -> R
         .map(|path| (path.hctl, path.name.controller))
         .collect();
     let mut checked = 0;
+    let mut judged = BTreeSet::new();
     for command in report.commands().filter(|it| it.is_transfer()) {
         let at_ns = command.dispatched_at_ns;
         let controller = controllers
@@ -183,11 +200,20 @@ fn check(lab: &Lab, report: &Report, lines: &[Line], swapped_at_ns: &[u64]) -> R
             .find_map(|line| announced(line).filter(|it| it.0 == *controller));
         let Some((_, state)) = told else { continue };
         checked += 1;
+        judged.insert((*swap, *controller));
         ensure!(
             command.state == state,
             "dispatched at {at_ns}, swapped at {swap}, the kernel had said {state:?}: {command:?}"
         );
     }
+    let swaps: BTreeSet<u64> = judged.iter().map(|(swap, _)| *swap).collect();
+    let on = |wanted| judged.iter().filter(|(_, it)| *it == wanted).count();
+    let (a, b) = (on(Controller::A), on(Controller::B));
+    ensure!(
+        swaps.len() == SWAPS && a.min(b) >= SWAPS / 2,
+        "of {SWAPS} swaps {} could be checked, {a} on controller A, {b} on B",
+        swaps.len()
+    );
     Ok(checked)
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Lab<'r> {
     lio: Option<Lio>,
     emulator: Option<Emulator>,
     maps: Vec<Map>,
+    /// The case is about losses: its traces need not be complete.
+    pub(crate) may_lose: bool,
     /// Traces whose counts are checked when the case is over.
     pub(crate) reports: Vec<Report>,
     evidence: Vec<(String, String)>,
@@ -50,6 +52,7 @@ impl<'r> Lab<'r> {
             lio: None,
             emulator: None,
             maps: Vec::new(),
+            may_lose: false,
             reports: Vec::new(),
             evidence: Vec::new(),
         }
