@@ -17,7 +17,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "conservation",
-    limit_seconds: 400,
+    limit_seconds: 900,
     kernels: Kernels::All,
     clock: Clock::Host,
     cases: &[

@@ -16,7 +16,7 @@ use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "lab-itself",
-    limit_seconds: 120,
+    limit_seconds: 360,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
     cases: &[
