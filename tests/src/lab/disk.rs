@@ -1,8 +1,13 @@
 //! Block devices in sysfs: which disk a SCSI address is, and the kernel's own I/O counts.
 
-use anyhow::{Context, Result, bail};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::sys;
+
+/// A load that does no I/O for so long does none any more.
+const STALLED: Duration = Duration::from_secs(20);
 
 /// Kernel name and "major:minor" of the disk at `hctl`, when it is there.
 pub(crate) fn at(hctl: &str) -> Option<(String, String)> {
@@ -43,19 +48,30 @@ pub(crate) fn wait_for_io(device: &str, more: u64) -> Result<()> {
     wait_for_io_while(device, more, || Ok(true))
 }
 
-/// Like [`wait_for_io`], but only while `alive` says yes.
+/// Like [`wait_for_io`], but only while `alive` says yes. However many there are to come and however
+/// slow the guest is: it fails when there was none for [`STALLED`].
 pub(crate) fn wait_for_io_while(
     device: &str,
     more: u64,
     mut alive: impl FnMut() -> Result<bool>,
 ) -> Result<()> {
-    let before = stats(device)?;
-    let what = format!("{more} I/Os on {device}");
-    sys::wait_for(std::time::Duration::from_secs(20), &what, || {
-        anyhow::ensure!(alive()?, "the load is over");
-        let now = stats(device)?;
-        Ok(now.reads + now.writes >= before.reads + before.writes + more)
-    })
+    let count = || stats(device).map(|now| now.reads + now.writes);
+    let before = count()?;
+    let (mut done, mut last) = (0, Instant::now());
+    while done < more {
+        sys::sleep_ms(10);
+        ensure!(alive()?, "the load is over");
+        let now = count()?.saturating_sub(before);
+        if now > done {
+            (done, last) = (now, Instant::now());
+        }
+        ensure!(
+            last.elapsed() < STALLED,
+            "{device} has done {done} I/Os of {more}, and then none for {} s",
+            STALLED.as_secs()
+        );
+    }
+    Ok(())
 }
 
 fn parse_stats(text: &str) -> Result<DiskStats> {

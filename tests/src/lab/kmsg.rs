@@ -9,6 +9,11 @@ use anyhow::{Context, Result};
 use crate::sys;
 
 const DEVICE: &str = "/dev/kmsg";
+/// Whoever is interrupted while it writes a line does not know when that was: how often it is tried
+/// again.
+const ATTEMPTS: u32 = 20;
+/// Whoever took less was not interrupted.
+const TIGHT_NS: u64 = 100_000;
 
 /// Reads what the kernel says from now on.
 #[derive(Debug)]
@@ -16,6 +21,12 @@ pub(crate) struct KernelLog {
     file: File,
     /// Monotonic clock minus the log's own, from a line written at a known time.
     offset_ns: i64,
+}
+
+/// How far the two clocks lie apart, and how long the write took: twice what that is off by at most.
+struct Offset {
+    offset_ns: i64,
+    took_ns: u64,
 }
 
 /// A line.
@@ -33,25 +44,43 @@ impl KernelLog {
         let mut file = open()?;
         file.seek(SeekFrom::End(0))
             .context("failed to seek in the kernel log")?;
+        let mut log = KernelLog { file, offset_ns: 0 };
+        let mut tightest = log.measure()?;
+        for _ in 1..ATTEMPTS {
+            if tightest.took_ns < TIGHT_NS {
+                break;
+            }
+            let next = log.measure()?;
+            if next.took_ns < tightest.took_ns {
+                tightest = next;
+            }
+        }
+        log.offset_ns = tightest.offset_ns;
+        Ok(log)
+    }
+
+    /// Writes a line and compares its time with the clock's before and after.
+    fn measure(&mut self) -> Result<Offset> {
+        // One for each line: the kernel takes only ten in five seconds of one writer.
+        let mut writer = OpenOptions::new().write(true).open(DEVICE)?;
         let mark = format!("alua-trace-tests: mark {}", sys::monotonic_ns());
         // Without the newline the record stays open for a continuation and cannot be read.
         let record = format!("{mark}\n");
         let before = sys::monotonic_ns();
-        OpenOptions::new()
-            .write(true)
-            .open(DEVICE)?
+        writer
             .write_all(record.as_bytes())
             .context("failed to write to the kernel log")?;
-        let after = sys::monotonic_ns();
-        let mut log = KernelLog { file, offset_ns: 0 };
-        let lines = log.lines()?;
+        let took_ns = sys::monotonic_ns() - before;
+        let lines = self.lines()?;
         let line = lines
             .iter()
             .find(|line| line.text.contains(&mark))
             .context("the mark is not in the kernel log")?;
-        let written = i64::try_from(before + (after - before) / 2)?;
-        log.offset_ns = written - i64::try_from(line.at_ns)?;
-        Ok(log)
+        let written = i64::try_from(before + took_ns / 2)?;
+        Ok(Offset {
+            offset_ns: written - i64::try_from(line.at_ns)?,
+            took_ns,
+        })
     }
 
     /// Monotonic clock minus the log's clock.
