@@ -1,20 +1,15 @@
 //! The observers that are compared: how each is started, when it watches, and what it cost.
 
-use std::fs::File;
-use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal};
-use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
 
-use crate::console::with_terminal;
 use crate::lab::bpf::Traces;
 use crate::lab::tracer::TOOL;
 use crate::sys;
+use crate::sys::terminal::{OnTerminal, Shown};
 
 const JSON: &str = "/tmp/cost.jsonl";
 /// A latency histogram per SCSI device, the way people write it.
@@ -70,7 +65,7 @@ pub(super) struct End {
 /// A running observer.
 pub(super) struct Watching {
     child: Child,
-    output: JoinHandle<Vec<u8>>,
+    output: Shown,
     own: bool,
 }
 
@@ -84,7 +79,7 @@ impl Observer {
         let mut command = Command::new(program);
         command.args(arguments);
         let mut watching = if self.own {
-            on_pty(&mut command)?
+            on_terminal(&mut command)?
         } else {
             piped(&mut command)?
         };
@@ -116,19 +111,6 @@ fn settle() -> Result<()> {
     Ok(())
 }
 
-fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let (mut kept, mut piece) = (Vec::new(), [0; 4096]);
-        // A terminal ends with an error (EIO), a pipe with nothing.
-        while let Ok(length @ 1..) = from.read(&mut piece) {
-            if kept.len() < 1 << 20 {
-                kept.extend_from_slice(&piece[..length]);
-            }
-        }
-        kept
-    })
-}
-
 fn piped(command: &mut Command) -> Result<Watching> {
     let mut child = command
         .stdin(Stdio::null())
@@ -136,7 +118,7 @@ fn piped(command: &mut Command) -> Result<Watching> {
         .stderr(Stdio::inherit())
         .spawn()
         .with_context(|| format!("failed to start {command:?}"))?;
-    let output = drain(child.stdout.take().context("no output")?);
+    let output = Shown::of(child.stdout.take().context("no output")?);
     Ok(Watching {
         child,
         output,
@@ -144,37 +126,12 @@ fn piped(command: &mut Command) -> Result<Watching> {
     })
 }
 
-/// On a terminal of 120 × 40 that somebody reads, as a user has it.
-fn on_pty(command: &mut Command) -> Result<Watching> {
+fn on_terminal(command: &mut Command) -> Result<Watching> {
     let _ = std::fs::remove_file(JSON);
-    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)
-        .context("failed to open a terminal")?;
-    rustix::pty::grantpt(&master)?;
-    rustix::pty::unlockpt(&master)?;
-    let size = Winsize {
-        ws_row: 40,
-        ws_col: 120,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    rustix::termios::tcsetwinsize(&master, size)?;
-    let name = rustix::pty::ptsname(&master, Vec::new())?;
-    let slave = File::options()
-        .read(true)
-        .write(true)
-        .open(name.to_string_lossy().as_ref())?;
-    let child = with_terminal(command, slave)?
-        .env("TERM", "xterm-256color")
-        .spawn()
-        .with_context(|| format!("failed to start {command:?}"))?;
-    // The command keeps a copy of the terminal, which must go or its end is never seen.
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let OnTerminal { child, shown, .. } = OnTerminal::start(command)?;
     Ok(Watching {
         child,
-        output: drain(File::from(master)),
+        output: shown,
         own: true,
     })
 }
@@ -194,7 +151,7 @@ impl Watching {
             self.child.wait()?;
         }
         ended?;
-        let _ = self.output.join();
+        let _ = self.output.whole();
         let lost = if self.own { Some(lost()?) } else { None };
         Ok(End { max_rss_kib, lost })
     }

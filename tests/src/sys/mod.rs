@@ -1,6 +1,7 @@
 //! Small things every part needs: files with context in errors, bounded waiting, the clock.
 
 pub(crate) mod process;
+pub(crate) mod terminal;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
