@@ -20,7 +20,7 @@ use crate::sys::process::{Background, Output, command, run};
 
 pub(super) const GROUP: Group = Group {
     name: "bad-input",
-    limit_seconds: 400,
+    limit_seconds: 600,
     kernels: Kernels::All,
     clock: Clock::Instructions,
     cases: &[
@@ -329,6 +329,7 @@ fn nonsense_arguments(_: &mut Lab) -> Result<Outcome> {
 fn module_unloaded(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let before = Traces::now();
+    lab.may_lose = true;
     let trace = lab.trace(&TraceOptions::default())?;
     // The kernel lets no handler go before its devices do (`sdev_store_dh_state`).
     for path in lab.paths() {

@@ -20,7 +20,7 @@ use crate::sys::terminal::{Ended, OnTerminal};
 
 pub(super) const GROUP: Group = Group {
     name: "command-mode",
-    limit_seconds: 400,
+    limit_seconds: 600,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     cases: &[
