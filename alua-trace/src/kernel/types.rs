@@ -26,7 +26,7 @@ pub const MODULES: [&str; 5] = [
 pub enum TypesError {
     /// The kernel has no BTF of its own, and no directory was given.
     #[error(
-        "this kernel has no BTF ({path}: {source}); use a kernel built with \
+        "this kernel has no BTF ({path}: {cause}); use a kernel built with \
          CONFIG_DEBUG_INFO_BTF=y, or give a directory with BTF made for this very kernel: \
          --btf DIR"
     )]
@@ -34,26 +34,26 @@ pub enum TypesError {
         /// Where it should be.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file could not be parsed.
-    #[error("{path}: {source}; give the BTF of the running kernel, or leave out --btf")]
+    #[error("{path}: {cause}; give the BTF of the running kernel, or leave out --btf")]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: BtfError,
+        cause: BtfError,
     },
     /// The directory does not hold what it should.
     #[error(
-        "--btf {dir}: {source}; it must be a directory with scsi_mod.btf, and dm_mod.btf, \
+        "--btf {dir}: {cause}; it must be a directory with scsi_mod.btf, and dm_mod.btf, \
          dm_multipath.btf, scsi_dh_alua.btf and scsi_dh_rdac.btf for what they belong to"
     )]
     Directory {
         /// The directory.
         dir: PathBuf,
         /// What went wrong.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file belongs to another kernel.
     #[error(
@@ -105,10 +105,10 @@ impl RawTypes {
                 .values()
                 .any(|(path, _)| path.starts_with(directory))
         {
-            let source = io::Error::new(io::ErrorKind::NotFound, "it has no BTF file in it");
+            let cause = io::Error::new(io::ErrorKind::NotFound, "it has no BTF file in it");
             return Err(TypesError::Directory {
                 dir: directory.into(),
-                source,
+                cause,
             });
         }
         Ok(Self { vmlinux, modules })
@@ -131,9 +131,9 @@ impl RawTypes {
     /// [`TypesError::Damaged`].
     pub fn parse_vmlinux(&mut self) -> Result<Btf<'static>, TypesError> {
         let (path, data) = &mut self.vmlinux;
-        Btf::parse(std::mem::take(data), None).map_err(|source| TypesError::Damaged {
+        Btf::parse(std::mem::take(data), None).map_err(|cause| TypesError::Damaged {
             path: path.clone(),
-            source,
+            cause,
         })
     }
 
@@ -147,9 +147,9 @@ impl RawTypes {
     ) -> Result<Types<'base>, TypesError> {
         let mut modules = BTreeMap::new();
         for (name, (path, data)) in self.modules {
-            let btf = Btf::parse(data, Some(vmlinux)).map_err(|source| TypesError::Damaged {
+            let btf = Btf::parse(data, Some(vmlinux)).map_err(|cause| TypesError::Damaged {
                 path: path.clone(),
-                source,
+                cause,
             })?;
             if let Some(why) = difference(vmlinux, &btf) {
                 return Err(TypesError::WrongKernel { path, why });
@@ -205,15 +205,15 @@ fn read_vmlinux(
         }),
         (Some(given), _) => Ok(given),
         (None, Ok(running)) => Ok((own, running)),
-        (None, Err(source)) => Err(TypesError::NoVmlinux { path: own, source }),
+        (None, Err(cause)) => Err(TypesError::NoVmlinux { path: own, cause }),
     }
 }
 
 /// `DIR/module.btf` or `DIR/module`.
 fn read_given(directory: &Path, module: &str) -> Result<Option<(PathBuf, Vec<u8>)>, TypesError> {
-    let failed = |source| TypesError::Directory {
+    let failed = |cause| TypesError::Directory {
         dir: directory.into(),
-        source,
+        cause,
     };
     fs::read_dir(directory).map_err(failed)?;
     for name in [format!("{module}.btf"), module.to_owned()] {

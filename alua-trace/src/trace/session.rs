@@ -75,6 +75,7 @@ pub(super) struct Session<'config> {
     ring: Ring,
     engine: Engine,
     sinks: Sinks,
+    signals: EndSignals,
     bio_based: bool,
     started_at_ns: u64,
     looked_at_ns: u64,
@@ -130,6 +131,8 @@ impl<'config> Session<'config> {
         let started_at_ns = monotonic_ns();
         refuse_without_required(&plan)?;
         engine.begin(started_at_ns);
+        // Before the live view: whoever ends the trace gets the terminal back.
+        let signals = EndSignals::new()?;
         let start = start_line(&root, &plan, &engine, started_at_ns);
         let sinks = Sinks::open(config, &start, maps)?;
         Ok(Self {
@@ -142,6 +145,7 @@ impl<'config> Session<'config> {
             ring: Ring::new(ring),
             engine,
             sinks,
+            signals,
             bio_based,
             started_at_ns,
             looked_at_ns: started_at_ns,
@@ -191,7 +195,6 @@ impl<'config> Session<'config> {
     }
 
     async fn follow(&mut self, load: &mut Running) -> Result<End> {
-        let mut signals = EndSignals::new()?;
         // Without announcements the look every second still finds what changed.
         let mut uevents = listen_to_uevents();
         let (mut poll, mut look) = (timer(POLL), timer(LOOK));
@@ -202,7 +205,7 @@ impl<'config> Session<'config> {
             tokio::select! {
                 biased;
                 status = load.ended() => return Ok(End::Command(status?)),
-                signal = signals.next() => {
+                signal = self.signals.next() => {
                     // The terminal has sent its own signal to COMMAND, too.
                     if !load.exists() {
                         return Ok(End::Asked);

@@ -189,8 +189,9 @@ fn terminal(lab: &mut Lab) -> Result<Outcome> {
             program.press(b"\x03")
         })?;
         given_back(&by_key, 0).context("Ctrl-C")?;
+        // From its first byte on: the terminal is already another one.
         let by_signal = on_terminal(&[], |program| {
-            wait_for_live_view(program)?;
+            program.wait_until_shown(ENTER_LIVE_VIEW, LIMIT)?;
             program.signal(Signal::TERM)
         })?;
         given_back(&by_signal, 0).context("SIGTERM")?;
