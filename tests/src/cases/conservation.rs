@@ -179,10 +179,6 @@ fn timed_out(lab: &mut Lab) -> Result<Outcome> {
     let _ = load.finish(LIMIT);
     let report = lab.stop(trace)?;
     let counts = report.path(&path.hctl)?.counts;
-    lab.log(format!(
-        "{counts:?} {:?}",
-        report.summary.incomplete_because
-    ));
     ensure!(counts.timed_out > 0, "nothing timed out: {counts:?}");
     Ok(Outcome::Passed)
 }

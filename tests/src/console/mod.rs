@@ -141,6 +141,8 @@ pub(crate) fn with_terminal(command: &mut Command, terminal: File) -> Result<&mu
     // SAFETY: only system calls run between fork and exec.
     unsafe {
         command.pre_exec(|| {
+            // Who started us in the background may have had it ignored: Ctrl-C would do nothing.
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
             rustix::process::setsid()?;
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             Ok(())
