@@ -30,20 +30,30 @@ pub(super) const GROUP: Group = Group {
             run: matches_dm_bio,
         },
         Case {
-            name: "retries",
-            run: retries,
-        },
-        Case {
-            name: "timed-out",
-            run: timed_out,
-        },
-        Case {
             name: "under-load",
             run: under_load,
         },
         Case {
             name: "small-ring",
             run: small_ring,
+        },
+    ],
+};
+
+/// What needs no second processor to go wrong.
+pub(super) const FAULTS: Group = Group {
+    name: "conservation-faults",
+    limit_seconds: 400,
+    kernels: Kernels::All,
+    clock: Clock::Instructions,
+    cases: &[
+        Case {
+            name: "retries",
+            run: retries,
+        },
+        Case {
+            name: "timed-out",
+            run: timed_out,
         },
         Case {
             name: "duration",
@@ -149,13 +159,16 @@ fn retries(lab: &mut Lab) -> Result<Outcome> {
     const EACH: u64 = 40;
     lab.implicit_emulator()?;
     let map = lab.map(&MapOptions::default())?;
-    for failure in ["status:08", "06/29/00"] {
+    let failures = [("A1", "status:08"), ("A2", "06/29/00")];
+    for (path, failure) in failures {
         lab.array()?
-            .ask(&format!("errors A next {EACH} {failure}"))?;
-        enclosed(lab, &map)?;
-        let report = lab.reports.last().context("no trace")?;
-        let latencies = report.summary.paths.iter().flat_map(|path| &path.latency);
-        let errors: u64 = latencies.map(|latency| latency.errors).sum();
+            .ask(&format!("errors {path} next {EACH} {failure}"))?;
+    }
+    enclosed(lab, &map)?;
+    let report = lab.reports.last().context("no trace")?;
+    for (path, failure) in failures {
+        let summary = report.path(&lab.path(path)?.hctl)?;
+        let errors: u64 = summary.latency.iter().map(|latency| latency.errors).sum();
         ensure!(errors >= EACH, "{failure}: {errors} errors were traced");
     }
     Ok(Outcome::Passed)

@@ -59,7 +59,7 @@ pub(super) const GROUP: Group = Group {
 
 const RAISED_WITHIN_NS: u64 = 250_000_000;
 /// An episode is over after a second without an offending command.
-const QUIET_MS: u64 = 1600;
+const QUIET_MS: u64 = 1300;
 
 /// A map that is read from, of an array that cannot make controller B optimized. A takes 10 ms,
 /// B `delay_ms`.

@@ -89,6 +89,7 @@ const GROUPS: &[&Group] = &[
     &follows::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
+    &conservation::FAULTS,
     &transfers::GROUP,
     &cluster::GROUP,
     &waits::GROUP,
