@@ -18,7 +18,7 @@ use crate::sys;
 pub(super) const LATENCY: Group = Group {
     name: "flag-latency",
     limit_seconds: 600,
-    kernels: Kernels::All,
+    kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     cases: &[
         Case {
