@@ -195,7 +195,7 @@ impl<'config> Session<'config> {
     }
 
     async fn follow(&mut self, load: &mut Running) -> Result<End> {
-        // Without announcements the look every second still finds what changed.
+        // Without announcements the look every [`LOOK`] still finds what changed.
         let mut uevents = listen_to_uevents();
         let (mut poll, mut look) = (timer(POLL), timer(LOOK));
         let mut interval = timer(self.config.interval);

@@ -1,0 +1,396 @@
+//! Tests of the engine, driven as the probes drive it.
+
+use alua_trace_ebpf::{Followed, record_kind};
+
+use super::*;
+use crate::{
+    report::model::{AccessState, Baseline, FlagChange, FlagKind, PathChange},
+    topology::{AccessStateText, Device, DmTable, Map},
+};
+
+mod early;
+
+const MS: u64 = 1_000_000;
+const AO: u8 = 0;
+const AN: u8 = 1;
+
+/// Two paths to one LUN in a map: kernel ids 10 (1:0:0:0) and 11 (2:0:0:0).
+struct Host;
+
+impl Tables for Host {
+    fn path(&self, id: u16) -> Option<PathSlot> {
+        let host = match id {
+            10 => 1,
+            11 => 2,
+            _ => return None,
+        };
+        Some(PathSlot {
+            sdev: 0xffff,
+            host,
+            ..PathSlot::default()
+        })
+    }
+
+    fn route(&self, id: u16) -> Option<RouteSlot> {
+        (id == 3).then(|| RouteSlot {
+            pgpath: 1 << 40,
+            path_group: 2,
+            major: 254,
+            ..RouteSlot::default()
+        })
+    }
+}
+
+fn device(hctl: &str, devno: &str, state: &str) -> Device {
+    Device {
+        name: Some(format!("sd{devno}")),
+        devno: Some(devno.parse().unwrap()),
+        wwid: Some("naa.6001".into()),
+        device_type: Some(0),
+        handler: Some("alua".into()),
+        access_state: Some(AccessStateText::new(state)),
+        preferred: Some(false),
+        running: true,
+        vendor: Some("LIO".into()),
+        ..Device::unknown(hctl.parse().unwrap())
+    }
+}
+
+fn topology_with(status: &str, first: Device) -> Topology {
+    let table = DmTable {
+        name: "mpatha".into(),
+        devno: "254:0".parse().unwrap(),
+        uuid: None,
+        status: status.into(),
+        table: "0 1 alua 2 1 service-time 0 1 2 8:0 1 1 service-time 0 1 2 8:16 1 1".into(),
+    };
+    let devices = vec![first, device("2:0:0:0", "8:16", "active/non-optimized")];
+    Topology::new(devices, vec![Map::from_dm(&table).unwrap()], Vec::new())
+}
+
+const BOTH_ACTIVE: &str = "2 0 0 0 2 1 A 0 1 2 8:0 A 0 0 1 E 0 1 2 8:16 A 0 0 1";
+const FIRST_FAILED: &str = "2 0 0 0 2 1 A 0 1 2 8:0 F 1 0 1 E 0 1 2 8:16 A 0 0 1";
+
+fn topology(status: &str) -> Topology {
+    topology_with(status, device("1:0:0:0", "8:0", "active/optimized"))
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new(Vec::new(), 0);
+    engine.topology(&topology(BOTH_ACTIVE), 0);
+    engine.take_events();
+    engine
+}
+
+fn read(path: u16, state: u8, dispatch_ns: u64, latency_ns: u64) -> CommandRecord {
+    read_from(
+        path,
+        state,
+        state_source::HANDLER_DATA,
+        0,
+        dispatch_ns,
+        latency_ns,
+    )
+}
+
+fn read_from(
+    path: u16,
+    state: u8,
+    source: u8,
+    flags: u8,
+    dispatch_ns: u64,
+    latency_ns: u64,
+) -> CommandRecord {
+    CommandRecord {
+        kind: record_kind::COMMAND,
+        sense_key: 0,
+        asc: 0,
+        ascq: 0,
+        result: 0,
+        dispatch_ns,
+        completion_ns: dispatch_ns + latency_ns,
+        followed: Followed::new(path, 3, state, source, flags),
+        cdb: [0x28, 0, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0],
+        bytes: 4096,
+        retries: 0,
+        waited_us: 0,
+    }
+}
+
+fn unknown(path: u16, dispatch_ns: u64) -> CommandRecord {
+    read_from(
+        path,
+        access_state::UNKNOWN,
+        state_source::NONE,
+        0,
+        dispatch_ns,
+        1,
+    )
+}
+
+fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
+    let mut counts = PathCounts {
+        dispatched: optimized + non_optimized,
+        ..PathCounts::default()
+    };
+    counts.dispatched_by_state[0] = optimized;
+    counts.dispatched_by_state[1] = non_optimized;
+    if non_optimized > 0 {
+        counts.offence_first_ns = 12 * MS;
+        counts.offence_last_ns = 29 * MS;
+    }
+    counts
+}
+
+fn not_optimized(n: u64) -> GlobalCounts {
+    GlobalCounts {
+        not_optimized: n,
+        ..GlobalCounts::default()
+    }
+}
+
+fn flags(engine: &mut Engine) -> Vec<FlagEvent> {
+    let events = engine.take_events().into_iter();
+    events
+        .filter_map(|event| match event {
+            Event::Flag(event) => Some(event),
+            Event::Path(_) | Event::Transfer(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_command_is_filed_under_its_path_class_and_state() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 5, 1_000), &Host);
+    engine.command(&read(11, AN, 6, 2_000), &Host);
+    engine.command(&read(99, AO, 7, 1_000), &Host);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let of = |hctl: &str| paths.iter().find(|path| path.path.hctl == hctl).unwrap();
+    assert_eq!(of("1:0:0:0").latency[0].state, AccessState::Optimized);
+    assert_eq!(of("2:0:0:0").latency[0].state, AccessState::NonOptimized);
+    assert_eq!(of("2:0:0:0").latency[0].mapped, 1);
+    assert_eq!(of("2:0:0:0").path.path_group, Some(2));
+    assert_eq!(paths.len(), 2, "an id nobody knows makes no path");
+}
+
+#[test]
+fn a_described_command_names_its_route() {
+    let mut engine = engine();
+    let record = read(11, AN | access_state::PREFERRED, 6, 2_000);
+    engine.command(&record, &Host);
+    let command = engine.describe(&record).unwrap();
+    assert_eq!(command.dm_devno.as_deref(), Some("254:0"));
+    assert_eq!(command.path_group, Some(2));
+    assert_eq!(
+        (command.state, command.lba),
+        (AccessState::NonOptimized, Some(8))
+    );
+    assert_eq!(command.sense, None);
+}
+
+#[test]
+fn completion_before_dispatch_is_counted_and_not_recorded() {
+    let mut engine = engine();
+    let mut record = read(10, AO, 1_000, 0);
+    record.completion_ns = 999;
+    engine.command(&record, &Host);
+    assert_eq!(engine.losses().implausible, 1);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    assert!(paths.iter().all(|path| path.latency.is_empty()));
+}
+
+#[test]
+fn an_older_dispatch_does_not_bring_back_its_state() {
+    let mut engine = engine();
+    engine.command(&read(10, AN, 100, 10), &Host);
+    engine.command(&read(10, AO, 50, 100), &Host);
+    let states: Vec<AccessState> = engine
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Path(event) if event.change == PathChange::State => Some(event.path.state),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, [AccessState::NonOptimized]);
+}
+
+#[test]
+fn sysfs_is_believed_only_once_the_array_has_been_asked() {
+    let mut engine = engine();
+    let state_of = |engine: &Engine, hctl: &str| {
+        engine
+            .shown_paths()
+            .into_iter()
+            .find(|path| path.hctl == hctl)
+            .unwrap()
+            .state
+    };
+    assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::Unknown);
+    engine.command(&unknown(10, 1), &Host);
+    engine.topology(&topology(BOTH_ACTIVE), 10);
+    assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::Unknown);
+    engine.command(&read(10, AO, 20, 1), &Host);
+    engine.topology(&topology(BOTH_ACTIVE), 30);
+    assert_eq!(state_of(&engine, "2:0:0:0"), AccessState::NonOptimized);
+}
+
+#[test]
+fn a_flag_is_raised_before_the_first_command_completes() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 100), &Host);
+    engine.resolve(11, &Host);
+    engine.counts(GlobalCounts::default(), &[(11, dispatched(0, 0))], 10 * MS);
+    engine.counts(
+        not_optimized(2),
+        &[(10, dispatched(50, 0)), (11, dispatched(0, 2))],
+        30 * MS,
+    );
+    assert!(engine.wants_topology());
+    engine.tick(31 * MS);
+    let raised = flags(&mut engine);
+    assert_eq!(raised.len(), 1);
+    let flag = &raised[0].flag;
+    assert_eq!(
+        (raised[0].change, flag.kind),
+        (FlagChange::Raised, FlagKind::NonOptimizedIo)
+    );
+    assert_eq!(flag.avoidable, Some(true));
+    assert_eq!((flag.commands, flag.subject.as_str()), (2, "mpatha"));
+    assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
+    assert_eq!(flag.share, 1.0, "what came before is not of the episode");
+    assert_eq!((flag.first_at_ns, flag.last_at_ns), (12 * MS, 29 * MS));
+    assert!(!engine.wants_topology());
+}
+
+#[test]
+fn one_episode_is_one_flag_with_count_cost_and_end() {
+    let mut engine = engine();
+    for at in 0..100 {
+        engine.command(&read(10, AO, at * MS, 1_000), &Host);
+    }
+    for at in 100..200 {
+        engine.command(&read(11, AN, at * MS, 5_000), &Host);
+        engine.tick((at + 1) * MS);
+    }
+    engine.tick(250 * MS);
+    engine.tick(1_500 * MS);
+    let events = flags(&mut engine);
+    let changes: Vec<FlagChange> = events.iter().map(|event| event.change).collect();
+    assert_eq!(changes, [FlagChange::Raised, FlagChange::Ended]);
+    let flag = &events[1].flag;
+    assert_eq!((flag.first_at_ns, flag.last_at_ns), (100 * MS, 199 * MS));
+    assert_eq!((flag.commands, flag.ended_at_ns), (100, Some(199 * MS)));
+    assert_eq!(flag.baseline, Some(Baseline::Before));
+    let cost = flag.p50_ns.unwrap() as f64 - flag.optimized_p50_ns.unwrap() as f64;
+    assert!((cost - 4_000.0).abs() < 40.0, "{cost}");
+    assert_eq!(engine.finish(u64::MAX, &|_| 0).flags.len(), 1);
+    // What completes after the end but was dispatched before belongs to it.
+    engine.command(&read(11, AN, 150 * MS, 2_000 * MS), &Host);
+    engine.tick(2_200 * MS);
+    assert!(flags(&mut engine).is_empty());
+}
+
+#[test]
+fn avoidable_and_unavoidable_are_two_episodes() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Host);
+    engine.command(&read(11, AN, 2, 1_000), &Host);
+    engine.tick(3);
+    engine.topology(&topology(FIRST_FAILED), 4);
+    engine.tick(5);
+    engine.command(&read(11, AN, 6, 1_000), &Host);
+    engine.tick(7);
+    let avoidable: Vec<(FlagChange, Option<bool>)> = flags(&mut engine)
+        .iter()
+        .map(|event| (event.change, event.flag.avoidable))
+        .collect();
+    assert_eq!(
+        avoidable,
+        [
+            (FlagChange::Raised, Some(true)),
+            (FlagChange::Ended, Some(true)),
+            (FlagChange::Raised, Some(false)),
+        ]
+    );
+}
+
+#[test]
+fn unknown_states_and_passthrough_raise_nothing() {
+    let mut engine = engine();
+    engine.command(&unknown(11, 1), &Host);
+    let checker = read_from(
+        11,
+        AN,
+        state_source::HANDLER_DATA,
+        command_flag::PASSTHROUGH,
+        2,
+        1,
+    );
+    engine.command(&checker, &Host);
+    engine.tick(10);
+    assert!(flags(&mut engine).is_empty());
+}
+
+#[test]
+fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
+    let mut engine = engine();
+    for at in 0..30 {
+        engine.command(
+            &read(if at % 3 == 0 { 10 } else { 11 }, AO, at, 1_000),
+            &Host,
+        );
+    }
+    let interval = engine.interval(0, 1_000 * MS);
+    let shares: Vec<f64> = interval.rows.iter().map(|row| row.share).collect();
+    assert!((shares[0] - 1.0 / 3.0).abs() < 1e-9 && (shares[1] - 2.0 / 3.0).abs() < 1e-9);
+    assert!((interval.rows[0].iops - 10.0).abs() < 1e-9);
+    let empty = engine.interval(0, 2_000 * MS);
+    assert!(
+        empty
+            .rows
+            .iter()
+            .all(|row| row.p50_ns.is_none() && row.share == 0.0)
+    );
+}
+
+#[test]
+fn only_the_wanted_maps_are_shown() {
+    let mut engine = Engine::new(vec!["other".into()], 0);
+    engine.topology(&topology(BOTH_ACTIVE), 0);
+    let record = read(11, AN, 1, 1_000);
+    engine.command(&record, &Host);
+    engine.tick(2);
+    assert!(engine.take_events().is_empty());
+    assert!(engine.shown_paths().is_empty() && engine.describe(&record).is_none());
+}
+
+#[test]
+fn counts_survive_a_second_id_for_the_same_path() {
+    struct Twice;
+    impl Tables for Twice {
+        fn path(&self, _: u16) -> Option<PathSlot> {
+            Some(PathSlot {
+                sdev: 1,
+                host: 1,
+                ..PathSlot::default()
+            })
+        }
+        fn route(&self, _: u16) -> Option<RouteSlot> {
+            None
+        }
+    }
+    let mut engine = engine();
+    engine.resolve(20, &Twice);
+    engine.resolve(21, &Twice);
+    engine.topology(&topology(BOTH_ACTIVE), 1);
+    let per_path = [(20, dispatched(5, 0)), (21, dispatched(7, 0))];
+    engine.counts(GlobalCounts::default(), &per_path, 1);
+    let paths = engine.finish(u64::MAX, &|id| u64::from(id)).paths;
+    let path = paths
+        .iter()
+        .find(|path| path.path.hctl == "1:0:0:0")
+        .unwrap();
+    assert_eq!((path.counts.dispatched, path.counts.in_flight), (12, 41));
+}
