@@ -233,8 +233,16 @@ impl Engine {
             };
             let old = entry.counts();
             self.paths.set_counts(index, *id, new);
-            if let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) {
-                let new = entry.counts();
+            let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) else {
+                continue;
+            };
+            let new = entry.counts();
+            if let Some((state, at_ns)) = flags::offence(&old, &new)
+                && let Some(event) = self.paths.counted_in_state(index, state, at_ns)
+            {
+                self.say_path(event);
+            }
+            if let Some(entry) = self.paths.get(index) {
                 self.flags
                     .counts(entry, &old, &new, self.counts_read_ns, now_ns);
             }
@@ -383,6 +391,7 @@ impl Engine {
             ownership,
             holds: self.holds(),
             left_out: outcome.flags_left_out
+                + self.flags.left_out()
                 + outcome.observations_left_out
                 + self.witness.early.left_out,
         }

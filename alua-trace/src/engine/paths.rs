@@ -43,6 +43,10 @@ pub(super) struct Entry {
     kernel: Vec<(u16, PathCounts)>,
     /// When its state was last seen, on the monotonic clock.
     state_at_ns: u64,
+    /// When its state was first seen to be what it is.
+    state_since_ns: u64,
+    /// When what makes it usable (device, dm, membership of its map) last changed, by a scan.
+    usable_since_ns: u64,
     /// What the last command said.
     last: Followed,
 }
@@ -52,13 +56,26 @@ impl Entry {
     #[inline]
     pub fn saw(&mut self, followed: Followed, dispatch_ns: u64) -> bool {
         if followed != self.last {
-            self.last = followed;
+            // One from before what is known of the state says nothing of those after it.
+            if dispatch_ns >= self.state_at_ns {
+                self.last = followed;
+            }
             return true;
         }
         if followed.state_source() != state_source::NONE {
             self.state_at_ns = self.state_at_ns.max(dispatch_ns);
         }
         false
+    }
+
+    /// When its state was first seen to be what it is.
+    pub fn state_since_ns(&self) -> u64 {
+        self.state_since_ns
+    }
+
+    /// When its state, or whether it is usable, last changed.
+    pub fn changed_at_ns(&self) -> u64 {
+        self.state_since_ns.max(self.usable_since_ns)
     }
 
     /// Sum over the probes' ids.
@@ -194,6 +211,8 @@ impl Paths {
             implausible: 0,
             kernel: Vec::new(),
             state_at_ns: 0,
+            state_since_ns: 0,
+            usable_since_ns: 0,
             // No command says so: there is no such source.
             last: Followed(u64::MAX),
         });
@@ -238,6 +257,68 @@ impl Paths {
         set_state(entry, state, source, Some(preferred), at_ns)
     }
 
+    /// Block I/O was dispatched in this state, by the probes' counts: its record comes when it
+    /// completes.
+    pub fn counted_in_state(
+        &mut self,
+        index: usize,
+        state: AccessState,
+        at_ns: u64,
+    ) -> Option<PathEvent> {
+        let entry = self.entries.get(index)?;
+        // The probes count under a state only what they have read from the handler.
+        let source = match entry.label.state_source {
+            StateSource::None => StateSource::HandlerData,
+            known => known,
+        };
+        let preferred = entry.label.preferred.unwrap_or(false);
+        if entry.label.state == state {
+            return None;
+        }
+        self.told_state(index, state, source, preferred, at_ns)
+    }
+
+    /// A state that no command's record has told: the next record is news.
+    fn told_state(
+        &mut self,
+        index: usize,
+        state: AccessState,
+        source: StateSource,
+        preferred: bool,
+        at_ns: u64,
+    ) -> Option<PathEvent> {
+        let event = self.saw_state(index, state, source, preferred, at_ns);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.last = Followed(u64::MAX);
+        }
+        event
+    }
+
+    /// The handler has filed a state for a port group of a logical unit (`alua_rtpg`): that of
+    /// its idle paths, too.
+    pub fn filed(
+        &mut self,
+        lun: usize,
+        group: u16,
+        (state, preferred): (AccessState, bool),
+        at_ns: u64,
+    ) -> Vec<PathEvent> {
+        // A work that got no answer leaves what the kernel claims unasked.
+        if self.known[lun] == StateSource::None {
+            return Vec::new();
+        }
+        let of_group: Vec<usize> = (0..self.entries.len())
+            .filter(|index| {
+                let entry = &self.entries[*index];
+                entry.lun == lun && entry.present && entry.label.port_group == Some(group)
+            })
+            .collect();
+        let events = of_group.into_iter().filter_map(|index| {
+            self.told_state(index, state, StateSource::RtpgSeen, preferred, at_ns)
+        });
+        events.collect()
+    }
+
     /// Labels everything anew from a scan made at `now_ns`.
     pub fn relabel(&mut self, topology: &Topology, now_ns: u64) -> Vec<PathEvent> {
         let mut events = Vec::new();
@@ -252,6 +333,7 @@ impl Paths {
             if entry.present && !seen {
                 entry.present = false;
                 entry.usable = false;
+                entry.usable_since_ns = now_ns;
                 // The probes meet a device before sysfs has it: it keeps its address.
                 if entry.is_known() {
                     if self.by_hctl.get(&entry.hctl) == Some(&index) {
@@ -364,13 +446,18 @@ impl Paths {
         let label = label(entry, device, topology);
         let relabelled = label != entry.label;
         let member = device.devno.and_then(|devno| topology.membership(devno));
+        let usable = device.running && member.is_none_or(|(_, _, path)| path.active);
+        if !entry.present || entry.usable != usable || entry.label.map != label.map {
+            entry.usable_since_ns = now_ns;
+        }
         entry.label = label;
         entry.present = true;
         entry.is_disk = device.is_disk();
         let state = device.access_state.as_ref().and_then(|text| text.state());
         entry.refuses = state.is_some_and(refuses);
+        let told_before = entry.sysfs_state;
         entry.sysfs_state = state.map(model_state);
-        entry.usable = device.running && member.is_none_or(|(_, _, path)| path.active);
+        entry.usable = usable;
         if appeared || relabelled {
             let change = if appeared {
                 PathChange::Appeared
@@ -383,6 +470,11 @@ impl Paths {
         // What commands saw since the last scan is fresher, and read from the handler itself.
         let idle = entry.state_at_ns <= self.last_scan_ns;
         if source == StateSource::None || !idle || device.handler.as_deref() != Some("alua") {
+            return;
+        }
+        // A command that is answered 02/04/0A makes the port group transitioning and leaves
+        // `access_state` as it was (`alua_check_sense`): until an RTPG has told, that is old.
+        if entry.label.state == AccessState::Transitioning && entry.sysfs_state == told_before {
             return;
         }
         if let Some(state) = device.access_state.as_ref().and_then(|text| text.state()) {
@@ -413,6 +505,9 @@ fn set_state(
     at_ns: u64,
 ) -> Option<PathEvent> {
     let changed = entry.label.state != state;
+    if changed {
+        entry.state_since_ns = at_ns;
+    }
     entry.label.state = state;
     entry.label.state_source = source;
     entry.label.preferred = preferred;

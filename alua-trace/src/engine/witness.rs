@@ -226,14 +226,21 @@ impl Engine {
         let Ok(group) = u16::try_from(record.group) else {
             return;
         };
+        let lun = entry.lun;
+        let state = crate::stats::access_state(record.state & access_state::MASK);
+        let preferred = record.preferred != 0;
         self.ownership.observe(Observation::Filed {
-            lun: entry.lun,
+            lun,
             group,
-            state: crate::stats::access_state(record.state & access_state::MASK),
-            preferred: record.preferred != 0,
+            state,
+            preferred,
             entry_ns: record.entry_ns,
             return_ns: record.return_ns,
         });
+        let told = (state, preferred);
+        for event in self.paths.filed(lun, group, told, record.return_ns) {
+            self.say_path(event);
+        }
     }
 
     /// Something happened in dm-multipath.

@@ -353,7 +353,7 @@ fn push_flag(out: &mut String, flag: &Flag, started_at_ns: u64) {
         out.push_str(" for ");
         format::push_duration(out, ended.saturating_sub(flag.first_at_ns));
     }
-    for word in [words::avoidable(flag.avoidable), words::kind(flag.kind)] {
+    for word in [words::last_verdict(flag), words::kind(flag.kind)] {
         out.push_str(if word.is_empty() { "" } else { " " });
         out.push_str(word);
     }

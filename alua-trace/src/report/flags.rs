@@ -20,16 +20,43 @@ pub(super) fn section(flags: &[Flag], started_at_ns: u64, width: u16) -> String 
         if !flag.text.is_empty() {
             push_wrapped(&mut out, &safe::sentence(&flag.text), width, 5);
         }
+        if flag.judgements.len() > 1 {
+            push_wrapped(&mut out, &judgements(flag, started_at_ns), width, 5);
+        }
     }
     out
 }
 
+/// `in-transition from 12.045 s, avoidable from 14.050 s (over 0:0:0:0, not 0:0:1:0)`.
+fn judgements(flag: &Flag, started_at_ns: u64) -> String {
+    let judged = flag.judgements.iter().map(|judgement| {
+        let from = format::elapsed(judgement.at_ns.saturating_sub(started_at_ns));
+        let over = judgement.paths.iter().map(|it| it.hctl.as_str());
+        let mut text = format!(
+            "{} from {from} s (over {}",
+            words::verdict(judgement.verdict),
+            safe::sentence(&over.collect::<Vec<_>>().join(" "))
+        );
+        if !judgement.alternatives.is_empty() {
+            text.push_str(", not ");
+            text.push_str(&safe::sentence(&judgement.alternatives.join(" ")));
+        }
+        text.push(')');
+        text
+    });
+    let mut text = judged.collect::<Vec<_>>().join(", ");
+    if flag.judgements_left_out > 0 {
+        text.push_str(&format!("; {} more left out", flag.judgements_left_out));
+    }
+    text
+}
+
 /// `#1 warning: avoidable non-optimized-io on mpatha`.
 pub(super) fn title(flag: &Flag) -> String {
-    let avoidable = words::avoidable(flag.avoidable);
-    let blank = if avoidable.is_empty() { "" } else { " " };
+    let verdict = words::last_verdict(flag);
+    let blank = if verdict.is_empty() { "" } else { " " };
     format!(
-        "#{} {}: {avoidable}{blank}{} on {}",
+        "#{} {}: {verdict}{blank}{} on {}",
         flag.id,
         words::severity(flag.severity),
         words::kind(flag.kind),

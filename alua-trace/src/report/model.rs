@@ -269,7 +269,8 @@ pub struct Flag {
     pub subject: String,
     /// WWID of the LUN.
     pub wwid: Option<String>,
-    /// For `non-optimized-io`: an active/optimized path of the LUN was usable.
+    /// For `non-optimized-io`: an active/optimized path of the LUN was usable, by the last of
+    /// `judgements`; `None` while the array is in transition.
     pub avoidable: Option<bool>,
     /// First offending dispatch (or event).
     pub first_at_ns: u64,
@@ -292,8 +293,51 @@ pub struct Flag {
     pub baseline: Option<Baseline>,
     /// H:C:T:L of the paths that carried the offending commands.
     pub paths: Vec<String>,
-    /// One sentence: what and why.
+    /// For `non-optimized-io`: whether it could have been avoided, and each time that changed, in
+    /// order.
+    pub judgements: Vec<Judgement>,
+    /// Judgements between the first ones and the last that there was no room for.
+    pub judgements_left_out: u64,
+    /// One sentence: what and why, as it is now.
     pub text: String,
+}
+
+/// Whether I/O over ports that are not optimized could have gone elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// An active/optimized path of the map was usable.
+    Avoidable,
+    /// None was.
+    Unavoidable,
+    /// The array is changing the states of its port groups (SPC-4 5.15.2.5): no path is a better
+    /// one until it has done so.
+    InTransition,
+}
+
+/// A path in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathState {
+    /// H:C:T:L.
+    pub hctl: String,
+    /// Its access state.
+    pub state: AccessState,
+}
+
+/// Where a LUN's I/O went and where it could have gone, by states known at one moment. No path is
+/// in two of the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// When the states were these.
+    pub at_ns: u64,
+    /// What follows from them.
+    pub verdict: Verdict,
+    /// Paths that carried offending commands, with their state.
+    pub paths: Vec<PathState>,
+    /// H:C:T:L of active/optimized paths of the map that were usable.
+    pub alternatives: Vec<String>,
+    /// H:C:T:L of active/optimized paths to the LUN that are not in its map.
+    pub outside_map: Vec<String>,
 }
 
 /// Which commands a flag's latency is compared with.

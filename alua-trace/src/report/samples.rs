@@ -89,6 +89,17 @@ pub(crate) fn flag(id: u32) -> Flag {
         optimized_p50_ns: Some(87_200),
         baseline: Some(Baseline::SamePeriod),
         paths: vec!["4:0:0:1".to_owned()],
+        judgements: vec![Judgement {
+            at_ns: STARTED_AT_NS + 12 * SECOND + 48_000_000,
+            verdict: Verdict::Avoidable,
+            paths: vec![PathState {
+                hctl: "4:0:0:1".to_owned(),
+                state: AccessState::NonOptimized,
+            }],
+            alternatives: vec!["3:0:0:1".to_owned()],
+            outside_map: Vec::new(),
+        }],
+        judgements_left_out: 0,
         text: "3:0:0:1 is active/optimized and was usable.".to_owned(),
     }
 }

@@ -1,8 +1,8 @@
 //! The words for states, flags, probes and losses that every output shares.
 
 use super::model::{
-    AccessState, Cause, Class, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
-    StateSource,
+    AccessState, Cause, Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
+    StateSource, Verdict,
 };
 use super::{format, safe};
 
@@ -112,12 +112,20 @@ pub fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// Whether the cost of a flag could have been avoided; empty where the question makes no sense.
-pub fn avoidable(avoidable: Option<bool>) -> &'static str {
-    match avoidable {
-        Some(true) => "avoidable",
-        Some(false) => "unavoidable",
-        None => "",
+/// Whether what a flag tells could have been avoided, by its last judgement; empty where the
+/// question makes no sense.
+pub fn last_verdict(flag: &Flag) -> &'static str {
+    flag.judgements
+        .last()
+        .map_or("", |judgement| verdict(judgement.verdict))
+}
+
+/// A verdict as an attribute.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Avoidable => "avoidable",
+        Verdict::Unavoidable => "unavoidable",
+        Verdict::InTransition => "in-transition",
     }
 }
 

@@ -209,7 +209,37 @@ pub(crate) struct Flag {
     pub(crate) optimized_p50_ns: Option<u64>,
     pub(crate) baseline: Option<Baseline>,
     pub(crate) paths: Vec<String>,
+    pub(crate) judgements: Vec<Judgement>,
+    pub(crate) judgements_left_out: u64,
     pub(crate) text: String,
+}
+
+/// Whether I/O over ports that are not optimized could have gone elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Avoidable,
+    Unavoidable,
+    InTransition,
+}
+
+/// A path in a state.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PathState {
+    pub(crate) hctl: String,
+    pub(crate) state: State,
+}
+
+/// Where I/O went and where it could have gone.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Judgement {
+    pub(crate) at_ns: u64,
+    pub(crate) verdict: Verdict,
+    pub(crate) paths: Vec<PathState>,
+    pub(crate) alternatives: Vec<String>,
+    pub(crate) outside_map: Vec<String>,
 }
 
 /// What happened to a flag.

@@ -62,6 +62,8 @@ impl Book {
             optimized_p50_ns: None,
             baseline: None,
             paths: Vec::new(),
+            judgements: Vec::new(),
+            judgements_left_out: 0,
             text,
         };
         self.say(FlagChange::Raised, &flag);

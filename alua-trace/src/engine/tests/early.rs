@@ -3,6 +3,7 @@
 use alua_trace_ebpf::{MANAGEMENT_DATA, ManagementRecord, RtpgRecord};
 
 use super::*;
+use crate::report::model::FlagKind;
 
 /// A host on which 1:0:0:0 came back, or another device came there: kernel id 20.
 struct Again;
@@ -180,11 +181,11 @@ fn io_before_topology_knows_the_path_raises_no_flag_of_a_unit_that_is_none() {
     let per_path = [(11, dispatched(0, 1))];
     engine.counts(not_optimized(1), &per_path, 2 * MS);
     engine.tick(3 * MS);
-    assert!(flags(&mut engine).is_empty());
+    assert!(said_of_flags(&mut engine).is_empty());
     engine.topology(&topology(BOTH_ACTIVE), 4 * MS);
     engine.command(&read(11, AN, 5 * MS, 1_000), &Host);
     engine.tick(6 * MS);
-    let raised = flags(&mut engine);
+    let raised = said_of_flags(&mut engine);
     let subjects: Vec<&str> = raised.iter().map(|it| it.flag.subject.as_str()).collect();
     assert_eq!(subjects, ["mpatha"]);
 }

@@ -4,11 +4,12 @@ use alua_trace_ebpf::{Followed, record_kind};
 
 use super::*;
 use crate::{
-    report::model::{AccessState, Baseline, FlagChange, FlagKind, PathChange},
+    report::model::{AccessState, PathChange},
     topology::{AccessStateText, Device, DmTable, Map},
 };
 
 mod early;
+mod flags;
 
 const MS: u64 = 1_000_000;
 const AO: u8 = 0;
@@ -57,6 +58,13 @@ fn device(hctl: &str, devno: &str, state: &str) -> Device {
 }
 
 fn topology_with(status: &str, first: Device) -> Topology {
+    topology_of(
+        status,
+        vec![first, device("2:0:0:0", "8:16", "active/non-optimized")],
+    )
+}
+
+fn topology_of(status: &str, devices: Vec<Device>) -> Topology {
     let table = DmTable {
         name: "mpatha".into(),
         devno: "254:0".parse().unwrap(),
@@ -64,7 +72,6 @@ fn topology_with(status: &str, first: Device) -> Topology {
         status: status.into(),
         table: "0 1 alua 2 1 service-time 0 1 2 8:0 1 1 service-time 0 1 2 8:16 1 1".into(),
     };
-    let devices = vec![first, device("2:0:0:0", "8:16", "active/non-optimized")];
     Topology::new(devices, vec![Map::from_dm(&table).unwrap()], Vec::new())
 }
 
@@ -149,7 +156,7 @@ fn not_optimized(n: u64) -> GlobalCounts {
     }
 }
 
-fn flags(engine: &mut Engine) -> Vec<FlagEvent> {
+fn said_of_flags(engine: &mut Engine) -> Vec<FlagEvent> {
     let events = engine.take_events().into_iter();
     events
         .filter_map(|event| match event {
@@ -237,86 +244,6 @@ fn sysfs_is_believed_only_once_the_array_has_been_asked() {
 }
 
 #[test]
-fn a_flag_is_raised_before_the_first_command_completes() {
-    let mut engine = engine();
-    engine.command(&read(10, AO, 1, 100), &Host);
-    engine.resolve(11, &Host);
-    engine.counts(GlobalCounts::default(), &[(11, dispatched(0, 0))], 10 * MS);
-    engine.counts(
-        not_optimized(2),
-        &[(10, dispatched(50, 0)), (11, dispatched(0, 2))],
-        30 * MS,
-    );
-    assert!(engine.wants_topology());
-    engine.tick(31 * MS);
-    let raised = flags(&mut engine);
-    assert_eq!(raised.len(), 1);
-    let flag = &raised[0].flag;
-    assert_eq!(
-        (raised[0].change, flag.kind),
-        (FlagChange::Raised, FlagKind::NonOptimizedIo)
-    );
-    assert_eq!(flag.avoidable, Some(true));
-    assert_eq!((flag.commands, flag.subject.as_str()), (2, "mpatha"));
-    assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
-    assert_eq!(flag.share, 1.0, "what came before is not of the episode");
-    assert_eq!((flag.first_at_ns, flag.last_at_ns), (12 * MS, 29 * MS));
-    assert!(!engine.wants_topology());
-}
-
-#[test]
-fn one_episode_is_one_flag_with_count_cost_and_end() {
-    let mut engine = engine();
-    for at in 0..100 {
-        engine.command(&read(10, AO, at * MS, 1_000), &Host);
-    }
-    for at in 100..200 {
-        engine.command(&read(11, AN, at * MS, 5_000), &Host);
-        engine.tick((at + 1) * MS);
-    }
-    engine.tick(250 * MS);
-    engine.tick(1_500 * MS);
-    let events = flags(&mut engine);
-    let changes: Vec<FlagChange> = events.iter().map(|event| event.change).collect();
-    assert_eq!(changes, [FlagChange::Raised, FlagChange::Ended]);
-    let flag = &events[1].flag;
-    assert_eq!((flag.first_at_ns, flag.last_at_ns), (100 * MS, 199 * MS));
-    assert_eq!((flag.commands, flag.ended_at_ns), (100, Some(199 * MS)));
-    assert_eq!(flag.baseline, Some(Baseline::Before));
-    let cost = flag.p50_ns.unwrap() as f64 - flag.optimized_p50_ns.unwrap() as f64;
-    assert!((cost - 4_000.0).abs() < 40.0, "{cost}");
-    assert_eq!(engine.finish(u64::MAX, &|_| 0).flags.len(), 1);
-    // What completes after the end but was dispatched before belongs to it.
-    engine.command(&read(11, AN, 150 * MS, 2_000 * MS), &Host);
-    engine.tick(2_200 * MS);
-    assert!(flags(&mut engine).is_empty());
-}
-
-#[test]
-fn avoidable_and_unavoidable_are_two_episodes() {
-    let mut engine = engine();
-    engine.command(&read(10, AO, 1, 1_000), &Host);
-    engine.command(&read(11, AN, 2, 1_000), &Host);
-    engine.tick(3);
-    engine.topology(&topology(FIRST_FAILED), 4);
-    engine.tick(5);
-    engine.command(&read(11, AN, 6, 1_000), &Host);
-    engine.tick(7);
-    let avoidable: Vec<(FlagChange, Option<bool>)> = flags(&mut engine)
-        .iter()
-        .map(|event| (event.change, event.flag.avoidable))
-        .collect();
-    assert_eq!(
-        avoidable,
-        [
-            (FlagChange::Raised, Some(true)),
-            (FlagChange::Ended, Some(true)),
-            (FlagChange::Raised, Some(false)),
-        ]
-    );
-}
-
-#[test]
 fn unknown_states_and_passthrough_raise_nothing() {
     let mut engine = engine();
     engine.command(&unknown(11, 1), &Host);
@@ -330,7 +257,7 @@ fn unknown_states_and_passthrough_raise_nothing() {
     );
     engine.command(&checker, &Host);
     engine.tick(10);
-    assert!(flags(&mut engine).is_empty());
+    assert!(said_of_flags(&mut engine).is_empty());
 }
 
 #[test]

@@ -3,19 +3,24 @@
 //! `non-optimized-io` begins with the first block I/O dispatched on a path of a logical unit whose
 //! state is known and not active/optimized. The probes' exact counts show it before the command
 //! completes, so that a slow path is flagged as fast as a quick one. The episode ends when nothing
-//! of the kind has been dispatched for [`QUIET_NS`] and nothing is in flight there. Whether it is
-//! avoidable (an active/optimized path of the unit was usable) is constant within an episode: when
-//! that changes, one ends and the next begins.
-
-use std::collections::BTreeSet;
+//! of the kind has been dispatched for [`QUIET_NS`] and nothing is in flight there. Whether it could
+//! be avoided may change within an episode: the flag keeps each judgement with its time.
 
 use alua_trace_ebpf::{OFFENCE_QUIET_NS, PathCounts};
 
 use super::paths::{Entry, Paths};
 use crate::{
-    report::model::{AccessState, Baseline, Flag, FlagChange, FlagEvent, FlagKind, Severity},
-    stats::LatencyHistogram,
+    report::model::{AccessState, Flag, FlagChange, FlagEvent, FlagKind},
+    stats,
 };
+use episode::{Episode, blank};
+use judgement::is_offence;
+
+mod episode;
+mod judgement;
+
+/// Flags kept of those that have ended.
+const MOST_ENDED: usize = 4096;
 
 /// How long nothing may be dispatched over such paths before an episode is over.
 pub(super) const QUIET_NS: u64 = OFFENCE_QUIET_NS;
@@ -33,6 +38,8 @@ pub(super) struct BlockIo {
 pub(super) struct Flags {
     luns: Vec<Lun>,
     ended: Vec<Flag>,
+    /// Ended ones that found no room.
+    left_out: u64,
     next_id: u32,
     /// Units with an episode.
     episodes: usize,
@@ -47,21 +54,6 @@ struct Lun {
     /// Offending block I/O dispatched, and all of it, when last looked.
     offences: u64,
     total: u64,
-}
-
-#[derive(Debug)]
-struct Episode {
-    flag: Flag,
-    raised: bool,
-    offending: LatencyHistogram,
-    optimized: LatencyHistogram,
-    /// Median of the optimized commands before the episode.
-    before_ns: Option<u64>,
-    paths: BTreeSet<String>,
-    /// Counts of the unit when the episode began.
-    offences: u64,
-    total: u64,
-    active_at_ns: u64,
 }
 
 impl Flags {
@@ -80,7 +72,9 @@ impl Flags {
         match io.state {
             AccessState::Unknown => {}
             AccessState::Optimized => {
-                if let Some(episode) = &mut lun.episode {
+                if let Some(episode) = &mut lun.episode
+                    && io.dispatch_ns >= episode.flag.first_at_ns
+                {
                     episode.optimized.record(io.latency_ns);
                 }
             }
@@ -113,7 +107,7 @@ impl Flags {
                 ))
             });
             episode.active_at_ns = now_ns;
-            // When avoidability has changed, the kernel's episode began before this one.
+            // The kernel's episode may have begun before this one: it knows no commands in flight.
             let flag = &mut episode.flag;
             if new.offence_first_ns > lun.over_ns
                 && (begun || new.offence_first_ns < flag.first_at_ns)
@@ -121,8 +115,8 @@ impl Flags {
                 flag.first_at_ns = new.offence_first_ns;
             }
             flag.last_at_ns = flag.last_at_ns.max(new.offence_last_ns);
-            if !episode.paths.contains(&entry.label.hctl) {
-                episode.paths.insert(entry.label.hctl.clone());
+            if let Some((state, at_ns)) = offence(old, new) {
+                episode.offend(&entry.label.hctl, state, at_ns);
             }
         }
         lun.offences += grown;
@@ -155,13 +149,12 @@ impl Flags {
             let Some(episode) = &mut lun.episode else {
                 continue;
             };
-            let avoidable = avoidable(paths, index);
             if !episode.raised {
                 self.next_id += 1;
                 // Counts are read now and then: what was not an offence until now came before.
-                let offences = lun.offences.saturating_sub(episode.offences);
-                episode.total = lun.total.saturating_sub(offences);
-                episode.raise(paths, index, self.next_id, avoidable, now_ns);
+                let offences = lun.offences.saturating_sub(episode.offences_before);
+                episode.total_before = lun.total.saturating_sub(offences);
+                episode.raise(paths, index, self.next_id, now_ns);
                 episode.refresh(lun.offences, lun.total);
                 say(FlagEvent {
                     change: FlagChange::Raised,
@@ -169,29 +162,48 @@ impl Flags {
                 });
                 continue;
             }
-            let changed = episode.flag.avoidable != Some(avoidable);
-            let quiet = now_ns.saturating_sub(episode.active_at_ns) >= QUIET_NS
-                && !in_flight(paths, index, &episode.paths);
-            if !quiet && !changed {
-                continue;
+            if episode.judge_again(paths, index) {
+                episode.refresh(lun.offences, lun.total);
+                say(FlagEvent {
+                    change: FlagChange::Updated,
+                    flag: episode.flag.clone(),
+                });
             }
-            let Some(mut episode) = lun.episode.take() else {
-                continue;
-            };
-            self.episodes = self.episodes.saturating_sub(1);
-            episode.refresh(lun.offences, lun.total);
-            episode.flag.ended_at_ns = Some(if quiet {
-                episode.flag.last_at_ns
-            } else {
-                now_ns
-            });
-            lun.over_ns = episode.flag.ended_at_ns.unwrap_or(now_ns);
-            say(FlagEvent {
-                change: FlagChange::Ended,
-                flag: episode.flag.clone(),
-            });
-            self.ended.push(episode.flag);
+            let quiet = now_ns.saturating_sub(episode.active_at_ns) >= QUIET_NS
+                && !in_flight(paths, index, episode);
+            if quiet {
+                self.end(index, say);
+            }
         }
+    }
+
+    fn end(&mut self, index: usize, say: &mut dyn FnMut(FlagEvent)) {
+        let lun = &mut self.luns[index];
+        let Some(mut episode) = lun.episode.take() else {
+            return;
+        };
+        self.episodes = self.episodes.saturating_sub(1);
+        episode.refresh(lun.offences, lun.total);
+        lun.over_ns = episode.flag.last_at_ns;
+        episode.flag.ended_at_ns = Some(lun.over_ns);
+        say(FlagEvent {
+            change: FlagChange::Ended,
+            flag: episode.flag.clone(),
+        });
+        self.keep(episode.flag);
+    }
+
+    fn keep(&mut self, flag: Flag) {
+        if self.ended.len() < MOST_ENDED {
+            self.ended.push(flag);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Flags that have ended and found no room.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Says how the raised ones go on.
@@ -224,7 +236,7 @@ impl Flags {
             ended_at_ns: Some(now_ns),
             ..blank(now_ns)
         };
-        self.ended.push(flag.clone());
+        self.keep(flag.clone());
         FlagEvent {
             change: FlagChange::Raised,
             flag,
@@ -256,142 +268,30 @@ impl Lun {
         flag.last_at_ns = flag.last_at_ns.max(io.dispatch_ns);
         episode.active_at_ns = episode.active_at_ns.max(io.dispatch_ns);
         episode.offending.record(io.latency_ns);
-        if !episode.paths.contains(&entry.label.hctl) {
-            episode.paths.insert(entry.label.hctl.clone());
-        }
+        episode.offend(&entry.label.hctl, io.state, io.dispatch_ns);
     }
 }
 
-impl Episode {
-    fn new(first_at_ns: u64, offences: u64, total: u64) -> Self {
-        Self {
-            flag: blank(first_at_ns),
-            raised: false,
-            offending: LatencyHistogram::default(),
-            optimized: LatencyHistogram::default(),
-            before_ns: None,
-            paths: BTreeSet::new(),
-            offences,
-            total,
-            active_at_ns: first_at_ns,
-        }
-    }
-
-    fn raise(&mut self, paths: &Paths, lun: usize, id: u32, avoidable: bool, now_ns: u64) {
-        let mut before = LatencyHistogram::default();
-        for entry in paths.of_lun(lun) {
-            entry
-                .stats
-                .add_block_io(AccessState::Optimized, &mut before);
-        }
-        self.before_ns = before.quantile_ns(0.5);
-        self.raised = true;
-        let label = paths
-            .of_lun(lun)
-            .map(|entry| &entry.label)
-            .find(|label| label.map.is_some());
-        let label = label.or_else(|| paths.of_lun(lun).map(|entry| &entry.label).next());
-        let flag = &mut self.flag;
-        flag.id = id;
-        flag.raised_at_ns = now_ns;
-        flag.avoidable = Some(avoidable);
-        flag.severity = if avoidable {
-            Severity::Warning
-        } else {
-            Severity::Info
-        };
-        if let Some(label) = label {
-            flag.subject = label
-                .map
-                .clone()
-                .or_else(|| label.device.clone())
-                .unwrap_or_else(|| label.hctl.clone());
-            flag.wwid = label.wwid.clone();
-        }
-        flag.text = text(paths, lun, &self.paths, avoidable);
-    }
-
-    fn refresh(&mut self, offences: u64, total: u64) {
-        let flag = &mut self.flag;
-        // The stream may be ahead of the counts, and the counts of a full ring buffer.
-        flag.commands = offences
-            .saturating_sub(self.offences)
-            .max(self.offending.len());
-        let all = total.saturating_sub(self.total).max(flag.commands);
-        flag.share = if all == 0 {
-            1.0
-        } else {
-            flag.commands as f64 / all as f64
-        };
-        flag.p50_ns = self.offending.quantile_ns(0.5);
-        let (optimized, baseline) = match self.optimized.quantile_ns(0.5) {
-            Some(same) => (Some(same), Some(Baseline::SamePeriod)),
-            None => (self.before_ns, self.before_ns.map(|_| Baseline::Before)),
-        };
-        flag.optimized_p50_ns = optimized;
-        flag.baseline = baseline;
-        flag.paths = self.paths.iter().cloned().collect();
-    }
-}
-
-fn blank(at_ns: u64) -> Flag {
-    Flag {
-        id: 0,
-        kind: FlagKind::NonOptimizedIo,
-        severity: Severity::Warning,
-        subject: String::new(),
-        wwid: None,
-        avoidable: None,
-        first_at_ns: at_ns,
-        last_at_ns: at_ns,
-        raised_at_ns: at_ns,
-        ended_at_ns: None,
-        commands: 0,
-        share: 0.0,
-        p50_ns: None,
-        optimized_p50_ns: None,
-        baseline: None,
-        paths: Vec::new(),
-        text: String::new(),
-    }
-}
-
-/// An active/optimized path of the unit could have been used.
-fn avoidable(paths: &Paths, lun: usize) -> bool {
-    optimized(paths, lun).next().is_some()
-}
-
-fn optimized(paths: &Paths, lun: usize) -> impl Iterator<Item = &Entry> {
-    paths.of_lun(lun).filter(|entry| {
-        entry.present && entry.usable && entry.label.state == AccessState::Optimized
-    })
-}
-
-fn in_flight(paths: &Paths, lun: usize, hctls: &BTreeSet<String>) -> bool {
+fn in_flight(paths: &Paths, lun: usize, episode: &Episode) -> bool {
     paths.of_lun(lun).any(|entry| {
         entry.in_flight() > 0
             && entry.label.state != AccessState::Optimized
-            && hctls.contains(&entry.label.hctl)
+            && episode.has_offended(&entry.label.hctl)
     })
 }
 
-fn text(paths: &Paths, lun: usize, over: &BTreeSet<String>, avoidable: bool) -> String {
-    let over: Vec<&str> = over.iter().map(String::as_str).collect();
-    let usable: Vec<&str> = optimized(paths, lun)
-        .map(|entry| entry.label.hctl.as_str())
-        .collect();
-    if avoidable {
-        format!(
-            "I/O goes over {}, not active/optimized, although {} is active/optimized and usable",
-            over.join(" "),
-            usable.join(" "),
-        )
-    } else {
-        format!(
-            "I/O goes over {}, not active/optimized: no active/optimized path is usable",
-            over.join(" "),
-        )
-    }
+/// The state of the last offending block I/O between two readings of a path's counts, and when it
+/// was dispatched. Of two such states between them, which a quick array can have, the one with
+/// more commands.
+pub(super) fn offence(old: &PathCounts, new: &PathCounts) -> Option<(AccessState, u64)> {
+    let by_state = new.dispatched_by_state.iter().zip(old.dispatched_by_state);
+    let grown = by_state.map(|(new, old)| new.saturating_sub(old));
+    let (state, grown) = stats::STATES
+        .into_iter()
+        .zip(grown)
+        .filter(|(state, _)| is_offence(*state))
+        .max_by_key(|(_, grown)| *grown)?;
+    (grown > 0).then_some((state, new.offence_last_ns))
 }
 
 /// Block I/O dispatched in a known state other than active/optimized.

@@ -1,0 +1,51 @@
+//! The examples in the documentation are what the tool prints: `docs/json.md` against the model and
+//! the probe table.
+
+use std::collections::BTreeSet;
+
+use alua_trace::kernel::probes::TABLE;
+use alua_trace::report::model::Line;
+use serde_json::Value;
+
+const JSON: &str = include_str!("../../docs/json.md");
+
+fn examples() -> Vec<&'static str> {
+    let blocks = JSON.split("```json\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+/// Read and written again, an example has the same fields and the same values.
+#[test]
+fn every_json_example_is_a_line_of_the_schema() {
+    let mut types = BTreeSet::new();
+    for text in examples() {
+        let example: Value =
+            serde_json::from_str(text).unwrap_or_else(|it| panic!("{it}:\n{text}"));
+        let line: Line = serde_json::from_str(text).unwrap_or_else(|it| panic!("{it}:\n{text}"));
+        assert_eq!(serde_json::to_value(&line).unwrap(), example);
+        types.insert(example["type"].as_str().unwrap().to_owned());
+    }
+    let all = [
+        "command", "flag", "interval", "path", "start", "summary", "transfer",
+    ];
+    assert_eq!(types, all.map(str::to_owned).into());
+}
+
+/// No example shows a probe that there is not, or another hook or loss than the table's.
+#[test]
+fn the_probes_of_the_examples_are_of_the_table() {
+    let mut seen = 0;
+    for text in examples() {
+        let example: Value = serde_json::from_str(text).unwrap();
+        for probe in example["probes"].as_array().into_iter().flatten() {
+            let name = probe["name"].as_str().unwrap();
+            let spec = TABLE.iter().find(|spec| spec.name == name);
+            let spec = spec.unwrap_or_else(|| panic!("no probe is called {name}"));
+            assert_eq!(probe["lost_without"], spec.lost_without);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
