@@ -11,6 +11,7 @@ mod flags;
 mod follows;
 mod ground_truth;
 mod judge;
+mod judgements;
 mod lab_itself;
 mod paths_lab;
 mod rdac_lab;
@@ -87,6 +88,7 @@ const GROUPS: &[&Group] = &[
     &fio_one_path::GROUP,
     &flags::GROUP,
     &follows::GROUP,
+    &judgements::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
     &conservation::FAULTS,
@@ -193,6 +195,7 @@ fn judge(lab: &mut Lab, case: &Case) -> Result<Outcome> {
     for (index, report) in lab.reports.iter().enumerate() {
         report
             .check_conservation()
+            .and_then(|()| report.check_judgements())
             .with_context(|| format!("trace {}", index + 1))?;
         if !lab.may_lose {
             report

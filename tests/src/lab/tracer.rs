@@ -316,6 +316,22 @@ impl Report {
         Ok(())
     }
 
+    /// No flag contradicts itself: no path is in two lists of a judgement, none offends in a state
+    /// that is optimized or unknown, and an alternative is named if there is one.
+    pub(crate) fn check_judgements(&self) -> Result<()> {
+        let said = self.flag_events().map(|event| &event.flag);
+        for flag in said.chain(&self.summary.flags) {
+            for judgement in &flag.judgements {
+                check_judgement(judgement).with_context(|| format!("{flag:?}"))?;
+            }
+            ensure!(
+                flag.kind != schema::FlagKind::NonOptimizedIo || !flag.judgements.is_empty(),
+                "not judged: {flag:?}"
+            );
+        }
+        Ok(())
+    }
+
     /// Nothing was lost, but what kernels since 7.0 leave out of a preempted program's runs, and then
     /// the ends that those runs would have seen.
     pub(crate) fn check_complete(&self) -> Result<()> {
@@ -364,6 +380,32 @@ fn check_path(summary: &PathSummary) -> Result<()> {
             latency.commands
         );
     }
+    Ok(())
+}
+
+fn check_judgement(judgement: &schema::Judgement) -> Result<()> {
+    let offenders = judgement.paths.iter().map(|it| &it.hctl);
+    let mut all: Vec<&String> = offenders
+        .chain(&judgement.alternatives)
+        .chain(&judgement.outside_map)
+        .collect();
+    let listed = all.len();
+    all.sort();
+    all.dedup();
+    ensure!(all.len() == listed, "a path is listed twice: {judgement:?}");
+    ensure!(
+        !judgement.paths.is_empty()
+            && judgement
+                .paths
+                .iter()
+                .all(|it| !matches!(it.state, schema::State::Optimized | schema::State::Unknown)),
+        "no offence: {judgement:?}"
+    );
+    let avoidable = judgement.verdict == schema::Verdict::Avoidable;
+    ensure!(
+        !avoidable || !judgement.alternatives.is_empty(),
+        "avoidable, but how: {judgement:?}"
+    );
     Ok(())
 }
 
@@ -448,6 +490,31 @@ mod tests {
             .is_err()
         );
         assert!(check_path(&summary(good, 4)).is_err());
+    }
+
+    #[test]
+    fn a_judgement_that_contradicts_itself_is_noticed() {
+        let good = schema::Judgement {
+            at_ns: 1,
+            verdict: schema::Verdict::Avoidable,
+            paths: vec![schema::PathState {
+                hctl: "0:0:0:0".to_owned(),
+                state: schema::State::NonOptimized,
+            }],
+            alternatives: vec!["0:0:1:0".to_owned()],
+            outside_map: Vec::new(),
+        };
+        check_judgement(&good).unwrap();
+        let with = |change: fn(&mut schema::Judgement)| {
+            let mut judgement = good.clone();
+            change(&mut judgement);
+            check_judgement(&judgement)
+        };
+        with(|it| it.alternatives = vec!["0:0:0:0".to_owned()]).unwrap_err();
+        with(|it| it.outside_map = vec!["0:0:1:0".to_owned()]).unwrap_err();
+        with(|it| it.alternatives.clear()).unwrap_err();
+        with(|it| it.paths.clear()).unwrap_err();
+        with(|it| it.paths[0].state = schema::State::Optimized).unwrap_err();
     }
 
     #[test]
