@@ -11,12 +11,12 @@ use crate::{
     cli::DoctorConfig,
     kernel::{attach::Probes, facts::KernelFacts, probes},
     live,
+    model::ProbeStatus,
     multipath_conf::{self, gather, section::Note, setup::Setup, source::Sources},
     paths,
     report::{
         doctor::{DoctorReport, doctor},
         json,
-        model::ProbeStatus,
     },
     sysroot::Sysroot,
     topology::{self, DmControl, Topology},

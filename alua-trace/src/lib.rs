@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod inventory;
 pub mod kernel;
 pub mod live;
+pub mod model;
 pub mod multipath_conf;
 pub mod paths;
 pub mod report;

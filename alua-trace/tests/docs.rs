@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use alua_trace::kernel::probes::TABLE;
-use alua_trace::report::model::Line;
+use alua_trace::model::Line;
 use serde_json::Value;
 
 const JSON: &str = include_str!("../../docs/json.md");

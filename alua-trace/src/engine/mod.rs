@@ -7,7 +7,7 @@ use alua_trace_ebpf::{
 };
 
 use crate::{
-    report::model::{
+    model::{
         self, AccessState, Class, Command, Counts, Flag, FlagEvent, Interval, Losses, Path,
         PathEvent, PathSummary, Row, StateSource, TransferEvent,
     },

@@ -6,7 +6,7 @@ use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
 use super::ownership::RdacMode;
 use crate::{
-    report::model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
+    model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
     scsi,
     stats::PathStats,
     topology::{Device, Hctl, Topology},

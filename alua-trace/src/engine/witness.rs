@@ -14,7 +14,7 @@ use super::{
     paths::{Entry, model_state},
 };
 use crate::{
-    report::model::{AccessState, Hold},
+    model::{AccessState, Hold},
     scsi::{
         emc,
         mode::ModeHeader,

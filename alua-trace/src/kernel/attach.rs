@@ -15,7 +15,7 @@ use aya::{
 };
 
 use super::probes::{Hook, Planned};
-use crate::{report::model::ProbeStatus, sysroot};
+use crate::{model::ProbeStatus, sysroot};
 
 /// The probes' object file, built by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));

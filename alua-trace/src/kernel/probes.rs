@@ -4,7 +4,7 @@
 //! The table is the one place that declares a probe: attaching, `doctor`, the trace's header and
 //! the documentation derive from it.
 
-use crate::report::model::{Probe, ProbeStatus};
+use crate::model::{Probe, ProbeStatus};
 
 /// Where a probe hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use ratatui::style::{Color, Modifier, Style};
 use super::cells::Canvas;
 use super::columns::{Column, Place, places};
 use super::screen::Screen;
+use crate::model::{AccessState, Flag, Row, Severity, Transfer};
 use crate::report::histogram::push_bar;
-use crate::report::model::{AccessState, Flag, Row, Severity, Transfer};
 use crate::report::{flags, format, ownership, safe, words};
 
 const PLAIN: Style = Style::new();

@@ -1,6 +1,6 @@
 //! What the live view knows.
 
-use crate::report::model::{
+use crate::model::{
     Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferChange,
     TransferEvent,
 };

@@ -7,9 +7,7 @@ use ratatui::style::Color;
 
 use super::Screen;
 use super::draw::{draw, needed_lines};
-use crate::report::model::{
-    FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent,
-};
+use crate::model::{FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent};
 use crate::report::{safe, samples};
 
 fn screen(interval: Option<Interval>) -> Screen {

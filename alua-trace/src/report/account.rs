@@ -1,8 +1,8 @@
 //! The account: what became of every command, checked path by path, and what was lost.
 
-use super::model::{Counts, PathSummary, Probe, ProbeStatus, Summary};
 use super::table::{self, Column, label, number};
 use super::{format, safe, words};
+use crate::model::{Counts, PathSummary, Probe, ProbeStatus, Summary};
 
 /// A column, and whether it may be left out when all of it is zero. Nothing else is ever left out,
 /// however narrow the terminal: the sums would no longer be right.

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::model::{Probe, ProbeStatus};
 use super::table::{self, Column, label, push_wrapped};
 use super::{safe, setup, words};
+use crate::model::{Probe, ProbeStatus};
 use crate::multipath_conf::setup::Setup;
 
 /// Facts about this host.

@@ -1,8 +1,8 @@
 //! Flags in words, for the summary and the plain lines.
 
-use super::model::{Baseline, Flag};
 use super::table::push_wrapped;
 use super::{format, safe, words};
+use crate::model::{Baseline, Flag};
 
 /// The section of the summary.
 pub(super) fn section(flags: &[Flag], started_at_ns: u64, width: u16) -> String {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::model::{AccessState, Class, PathSummary};
 use super::{format, words};
+use crate::model::{AccessState, Class, PathSummary};
 
 /// Steps within a decade, in tenths; the finest that needs no more than [`MAX_ROWS`] rows is used.
 const SCALES: [&[u64]; 3] = [

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::model::Line;
 use super::safe;
+use crate::model::Line;
 
 /// Commands are collected up to this size; every other line goes out at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -119,7 +119,7 @@ impl Formatter for TerminalSafe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::model::{
+    use crate::model::{
         AccessState, Command, FlagChange, FlagEvent, PathChange, PathEvent, StateSource,
         TransferChange, TransferEvent,
     };

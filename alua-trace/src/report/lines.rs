@@ -3,11 +3,11 @@
 
 use std::fmt::Write;
 
-use super::model::{
+use super::{flags, format, ownership, safe, words};
+use crate::model::{
     FlagChange, FlagEvent, Interval, Line, Losses, Path, PathChange, PathEvent, ProbeStatus, Row,
     Start, TransferChange, TransferEvent,
 };
-use super::{flags, format, ownership, safe, words};
 
 /// The header is repeated after this many intervals.
 const HEADER_EVERY: u32 = 20;
@@ -209,7 +209,7 @@ fn push_place(out: &mut String, path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::model::AccessState;
+    use crate::model::AccessState;
     use crate::report::samples::{self, STARTED_AT_NS};
 
     #[test]

@@ -6,7 +6,6 @@ pub mod format;
 pub mod histogram;
 pub mod json;
 pub mod lines;
-pub mod model;
 pub mod safe;
 pub mod setup;
 pub mod summary;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::model::{Cause, Impact, Load, Ownership, Tenure, Transfer};
 use super::table::{self, Column, label, number, push_wrapped};
 use super::{format, safe, words};
+use crate::model::{Cause, Impact, Load, Ownership, Tenure, Transfer};
 
 const COLUMNS: [Column; 7] = [
     label("owner", 0),

@@ -1,6 +1,6 @@
 //! Sample traces for the tests of every output.
 
-use super::model::*;
+use crate::model::*;
 
 /// When the sample traces started.
 pub(crate) const STARTED_AT_NS: u64 = 5_000_000_000;
@@ -224,7 +224,7 @@ pub(crate) fn summary() -> Summary {
         paths: vec![first, second, third],
         flags: vec![flag(1)],
         ownership: Vec::new(),
-        holds: vec![super::model::Hold {
+        holds: vec![crate::model::Hold {
             map: "mpatha".into(),
             wwid: None,
             commands: 8,

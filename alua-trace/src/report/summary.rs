@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use super::histogram::histogram;
-use super::model::{AccessState, Latency, PathSummary, Summary};
 use super::table::{self, Column, label, number};
 use super::{account, flags, format, ownership, safe, words};
+use crate::model::{AccessState, Latency, PathSummary, Summary};
 
 const COLUMNS: [Column; 10] = [
     label("I/O", 0),
@@ -21,7 +21,7 @@ const COLUMNS: [Column; 10] = [
     number("errors", 3),
 ];
 
-/// The whole summary. `started_at_ns` is [`super::model::Start::started_at_ns`]: flags are shown
+/// The whole summary. `started_at_ns` is [`crate::model::Start::started_at_ns`]: flags are shown
 /// in time since then.
 pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
     let mut out = headline(summary);

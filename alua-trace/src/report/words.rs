@@ -1,10 +1,10 @@
 //! The words for states, flags, probes and losses that every output shares.
 
-use super::model::{
+use super::{format, safe};
+use crate::model::{
     AccessState, Cause, Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
     StateSource, Verdict,
 };
-use super::{format, safe};
 
 /// Short name of an access state, at most seven characters.
 pub fn state(state: AccessState) -> &'static str {

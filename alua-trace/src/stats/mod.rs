@@ -6,7 +6,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::report::model::{AccessState, Class, Latency};
+use crate::model::{AccessState, Class, Latency};
 
 /// Significant figures of every histogram.
 const FIGURES: u8 = 2;

@@ -31,7 +31,7 @@ use crate::{
         facts::KernelFacts,
         probes::{self, Facts, Planned},
     },
-    report::model::{Line, ProbeStatus, SCHEMA, Start, Summary},
+    model::{Line, ProbeStatus, SCHEMA, Start, Summary},
     sysroot::Sysroot,
     topology::{self, DmControl, Topology, Uevents},
 };

@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use crate::{
     cli::{JsonTarget, RunConfig},
     live::{self, Screen, Terminal},
+    model::{Line, Start, Summary},
     report::{
         json::{JsonWriter, Outcome},
         lines::Lines,
-        model::{Line, Start, Summary},
         summary::summary,
     },
 };

@@ -4,7 +4,7 @@
 use super::judgement::{self, Offence, Offences};
 use crate::{
     engine::paths::Paths,
-    report::model::{AccessState, Baseline, Flag, FlagKind, Judgement, Severity, Verdict},
+    model::{AccessState, Baseline, Flag, FlagKind, Judgement, Severity, Verdict},
     stats::LatencyHistogram,
 };
 
@@ -163,7 +163,7 @@ impl Episode {
     }
 }
 
-fn label(paths: &Paths, lun: usize) -> Option<&crate::report::model::Path> {
+fn label(paths: &Paths, lun: usize) -> Option<&crate::model::Path> {
     let labels = || paths.of_lun(lun).map(|entry| &entry.label);
     labels()
         .find(|label| label.map.is_some())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::paths::{Entry, Paths},
-    report::model::{AccessState, Judgement, PathState, Verdict},
+    model::{AccessState, Judgement, PathState, Verdict},
 };
 
 /// The last offending block I/O of a path.

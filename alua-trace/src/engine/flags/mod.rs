@@ -10,7 +10,7 @@ use alua_trace_ebpf::{OFFENCE_QUIET_NS, PathCounts};
 
 use super::paths::{Entry, Paths};
 use crate::{
-    report::model::{AccessState, Flag, FlagChange, FlagEvent, FlagKind},
+    model::{AccessState, Flag, FlagChange, FlagEvent, FlagKind},
     stats,
 };
 use episode::{Episode, blank};

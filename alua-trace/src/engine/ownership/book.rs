@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Event;
-use crate::report::model::{Flag, FlagChange, FlagEvent, FlagKind, Severity};
+use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Severity};
 
 /// Flags that are over and kept for the end; the oldest go first.
 const KEPT: usize = 1024;

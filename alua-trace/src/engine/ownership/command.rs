@@ -5,7 +5,8 @@ use super::{
     verdict::Case,
 };
 use crate::{
-    report::{format, model::AccessState, words},
+    model::AccessState,
+    report::{format, words},
     scsi::sense::Sense,
     topology::Hctl,
 };

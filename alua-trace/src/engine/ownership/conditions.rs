@@ -8,10 +8,9 @@ use super::{
     sides::{Sides, names},
     unit::PathState,
 };
-use crate::report::{
-    format,
+use crate::{
     model::{AccessState, FlagKind, Severity},
-    words,
+    report::{format, words},
 };
 
 /// A transition may take this long when the array does not say (the kernel's

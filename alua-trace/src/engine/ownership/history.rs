@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::book::Subject;
-use crate::report::model::{Load, Ownership, Tenure, Transfer};
+use crate::model::{Load, Ownership, Tenure, Transfer};
 
 /// Transfers, and tenures between them, kept per logical unit.
 const KEPT: usize = 256;

@@ -9,9 +9,9 @@ use super::{
     unit::{Heard, Unit},
     verdict::{Case, Verdict, judge},
 };
-use crate::report::{
+use crate::{
     model::{FlagKind, Ownership, Severity, TransferChange, TransferEvent},
-    ownership::sentence,
+    report::ownership::sentence,
 };
 
 impl Unit {

@@ -6,7 +6,7 @@
 
 use super::observation::Io;
 use crate::{
-    report::model::{Impact, Load},
+    model::{Impact, Load},
     stats::LatencyHistogram,
 };
 

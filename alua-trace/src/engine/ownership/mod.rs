@@ -21,7 +21,7 @@ use std::{
 
 use self::book::Book;
 use self::unit::Unit;
-use crate::report::model::{self, Flag, FlagEvent, TransferEvent};
+use crate::model::{self, Flag, FlagEvent, TransferEvent};
 use crate::topology::Hctl;
 
 pub use observation::{

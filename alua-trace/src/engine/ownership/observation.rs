@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::{
-    report::model::AccessState,
+    model::AccessState,
     topology::{DevNo, Hctl},
 };
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::observation::{RdacMode, Side};
-use crate::report::model::AccessState;
+use crate::model::AccessState;
 
 /// Sides kept per logical unit. SPC allows 65,536 port groups; arrays have a handful.
 const MOST_SIDES: usize = 64;

@@ -8,7 +8,7 @@ use super::{
     signs::Sign,
     unit::{Unit, heard},
 };
-use crate::{report::model::AccessState, scsi::sense::Sense, topology::Hctl};
+use crate::{model::AccessState, scsi::sense::Sense, topology::Hctl};
 
 /// A failure this soon after the array refused a command on account of ownership follows from it.
 const REFUSED_NS: u64 = 5_000_000_000;

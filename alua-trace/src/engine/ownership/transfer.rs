@@ -8,7 +8,7 @@ use super::{
     signs::Sign,
     verdict::{Case, Verdict},
 };
-use crate::report::model::{Cause, Transfer};
+use crate::model::{Cause, Transfer};
 
 /// Without a delayed I/O for this long, what the transfer held up has drained.
 const QUIET_NS: u64 = 1_000_000_000;

@@ -17,7 +17,7 @@ use super::{
     signs::{KEEP_NS, Sign, Signs},
     transfer::Open,
 };
-use crate::{report::model::AccessState, topology::Hctl};
+use crate::{model::AccessState, topology::Hctl};
 
 /// Paths kept per logical unit.
 const MOST_PATHS: usize = 256;

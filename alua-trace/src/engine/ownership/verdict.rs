@@ -10,7 +10,7 @@ use super::{
     observation::{RdacMode, Side},
     signs::Signs,
 };
-use crate::report::model::Cause;
+use crate::model::Cause;
 
 /// Status code of RTPG: SET TARGET PORT GROUPS changed the state last.
 const BY_STPG: u8 = 1;

@@ -3,7 +3,7 @@
 use alua_trace_ebpf::{MANAGEMENT_DATA, ManagementRecord, RtpgRecord};
 
 use super::*;
-use crate::report::model::FlagKind;
+use crate::model::FlagKind;
 
 /// A host on which 1:0:0:0 came back, or another device came there: kernel id 20.
 struct Again;

@@ -1,7 +1,7 @@
 //! Tests of flags: one for each episode, judged by the states of one moment.
 
 use super::*;
-use crate::report::model::{Baseline, FlagChange, FlagKind, Verdict};
+use crate::model::{Baseline, FlagChange, FlagKind, Verdict};
 
 const S: u64 = 1_000 * MS;
 const TRANSITIONING: u8 = 0xf;

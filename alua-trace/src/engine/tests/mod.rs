@@ -4,7 +4,7 @@ use alua_trace_ebpf::{Followed, record_kind};
 
 use super::*;
 use crate::{
-    report::model::{AccessState, PathChange},
+    model::{AccessState, PathChange},
     topology::{AccessStateText, Device, DmTable, Map},
 };
 

@@ -1,7 +1,7 @@
 //! Whatever is observed, nothing panics and memory stays bounded.
 
 use super::super::*;
-use crate::{report::model::AccessState, stats::STATES, topology::DevNo};
+use crate::{model::AccessState, stats::STATES, topology::DevNo};
 
 /// xorshift64*: the same sequence every time.
 struct Chance(u64);

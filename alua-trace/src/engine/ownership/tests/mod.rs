@@ -1,7 +1,7 @@
 //! Tests of the ownership engine: every scenario is a file, and one that is all chance.
 
 use super::*;
-use crate::report::{model::Transfer, words};
+use crate::{model::Transfer, report::words};
 use scenario::{Expected, Scenario, ZERO_NS};
 
 mod chance;
@@ -63,7 +63,7 @@ fn check(text: &str) -> Outcome {
     let told = outcome
         .flags
         .iter()
-        .filter(|flag| flag.kind == crate::report::model::FlagKind::OwnershipTransfer);
+        .filter(|flag| flag.kind == crate::model::FlagKind::OwnershipTransfer);
     assert_eq!(told.count(), transfers.len());
     outcome
 }
@@ -129,7 +129,7 @@ fn the_timeline_has_tenures_and_loads() {
     );
     assert!((before.load.iops - 1000.0).abs() < 20.0, "{before:?}");
     assert!((after.load.iops - 1000.0).abs() < 20.0, "{after:?}");
-    let p50 = |load: crate::report::model::Load| load.p50_ns.unwrap() / 10_000;
+    let p50 = |load: crate::model::Load| load.p50_ns.unwrap() / 10_000;
     assert_eq!((p50(before.load), p50(after.load)), (30, 60));
     let transfer = &unit.transfers[0];
     assert_eq!(

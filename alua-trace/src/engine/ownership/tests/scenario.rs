@@ -8,7 +8,7 @@ use super::super::{
     Side, Voice,
 };
 use crate::{
-    report::model::{AccessState, Transfer},
+    model::{AccessState, Transfer},
     topology::{DevNo, Hctl},
 };
 

@@ -1,0 +1,133 @@
+//! The model every output is made from. Owns the words and units of the JSON schema (documented in
+//! `docs/json.md`); the live view, the plain lines and the summary show the same values.
+//!
+//! Times are nanoseconds: `*_ns` alone is a duration, `*_at_ns` a point on the kernel's monotonic
+//! clock. Strings come from devices and users: they are raw here, and made safe for a terminal
+//! where they are printed. `None` means unknown, never zero.
+
+use serde::{Deserialize, Serialize};
+
+mod flag;
+mod ownership;
+mod path;
+mod summary;
+
+pub use flag::{
+    Baseline, Flag, FlagChange, FlagEvent, FlagKind, Judgement, PathState, Severity, Verdict,
+};
+pub use ownership::{
+    Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent,
+};
+pub use path::{AccessState, Class, Command, Path, PathChange, PathEvent, StateSource};
+pub use summary::{Counts, Hold, Latency, Losses, PathSummary, Summary};
+
+/// Version of the JSON schema: rises when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// One line of JSON output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Line {
+    /// First line.
+    Start(Start),
+    /// What one interval saw.
+    Interval(Interval),
+    /// A path appeared, vanished or changed its name or state.
+    Path(PathEvent),
+    /// A flag was raised, went on or ended.
+    Flag(FlagEvent),
+    /// A logical unit moved.
+    Transfer(TransferEvent),
+    /// One command, with `--commands` only.
+    Command(Command),
+    /// Last line.
+    Summary(Summary),
+}
+
+/// What was traced, by what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of alua-trace.
+    pub version: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// Wall clock at `started_at_ns`, in ns since the epoch.
+    pub wall_unix_ns: u64,
+    /// Monotonic clock at the start.
+    pub started_at_ns: u64,
+    /// Every probe of the plan and what became of it.
+    pub probes: Vec<Probe>,
+    /// Paths known at the start.
+    pub paths: Vec<Path>,
+}
+
+/// One probe and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Name in the probe table.
+    pub name: String,
+    /// Hook it uses, such as `raw_tracepoint scsi_dispatch_cmd_start`.
+    pub hook: String,
+    /// What became of it.
+    pub status: ProbeStatus,
+    /// Why it is not `ok`; empty when it is.
+    pub reason: String,
+    /// What to do about it; empty when it is `ok`.
+    pub remedy: String,
+    /// What the trace cannot tell without it.
+    pub lost_without: String,
+}
+
+/// What became of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeStatus {
+    /// Attached, or would attach.
+    Ok,
+    /// This kernel does not offer it.
+    Unsupported,
+    /// It should work here and does not.
+    Broken,
+    /// Nothing on this host needs it now, such as a handler that is not loaded.
+    NotApplicable,
+}
+
+/// What one interval saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// End of the interval.
+    pub ended_at_ns: u64,
+    /// Since the start of the trace.
+    pub elapsed_ns: u64,
+    /// Length of the interval.
+    pub interval_ns: u64,
+    /// One row per path, ordered by map, path group, H:C:T:L.
+    pub rows: Vec<Row>,
+    /// Losses since the start.
+    pub losses: Losses,
+}
+
+/// One path in one interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The path as it is now.
+    pub path: Path,
+    /// Completed commands per second.
+    pub iops: f64,
+    /// Bytes of completed commands per second.
+    pub bytes_per_s: f64,
+    /// Dispatched and not ended.
+    pub in_flight: u64,
+    /// Median latency of the commands of the interval; `None` without commands.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// 99.9th percentile.
+    pub p999_ns: Option<u64>,
+    /// Largest.
+    pub max_ns: Option<u64>,
+    /// Part of the completed commands of the path's map (or of all, without a map), 0 to 1.
+    pub share: f64,
+}
