@@ -8,14 +8,16 @@
 //! `cargo xtask bench native` runs it; needs root. Prints `name value unit` lines.
 
 use std::{
+    collections::BTreeSet,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     time::Instant,
 };
 
 use alua_trace::{
-    engine::{Engine, Tables},
-    ingest::{Record, ring::Ring},
+    engine::{End, Engine, Input, Wanted},
+    ingest::{self, About, ring::Ring},
     kernel::{attach::OBJECT, facts::KernelFacts},
+    model::Line,
     sysroot::{self, Sysroot},
 };
 use alua_trace_ebpf::{
@@ -372,19 +374,30 @@ fn probes() -> Result<Probes> {
     })
 }
 
-struct KernelTables<'a>(
-    &'a Array<MapData, Wire<PathSlot>>,
-    &'a Array<MapData, Wire<RouteSlot>>,
-);
-
-impl Tables for KernelTables<'_> {
-    fn path(&self, id: u16) -> Option<PathSlot> {
-        self.0.get(&u32::from(id), 0).ok().map(|slot| slot.0)
+/// Tells the engine of what it has not been told of before the record that needs it.
+fn introduce(
+    bytes: &[u8],
+    probes: &ProbeTables<'_>,
+    told: &mut BTreeSet<u16>,
+    engine: &mut Engine,
+) {
+    let Some(About::Command(followed)) = ingest::about(bytes) else {
+        return;
+    };
+    if !told.insert(followed.path()) {
+        return;
     }
-
-    fn route(&self, id: u16) -> Option<RouteSlot> {
-        self.1.get(&u32::from(id), 0).ok().map(|slot| slot.0)
+    if let Ok(slot) = probes.paths.get(&u32::from(followed.path()), 0) {
+        engine.take(0, Input::Path(followed.path(), &slot.0));
     }
+    if let Ok(slot) = probes.routes.get(&u32::from(followed.route()), 0) {
+        engine.take(0, Input::Route(followed.route(), &slot.0));
+    }
+}
+
+struct ProbeTables<'a> {
+    paths: &'a Array<MapData, Wire<PathSlot>>,
+    routes: &'a Array<MapData, Wire<RouteSlot>>,
 }
 
 fn per_run(program: RawFd, before: (u64, u64)) -> Result<f64> {
@@ -447,8 +460,12 @@ fn say(what: &str, parts: &[[f64; 3]], of: impl Fn([f64; 3]) -> f64) {
 
 /// Records a second from the ring to the histograms, on one core.
 fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
-    let tables = KernelTables(&probes.paths, &probes.routes);
-    let mut engine = Engine::new(Vec::new(), 0);
+    let tables = ProbeTables {
+        paths: &probes.paths,
+        routes: &probes.routes,
+    };
+    let mut told = BTreeSet::new();
+    let mut engine = Engine::new(Wanted::default());
     let (mut records, mut seconds) = (0, 0.0);
     while records < 3_000_000 {
         for _ in 0..RING_BYTES as usize / 64 / COMMANDS - 1 {
@@ -458,9 +475,9 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
             }
         }
         let began = Instant::now();
-        records += probes.ring.drain(usize::MAX, |record| match record {
-            Ok(Record::Command(record)) => engine.command(&record, &tables),
-            _ => engine.undecodable(),
+        records += probes.ring.drain(usize::MAX, |bytes| {
+            introduce(bytes, &tables, &mut told, &mut engine);
+            engine.take(0, Input::Record(bytes));
         });
         seconds += began.elapsed().as_secs_f64();
     }
@@ -468,8 +485,11 @@ fn bench_collector(probes: &mut Probes, memory: &Memory) -> Result<()> {
         engine.losses().undecodable == 0,
         "records could not be decoded"
     );
-    let recorded: u64 = engine
-        .finish(u64::MAX, &|_| 0)
+    engine.take(u64::MAX, Input::End(&End::default()));
+    let Some(Line::Summary(summary)) = engine.take_lines().pop() else {
+        bail!("no summary");
+    };
+    let recorded: u64 = summary
         .paths
         .iter()
         .flat_map(|path| path.latency.iter().map(|latency| latency.mapped))

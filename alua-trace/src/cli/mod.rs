@@ -57,6 +57,9 @@ struct RunArgs {
     /// Also write every single command as JSON
     #[arg(long, requires = "json")]
     commands: bool,
+    /// Take the trace's inputs again at the end, and fail unless they give the same lines
+    #[arg(long, hide = true)]
+    check_replay: bool,
     /// Size of the ring buffer: a power of two from 4K on, with K or M
     #[arg(long, value_name = "N", default_value_t, value_parser = values::ring_bytes)]
     ring_bytes: values::RingBytes,
@@ -134,6 +137,8 @@ pub struct RunConfig {
     pub json: Option<JsonTarget>,
     /// Every command goes to JSON.
     pub commands: bool,
+    /// At the end the trace's inputs are taken again, to see that they give the same lines.
+    pub check_replay: bool,
     /// Size of the ring buffer: a power of two of at least 4096, perhaps below the page size.
     pub ring_bytes: u32,
     /// Directory with BTF files.
@@ -208,6 +213,7 @@ impl From<RunArgs> for RunConfig {
             live: !args.no_live && args.json != Some(JsonTarget::Stdout),
             json: args.json,
             commands: args.commands,
+            check_replay: args.check_replay,
             ring_bytes: args.ring_bytes.0,
             btf: args.btf,
             command: args.command,

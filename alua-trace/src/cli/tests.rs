@@ -40,6 +40,7 @@ fn defaults() {
         maps: Vec::new(),
         json: None,
         commands: false,
+        check_replay: false,
         ring_bytes: alua_trace_ebpf::RING_BYTES,
         btf: None,
         live: true,

@@ -3,7 +3,7 @@
 
 use alua_trace_ebpf::{CommandRecord, ManagementRecord, RtpgRecord};
 
-use super::{Engine, Tables, paths::Entry};
+use super::{Engine, paths::Entry};
 
 /// Records kept of each kind; a handler needs a few for each path.
 const MOST: usize = 256;
@@ -47,13 +47,10 @@ impl Early {
 impl Engine {
     /// A command about ownership. What is told of a path before topology knows it waits for its
     /// logical unit.
-    pub fn management(&mut self, record: &ManagementRecord, tables: &dyn Tables) {
-        let Some(index) = self.path_index(record.path, tables) else {
+    pub(super) fn management(&mut self, record: &ManagementRecord) {
+        let Some(index) = self.ids.path(record.path) else {
             return;
         };
-        if let Some(slot) = tables.path(record.path) {
-            self.note_slot(index, &slot);
-        }
         if self.is_known(index) {
             self.told(index, record);
         } else {
@@ -71,16 +68,17 @@ impl Engine {
         );
         let is_recent = |at_ns: u64| now_ns.saturating_sub(at_ns) < KEPT_NS;
         for record in told {
-            let index = usize::from(self.by_kernel_id[usize::from(record.path)]);
-            if self.is_known(index) {
+            let known = self.ids.path(record.path).filter(|it| self.is_known(*it));
+            if let Some(index) = known {
                 self.told(index, &record);
             } else if is_recent(record.dispatch_ns) {
                 self.witness.early.keep_told(&record);
             }
         }
         for record in ends {
-            let index = usize::from(self.by_kernel_id[usize::from(record.followed.path())]);
-            if self.is_known(index) {
+            let id = record.followed.path();
+            let known = self.ids.path(id).filter(|it| self.is_known(*it));
+            if let Some(index) = known {
                 self.account_end(index, &record);
             } else if is_recent(record.dispatch_ns) {
                 self.witness.early.keep_end(&record);
@@ -96,9 +94,11 @@ impl Engine {
     /// Commands of what was met early go to the path it turned out to be.
     pub(super) fn follow_moved(&mut self) {
         for (id, index) in self.paths.take_moved() {
-            if let Ok(index) = u16::try_from(index) {
-                let met = std::mem::replace(&mut self.by_kernel_id[usize::from(id)], index);
-                self.witness.moved(usize::from(met), usize::from(index));
+            let met = self.ids.path(id);
+            self.ids.path_is(id, index);
+            if let Some(met) = met {
+                self.witness.moved(met, index);
+                self.carried.moved(met);
             }
         }
     }

@@ -12,6 +12,9 @@ use crate::{
     topology::{Device, Hctl, Topology},
 };
 
+/// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
+const HANDLERS: [&str; 2] = ["alua", "rdac"];
+
 /// One path.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -401,6 +404,16 @@ impl Paths {
     /// logical unit: a further command there is that unit's, and wants an id of its own.
     pub fn take_stale(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// Handlers with a path in a state in which they refuse I/O.
+    pub fn refusing(&self) -> Vec<&'static str> {
+        let refuses = |handler: &&str| {
+            self.entries.iter().any(|entry| {
+                entry.present && entry.refuses && entry.label.handler.as_deref() == Some(*handler)
+            })
+        };
+        HANDLERS.into_iter().filter(refuses).collect()
     }
 
     /// Whether the probes met a path that topology has not known yet.

@@ -1,20 +1,20 @@
 //! What records say about ownership: turns them into the observations of the ownership engine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use alua_trace_ebpf::{
-    CommandRecord, DmRecord, ManagementRecord, NO_CONTROLLER, NO_ROUTE, PathSlot, RETIRED,
-    RtpgRecord, access_state, command_flag, dm_event, handler,
+    CommandRecord, DmRecord, ManagementRecord, NO_CONTROLLER, PathSlot, RETIRED, RtpgRecord,
+    access_state, command_flag, dm_event, handler,
 };
 
 use super::{
-    Engine, Tables,
+    Engine,
     early::Early,
-    ownership::{GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice},
+    ownership::{GroupAnswer, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice},
     paths::{Entry, model_state},
 };
 use crate::{
-    model::{AccessState, Hold},
+    model::AccessState,
     scsi::{
         emc,
         mode::ModeHeader,
@@ -22,21 +22,11 @@ use crate::{
         rdac::{Mode, PathPriority, RedundantController, Transfer, VolumeAccess},
         rtpg,
     },
-    stats::LatencyHistogram,
     topology::{DevNo, Topology},
 };
 
-/// Commands that SCSI sends again, remembered at once.
-const MOST_RETRIED: usize = 4096;
 /// `major << MINOR_BITS | minor` is how the kernel writes a device number.
 const MINOR_BITS: u32 = 20;
-/// The first I/Os of an interval are all told to the ownership engine; of those after them, while
-/// nothing is near, one for so many: percentiles of thousands need not each of them.
-const EACH: u32 = 256;
-const SAMPLE: u32 = 16;
-/// A wait that counts as held in dm: near an event the waits of all commands are measured, and
-/// most are the few µs that dm takes.
-const HOLD_NS: u64 = 1_000_000;
 /// MODE SELECT(6), MODE SELECT(10).
 const MODE_SELECT: [u8; 2] = [0x15, 0x55];
 
@@ -44,23 +34,16 @@ const MODE_SELECT: [u8; 2] = [0x15, 0x55];
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     /// Logical unit of a map.
-    units: HashMap<DevNo, usize>,
+    pub(super) units: BTreeMap<DevNo, usize>,
     /// A path of an `alua_port_group`, by the address of that: its memory is used again for the
     /// port group of another logical unit, and the last path to say so is right.
     port_groups: HashMap<u64, usize>,
-    /// First dispatch of commands that SCSI dispatches again, by path and block.
-    retried: HashMap<(usize, u64), u64>,
-    /// What waited in dm, by logical unit; made when first needed.
-    holds: HashMap<usize, LatencyHistogram>,
-    /// Path group that carried the last command, by logical unit; 0 before the first.
-    path_groups: Vec<u32>,
     pub(super) early: Early,
 }
 
 impl Witness {
     /// What was told of the entry `met` is of the path `index`.
     pub fn moved(&mut self, met: usize, index: usize) {
-        self.retried.retain(|(path, _), _| *path != met);
         for path in self.port_groups.values_mut() {
             if *path == met {
                 *path = index;
@@ -200,19 +183,6 @@ impl Engine {
         }
     }
 
-    /// The handler has filed a state.
-    pub fn filed(&mut self, record: &RtpgRecord, tables: &dyn Tables) {
-        if !self.witness.port_groups.contains_key(&record.port_group) {
-            for id in self.kernel_ids.clone() {
-                let index = usize::from(self.by_kernel_id[usize::from(id)]);
-                if let Some(slot) = tables.path(id) {
-                    self.note_slot(index, &slot);
-                }
-            }
-        }
-        self.file(record);
-    }
-
     /// Tells of a state filed, or keeps it until topology knows a path of the port group.
     pub(super) fn file(&mut self, record: &RtpgRecord) {
         let path = self.witness.port_groups.get(&record.port_group);
@@ -244,7 +214,7 @@ impl Engine {
     }
 
     /// Something happened in dm-multipath.
-    pub fn dm(&mut self, record: &DmRecord) {
+    pub(super) fn dm(&mut self, record: &DmRecord) {
         let map = DevNo {
             major: record.map_major,
             minor: record.map_minor,
@@ -290,141 +260,6 @@ impl Engine {
         });
     }
 
-    /// A block I/O that ended.
-    #[inline]
-    pub(super) fn account_io(&mut self, index: usize, record: &CommandRecord) {
-        let Some(entry) = self.paths.get_mut(index) else {
-            return;
-        };
-        entry.ios = entry.ios.wrapping_add(1);
-        let seen = entry.ios;
-        let ordinary = record.result | record.waited_us | record.retries == 0;
-        let each =
-            !ordinary || seen <= EACH || self.ownership.near() || !self.witness.retried.is_empty();
-        if each {
-            self.account_io_of(index, record, 1);
-        } else if seen.is_multiple_of(SAMPLE) {
-            self.account_io_of(index, record, SAMPLE);
-        }
-    }
-
-    /// A block I/O that ended, and stands for so many. Another path group shows here: a switch is
-    /// among what has the waits of commands measured, so that none of them is ordinary.
-    #[inline(never)]
-    fn account_io_of(&mut self, index: usize, record: &CommandRecord, stands_for: u32) {
-        let Some(entry) = self.paths.get(index) else {
-            return;
-        };
-        let (lun, path_group) = (entry.lun, entry.path_group);
-        if path_group != 0 && self.witness.path_groups.get(lun).copied() != Some(path_group) {
-            self.path_group_changed(index, record.dispatch_ns);
-        }
-        let waited_ns = u64::from(record.waited_us) * 1000;
-        let mut io = Io {
-            lun,
-            path: index as u32,
-            submitted_ns: record.dispatch_ns.saturating_sub(waited_ns),
-            first_dispatch_ns: record.dispatch_ns,
-            dispatch_ns: record.dispatch_ns,
-            completion_ns: record.completion_ns,
-            retried: record.retries > 0,
-            failed: record.result != 0,
-            stands_for,
-        };
-        if (record.result != 0 || !self.witness.retried.is_empty())
-            && !self.is_last_dispatch(index, record, &mut io)
-        {
-            return;
-        }
-        if waited_ns >= HOLD_NS && record.followed.route() != NO_ROUTE && !io.retried {
-            self.held(lun, waited_ns);
-        }
-        self.ownership.io(&io);
-    }
-
-    #[cold]
-    fn held(&mut self, lun: usize, waited_ns: u64) {
-        self.witness.holds.entry(lun).or_default().record(waited_ns);
-    }
-
-    /// I/O that waited in dm, by map.
-    pub(super) fn holds(&self) -> Vec<Hold> {
-        let mut holds: Vec<Hold> = self
-            .witness
-            .holds
-            .iter()
-            .filter_map(|(lun, waits)| {
-                let entry = self.shown().find(|entry| entry.lun == *lun)?;
-                let quantile = |quantile| waits.quantile_ns(quantile).unwrap_or(0);
-                Some(Hold {
-                    map: entry.label.map.clone()?,
-                    wwid: entry.label.wwid.clone(),
-                    commands: waits.len(),
-                    min_ns: waits.min_ns().unwrap_or(0),
-                    mean_ns: waits.mean_ns(),
-                    p50_ns: quantile(0.50),
-                    p99_ns: quantile(0.99),
-                    max_ns: waits.max_ns().unwrap_or(0),
-                    buckets: waits.non_empty_buckets(),
-                })
-            })
-            .collect();
-        holds.sort_by(|a, b| a.map.cmp(&b.map));
-        holds
-    }
-
-    /// Whether SCSI will not dispatch the command again; puts its first dispatch into `io`.
-    #[cold]
-    fn is_last_dispatch(&mut self, index: usize, record: &CommandRecord, io: &mut Io) -> bool {
-        let Some(block) = record.lba() else {
-            return true;
-        };
-        let key = (index, block);
-        if is_sent_again(record) {
-            if self.witness.retried.len() < MOST_RETRIED {
-                self.witness
-                    .retried
-                    .entry(key)
-                    .or_insert(record.dispatch_ns);
-            }
-            return false;
-        }
-        if let Some(first_ns) = self.witness.retried.remove(&key) {
-            io.first_dispatch_ns = first_ns;
-            io.submitted_ns = io.submitted_ns.min(first_ns);
-            io.retried = true;
-        }
-        true
-    }
-
-    #[cold]
-    fn path_group_changed(&mut self, index: usize, at_ns: u64) {
-        let Some(entry) = self.paths.get(index) else {
-            return;
-        };
-        let (lun, to) = (entry.lun, entry.path_group);
-        let groups = &mut self.witness.path_groups;
-        if groups.len() <= lun {
-            groups.resize(lun + 1, 0);
-        }
-        let from = Some(std::mem::replace(&mut groups[lun], to)).filter(|from| *from != 0);
-        let map = self
-            .witness
-            .units
-            .iter()
-            .find(|(_, unit)| **unit == lun)
-            .map(|(map, _)| *map);
-        if let Some(map) = map {
-            self.ownership.observe(Observation::GroupSwitch {
-                lun,
-                map,
-                from,
-                to,
-                at_ns,
-            });
-        }
-    }
-
     /// Sense data, and the ends of commands that move units.
     #[cold]
     pub(super) fn account_end(&mut self, index: usize, record: &CommandRecord) {
@@ -462,17 +297,6 @@ impl Engine {
             });
         }
     }
-
-    /// The path group a path's last command came through.
-    pub(super) fn note_path_group(&mut self, index: usize, route: u16) {
-        let group = match self.routes.get(usize::from(route)) {
-            Some(Some(known)) if route != NO_ROUTE => known.path_group,
-            _ => 0,
-        };
-        if let Some(entry) = self.paths.get_mut(index) {
-            entry.path_group = group;
-        }
-    }
 }
 
 impl Entry {
@@ -490,16 +314,6 @@ fn moves(record: &CommandRecord) -> bool {
     let [operation, action, ..] = record.cdb;
     let stpg = operation == opcode::MAINTENANCE_OUT && action & 0x1f == opcode::TARGET_PORT_GROUPS;
     record.followed.has(command_flag::PASSTHROUGH) && (stpg || MODE_SELECT.contains(&operation))
-}
-
-/// Whether SCSI dispatches a command that ended so once more, without telling anyone
-/// (`scsi_check_sense`, `alua_check_sense`, `rdac_check_sense`).
-fn is_sent_again(record: &CommandRecord) -> bool {
-    record.followed.has(command_flag::SENSE)
-        && matches!(
-            [record.sense_key, record.asc, record.ascq],
-            [0x06, _, _] | [0x02, 0x04, 0x01 | 0x0a | 0x81 | 0xa1] | [0x02, 0xa1, 0x02]
-        )
 }
 
 fn issued(entry: &Entry, record: &ManagementRecord, data: &[u8]) -> Option<Observation> {

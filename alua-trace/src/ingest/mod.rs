@@ -1,5 +1,7 @@
 //! From bytes to records: safe decoding of the wire. Knows layouts, not meanings.
 
+use std::mem::offset_of;
+
 use alua_trace_ebpf::{
     CommandRecord, DmRecord, Followed, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, record_kind,
 };
@@ -53,6 +55,38 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         kind: bytes.first().copied().unwrap_or(0),
         length: bytes.len(),
     })
+}
+
+/// What of the probes' tables a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A path and a route, by what the command says.
+    Command(Followed),
+    /// A path, by its id.
+    Path(u16),
+    /// A port group, by the address of its `alua_port_group`.
+    PortGroup(u64),
+}
+
+/// What a record is about; `None` for one about neither, or bytes that are no record.
+#[inline]
+#[must_use]
+pub fn about(bytes: &[u8]) -> Option<About> {
+    match (*bytes.first()?, bytes.len()) {
+        (record_kind::COMMAND, COMMAND_BYTES) => {
+            let mut bytes = &bytes[offset_of!(CommandRecord, followed)..];
+            Some(About::Command(Followed(bytes.get_u64_ne())))
+        }
+        (record_kind::MANAGEMENT, MANAGEMENT_BYTES) => {
+            let mut bytes = &bytes[offset_of!(ManagementRecord, path)..];
+            Some(About::Path(bytes.get_u16_ne()))
+        }
+        (record_kind::RTPG, RTPG_BYTES) => {
+            let mut bytes = &bytes[offset_of!(RtpgRecord, port_group)..];
+            Some(About::PortGroup(bytes.get_u64_ne()))
+        }
+        _ => None,
+    }
 }
 
 const COMMAND_BYTES: usize = size_of::<CommandRecord>();
@@ -139,14 +173,16 @@ fn rtpg(mut bytes: &[u8]) -> RtpgRecord {
     }
 }
 
+/// A record as the probes write it.
+#[cfg(test)]
+pub(crate) fn bytes_of<T: Copy>(record: &T) -> Vec<u8> {
+    // SAFETY: wire records are integers without padding.
+    unsafe { std::slice::from_raw_parts((&raw const *record).cast(), size_of::<T>()) }.to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bytes_of<T: Copy>(record: &T) -> Vec<u8> {
-        // SAFETY: wire records are integers without padding.
-        unsafe { std::slice::from_raw_parts((&raw const *record).cast(), size_of::<T>()) }.to_vec()
-    }
 
     fn record() -> CommandRecord {
         CommandRecord {
@@ -179,6 +215,8 @@ mod tests {
             return_ns: 20,
         };
         assert_eq!(decode(&bytes_of(&rtpg)), Ok(Record::Rtpg(rtpg)));
+        let about_group = Some(About::PortGroup(rtpg.port_group));
+        assert_eq!(about(&bytes_of(&rtpg)), about_group);
         let dm = DmRecord {
             kind: record_kind::DM,
             event: 5,
@@ -219,9 +257,20 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(decoded(&management), management);
+        assert_eq!(about(&bytes_of(&management)), Some(About::Path(3)));
         // More than there is room for is not believed.
         management.length = u32::MAX;
         assert_eq!(decoded(&management).length as usize, MANAGEMENT_DATA);
+    }
+
+    #[test]
+    fn what_a_record_is_about_is_what_it_says() {
+        let command = record();
+        let about_command = Some(About::Command(command.followed));
+        assert_eq!(about(&bytes_of(&command)), about_command);
+        let bytes = bytes_of(&command);
+        assert_eq!(about(&bytes[1..]), None);
+        assert_eq!(about(&[]), None);
     }
 
     #[test]

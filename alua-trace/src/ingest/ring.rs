@@ -2,8 +2,6 @@
 
 use aya::maps::{MapData, RingBuf};
 
-use super::{Record, Undecodable, decode};
-
 /// The collector's end of the ring buffer.
 pub struct Ring {
     ring: RingBuf<MapData>,
@@ -16,18 +14,14 @@ impl Ring {
         Self { ring }
     }
 
-    /// Hands over what is there, up to `limit` records, and says how many that were. The limit
+    /// Hands over the bytes of each record there is, up to `limit` records, and says how many that were. The limit
     /// keeps a load that outruns the collector from starving everything else it does.
-    pub fn drain(
-        &mut self,
-        limit: usize,
-        mut each: impl FnMut(Result<Record<'_>, Undecodable>),
-    ) -> usize {
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
         for drained in 0..limit {
             let Some(item) = self.ring.next() else {
                 return drained;
             };
-            each(decode(&item));
+            each(&item);
         }
         limit
     }

@@ -40,8 +40,18 @@ pub enum Line {
     Transfer(TransferEvent),
     /// One command, with `--commands` only.
     Command(Command),
+    /// Lines that were not written because the reader was too slow.
+    LeftOut(LeftOut),
     /// Last line.
     Summary(Summary),
+}
+
+/// A gap in the output: its reader was slow for so long that lines found no room to wait. What they
+/// told is in the summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Lines between the one before and the one after.
+    pub lines: u64,
 }
 
 /// What was traced, by what.

@@ -1,7 +1,6 @@
 //! JSON output: one [`Line`] of the model per line of text.
 //!
-//! Owns how lines get out: escaped so that they are safe on a terminal too, written whole, and with
-//! a closed pipe told apart from an error.
+//! Owns how lines get out: escaped so that they are safe on a terminal too, and written whole.
 
 use std::io::{self, Write};
 
@@ -14,21 +13,11 @@ use crate::model::Line;
 /// Commands are collected up to this size; every other line goes out at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Whether the reader is still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Written, or kept to be written with the next lines.
-    Open,
-    /// The reader closed the pipe. No error: it has seen what it wanted.
-    Closed,
-}
-
 /// Writes lines of JSON.
 #[derive(Debug)]
 pub struct JsonWriter<W: Write> {
     out: W,
     buffer: Vec<u8>,
-    outcome: Outcome,
 }
 
 impl<W: Write> JsonWriter<W> {
@@ -37,38 +26,41 @@ impl<W: Write> JsonWriter<W> {
         Self {
             out,
             buffer: Vec::new(),
-            outcome: Outcome::Open,
         }
     }
 
-    /// Writes one line; [`Line::Command`] waits for the next line that is none, or for 64 KiB.
-    pub fn write(&mut self, line: &Line) -> io::Result<Outcome> {
-        if self.outcome == Outcome::Closed {
-            return Ok(Outcome::Closed);
-        }
+    /// Writes one line; [`Line::Command`] waits for the next line that is none, for 64 KiB, or for
+    /// [`Self::flush`].
+    ///
+    /// # Errors
+    /// Those of the writer: [`io::ErrorKind::BrokenPipe`] when the reader closed a pipe.
+    pub fn write(&mut self, line: &Line) -> io::Result<()> {
         self.push(line)?;
         if self.buffer.len() >= BUFFER_BYTES || !matches!(line, Line::Command(_)) {
             return self.flush();
         }
-        Ok(Outcome::Open)
+        Ok(())
     }
 
     /// Writes what waits.
-    pub fn flush(&mut self) -> io::Result<Outcome> {
-        if self.outcome == Outcome::Open {
-            match self
-                .out
-                .write_all(&self.buffer)
-                .and_then(|()| self.out.flush())
-            {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    self.outcome = Outcome::Closed;
-                }
-                result => result?,
-            }
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
         }
+        let written = self
+            .out
+            .write_all(&self.buffer)
+            .and_then(|()| self.out.flush());
         self.buffer.clear();
-        Ok(self.outcome)
+        written
+    }
+
+    /// Where it writes to.
+    pub fn target(&self) -> &W {
+        &self.out
     }
 
     fn push(&mut self, line: &Line) -> io::Result<()> {
@@ -120,7 +112,7 @@ impl Formatter for TerminalSafe {
 mod tests {
     use super::*;
     use crate::model::{
-        AccessState, Command, FlagChange, FlagEvent, PathChange, PathEvent, StateSource,
+        AccessState, Command, FlagChange, FlagEvent, LeftOut, PathChange, PathEvent, StateSource,
         TransferChange, TransferEvent,
     };
     use crate::report::samples;
@@ -167,6 +159,7 @@ mod tests {
                 transfer: samples::hostile_transfer(),
             }),
             Line::Command(command()),
+            Line::LeftOut(LeftOut { lines: 3 }),
             Line::Summary(samples::hostile_summary()),
         ]
     }
@@ -176,7 +169,7 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = JsonWriter::new(&mut out);
         for line in lines() {
-            assert_eq!(writer.write(&line).unwrap(), Outcome::Open);
+            writer.write(&line).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
         let back: Vec<Line> = text
@@ -229,7 +222,7 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                "start", "interval", "path", "flag", "transfer", "command", "summary"
+                "start", "interval", "path", "flag", "transfer", "command", "left-out", "summary"
             ]
         );
     }
@@ -272,16 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_others_are() {
+    fn errors_of_the_writer_are_given() {
         let line = Line::Interval(samples::interval(1));
-        let mut writer = JsonWriter::new(Failing(io::ErrorKind::BrokenPipe));
-        assert_eq!(writer.write(&line).unwrap(), Outcome::Closed);
-        assert_eq!(writer.write(&line).unwrap(), Outcome::Closed);
-        assert_eq!(writer.flush().unwrap(), Outcome::Closed);
         let mut writer = JsonWriter::new(Failing(io::ErrorKind::StorageFull));
-        assert_eq!(
-            writer.write(&line).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        let error = writer.write(&line).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(writer.flush().is_ok(), "what failed is not written again");
     }
 }

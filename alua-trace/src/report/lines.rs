@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use super::{flags, format, ownership, safe, words};
 use crate::model::{
-    FlagChange, FlagEvent, Interval, Line, Losses, Path, PathChange, PathEvent, ProbeStatus, Row,
-    Start, TransferChange, TransferEvent,
+    FlagChange, FlagEvent, Interval, LeftOut, Line, Losses, Path, PathChange, PathEvent,
+    ProbeStatus, Row, Start, TransferChange, TransferEvent,
 };
 
 /// The header is repeated after this many intervals.
@@ -41,6 +41,7 @@ impl Lines {
             Line::Path(event) => self.path(event),
             Line::Flag(event) => self.flag(event),
             Line::Transfer(event) => self.transfer(event),
+            Line::LeftOut(gap) => left_out(gap),
             Line::Command(_) | Line::Summary(_) => String::new(),
         }
     }
@@ -187,6 +188,12 @@ impl Lines {
         push(&mut self.cell);
         let _ = write!(out, "{:>width$}", self.cell);
     }
+}
+
+/// A gap between the lines, where their reader was slow.
+fn left_out(gap: &LeftOut) -> String {
+    let lines = words::plural(gap.lines, "line");
+    format!("           {lines} left out: nobody read them in time\n")
 }
 
 const HEADER: &str = concat!(

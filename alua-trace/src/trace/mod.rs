@@ -12,11 +12,16 @@ use crate::{
 use load::Load;
 use session::Session;
 
+mod attached;
 mod complaints;
+mod feed;
 mod load;
+mod outputs;
 pub mod privileges;
+mod scanner;
 mod session;
-mod sinks;
+mod signals;
+mod slots;
 
 /// Runs a trace; gives the exit status.
 ///

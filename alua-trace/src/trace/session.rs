@@ -1,37 +1,36 @@
-//! One trace: probes attached, ring drained, topology followed, flags raised, sinks fed.
+//! One trace: ring drained, topology followed, flags raised, outputs fed.
 //!
-//! A single thread on a timer: the probes never wake it. It drains the ring every [`POLL`],
-//! looks at the topology every few seconds and whenever the kernel announces a change, and reads the
-//! probes' counts when an interval ends or their sum of block I/O on paths that are not
-//! active/optimized has moved.
+//! A single thread on a timer: the probes never wake it. It drains the ring every [`POLL`] and reads
+//! the probes' counts when an interval ends or their sum of block I/O on paths that are not
+//! active/optimized has moved. What may take its time is on threads of its own: looking at the
+//! topology ([`super::scanner`]), rendering and writing ([`super::outputs`]).
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use alua_trace_ebpf::{PathCounts, PathSlot, RouteSlot, command_flag};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustix::process::Signal;
 use tokio::{
     io::unix::AsyncFd,
-    signal::unix::{Signal as Signals, SignalKind, signal},
     time::{Instant, Interval as Timer, MissedTickBehavior, interval_at, sleep},
 };
 
 use super::{
+    attached::{Attached, refuse_without_required},
     complaints::Complaints,
+    feed::Feed,
     load::{Load, Running},
-    sinks::Sinks,
+    outputs::Outputs,
+    scanner::{Scan, Scanner},
+    signals::EndSignals,
+    slots::{Slots, in_flight},
 };
 use crate::{
     cli::RunConfig,
     clock::{monotonic_ns, wall_unix_ns},
-    engine::{Engine, Event, Tables},
-    ingest::{self, Record, ring::Ring},
-    kernel::{
-        attach::Probes,
-        facts::KernelFacts,
-        probes::{self, Facts, Planned},
-    },
-    model::{Line, ProbeStatus, SCHEMA, Start, Summary},
+    engine::{End as Ended, Input, Wanted, Wants},
+    ingest::ring::Ring,
+    kernel::{attach::Probes, facts::KernelFacts, probes},
+    model::{Line, SCHEMA, Start, Summary},
     sysroot::Sysroot,
     topology::{self, DmControl, Topology, Uevents},
 };
@@ -44,17 +43,14 @@ const POLL: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(5);
 /// At most so often announcements make it look.
 const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
-/// How long the probes that see states change must have been attached before slots may cache
-/// states: an RTPG that was under way when they were attached files its answer unseen.
-const SETTLE_NS: u64 = 1_000_000_000;
-/// How far the collector raises the generation; the probes raise it by one.
-const GENERATION_STEP: u64 = 1 << 20;
+/// How long a flag waits for a fresh look at the topology before it is raised without.
+const FLAG_PATIENCE_NS: u64 = 250_000_000;
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
+/// Lines that are handed over at once.
+const LINES_LIMIT: usize = 1024;
 /// How long a program that is being detached may still run: a grace period of the kernel's.
 const GRACE: Duration = Duration::from_millis(20);
-/// Modules that may come and go while tracing.
-const OPTIONAL_MODULES: [&str; 4] = ["dm_mod", "dm_multipath", "scsi_dh_alua", "scsi_dh_rdac"];
 
 /// Why a trace ends.
 enum End {
@@ -68,40 +64,24 @@ enum End {
 pub(super) struct Session<'config> {
     config: &'config RunConfig,
     root: Sysroot,
-    facts: KernelFacts,
-    plan: Vec<Planned>,
-    probes: Probes,
+    attached: Attached,
     complaints: Complaints,
     ring: Ring,
-    engine: Engine,
-    sinks: Sinks,
+    slots: Slots,
+    feed: Feed,
+    outputs: Outputs,
+    scanner: Scanner,
     signals: EndSignals,
-    bio_based: bool,
-    started_at_ns: u64,
+    /// When the last scan was asked for.
     looked_at_ns: u64,
-    /// When the last probe was attached.
-    attached_at_ns: u64,
-    /// The probes may cache states.
-    cache_states: bool,
-    /// Something changed since the last look.
+    /// Something changed since then.
     announced: bool,
-    /// Paths the probes had met when the path table was last read.
-    paths_met: u64,
+    /// Since when a flag waits for a scan.
+    flag_waits_since_ns: Option<u64>,
+    /// Block I/O on paths that are not active/optimized, when last counted.
+    not_optimized: u64,
     /// Modules that were unloaded under the trace.
-    unloaded: Vec<String>,
-}
-
-/// The probes' tables, as the engine asks for them.
-struct KernelTables<'a>(&'a Probes);
-
-impl Tables for KernelTables<'_> {
-    fn path(&self, id: u16) -> Option<PathSlot> {
-        self.0.path(id).ok().flatten()
-    }
-
-    fn route(&self, id: u16) -> Option<RouteSlot> {
-        self.0.route(id).ok().flatten()
-    }
+    unloaded: Vec<&'static str>,
 }
 
 impl<'config> Session<'config> {
@@ -113,53 +93,54 @@ impl<'config> Session<'config> {
         topology: &Topology,
         maps: &[String],
     ) -> Result<Self> {
-        let mut plan = probes::plan(&facts);
+        let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
-        let layout = facts.scsi()?;
-        let bio_based = topology.maps().iter().any(|map| map.bio_based);
-        let ring_bytes = config
-            .ring_bytes
-            .max(u32::try_from(rustix::param::page_size())?);
-        let (mut probes, ring) =
-            Probes::load(&layout, &facts.control(1, bio_based, false), ring_bytes)?;
+        let bio_based = is_bio_based(topology);
+        let (mut probes, ring) = Probes::load(
+            &facts.scsi()?,
+            &facts.control(1, bio_based, false),
+            config
+                .ring_bytes
+                .max(u32::try_from(rustix::param::page_size())?),
+        )?;
         let complaints = Complaints::new(&mut probes);
-        let mut engine = Engine::new(maps.to_vec(), monotonic_ns());
-        engine.topology(topology, monotonic_ns());
-        engine.take_events();
-        demand(&mut plan, &engine);
-        probes.attach(&mut plan);
+        let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts)?;
+        let mut feed = Feed::new(wanted(config, maps), config.check_replay);
+        feed.take(monotonic_ns(), Input::Topology(topology));
+        let refusing = feed.engine.wants().refusing;
+        // The start line has the paths as they are.
+        feed.lines();
+        let mut attached = Attached::new(probes, plan, facts, bio_based);
+        attached.attach(&refusing)?;
         let started_at_ns = monotonic_ns();
-        refuse_without_required(&plan)?;
-        engine.begin(started_at_ns);
+        attached.settled_from(started_at_ns);
+        feed.take(started_at_ns, Input::Begin);
         // Before the live view: whoever ends the trace gets the terminal back.
         let signals = EndSignals::new()?;
-        let start = start_line(&root, &plan, &engine, started_at_ns);
-        let sinks = Sinks::open(config, &start, maps)?;
+        let start = start_line(&root, &attached, &feed, started_at_ns);
+        let outputs = Outputs::open(config, &start, maps)?;
         Ok(Self {
             config,
             root,
-            facts,
-            plan,
-            probes,
+            attached,
             complaints,
             ring: Ring::new(ring),
-            engine,
-            sinks,
+            slots: Slots::new(),
+            feed,
+            outputs,
+            scanner,
             signals,
-            bio_based,
-            started_at_ns,
             looked_at_ns: started_at_ns,
-            attached_at_ns: started_at_ns,
-            cache_states: false,
             announced: false,
-            paths_met: 0,
+            flag_waits_since_ns: None,
+            not_optimized: 0,
             unloaded: Vec::new(),
         })
     }
 
     /// Runs to its end; gives the exit status.
     pub async fn run(mut self, load: Load) -> Result<u8> {
-        let mut load = load.start(self.sinks.is_live())?;
+        let mut load = load.start(self.outputs.is_live())?;
         let end = self.follow(&mut load).await?;
         if load.exists() && matches!(end, End::Asked) {
             load.signal(Signal::TERM);
@@ -170,28 +151,16 @@ impl<'config> Session<'config> {
             End::Asked => None,
         };
         let summary = self.finish(command_status).await?;
-        self.sinks.leave_live();
+        self.outputs.leave_live(&mut self.signals).await;
         load.print_output();
-        self.sinks.finish(&summary)?;
+        let unsaid = self.outputs.finish(summary, &mut self.signals).await;
         for complaint in self.complaints.all() {
             eprintln!("alua-trace: the probes say: {complaint}");
         }
-        Ok(self.exit_status(command_status))
-    }
-
-    fn exit_status(&self, command_status: Option<i32>) -> u8 {
-        match command_status {
-            Some(status) if status != 0 => u8::try_from(status).unwrap_or(1),
-            _ if !self.unloaded.is_empty() => {
-                eprintln!(
-                    "alua-trace: {} was unloaded while tracing: the trace is incomplete; keep it \
-                     loaded and trace again",
-                    self.unloaded.join(", ")
-                );
-                2
-            }
-            _ => 0,
+        if let Some(inputs) = self.feed.check()? {
+            eprintln!("alua-trace: {inputs} inputs gave the same lines when taken again");
         }
+        Ok(exit_status(command_status, &self.unloaded, &unsaid))
     }
 
     async fn follow(&mut self, load: &mut Running) -> Result<End> {
@@ -201,7 +170,7 @@ impl<'config> Session<'config> {
         let mut interval = timer(self.config.interval);
         let deadline = self.config.duration.map(sleep);
         tokio::pin!(deadline);
-        while !self.sinks.is_closed() {
+        while !self.outputs.is_over() {
             tokio::select! {
                 biased;
                 status = load.ended() => return Ok(End::Command(status?)),
@@ -217,8 +186,9 @@ impl<'config> Session<'config> {
                     None => std::future::pending().await,
                 } } => return Ok(End::Asked),
                 _ = poll.tick() => self.poll()?,
+                scan = self.scanner.next() => self.scanned(scan?)?,
                 _ = interval.tick() => self.interval()?,
-                _ = look.tick() => self.look()?,
+                _ = look.tick() => self.announced = true,
                 () = announcement(&mut uevents) => self.announced = true,
             }
         }
@@ -227,305 +197,230 @@ impl<'config> Session<'config> {
 
     /// Drains the ring and raises flags.
     fn poll(&mut self) -> Result<()> {
-        self.drain()?;
+        self.drain();
         let now_ns = monotonic_ns();
         if self.announced && now_ns.saturating_sub(self.looked_at_ns) >= ANNOUNCED_LOOK_NS {
-            self.look()?;
+            self.look(now_ns);
         }
-        if !self.cache_states
-            && self.sees_state_changes()
-            && now_ns.saturating_sub(self.attached_at_ns) >= SETTLE_NS
-        {
-            self.cache_states = true;
-            self.tell_probes()?;
-        }
-        let global = self.probes.global_counts()?;
-        if global.not_optimized != self.engine.not_optimized() {
-            // A path whose first command has not completed has no record yet. Reading the whole
-            // table costs too much to do it for every new path.
-            if global.paths != self.paths_met {
-                self.paths_met = global.paths;
-                self.read_ids()?;
-            }
+        self.attached.settle(now_ns)?;
+        let global = self.attached.global_counts()?;
+        if global.not_optimized != self.not_optimized {
+            let (slots, probes, feed) = (&mut self.slots, &self.attached.probes, &mut self.feed);
+            slots.meet(&global, probes, &mut |input| feed.take(now_ns, input))?;
             self.read_counts()?;
         }
-        if self.engine.wants_topology() {
-            // Whether I/O could have gone elsewhere is judged by what is true now. The counts were
-            // read path by path: the first dispatch may be on one that was read too early.
-            self.look()?;
-            self.read_counts()?;
+        if self.may_tick(now_ns)? {
+            self.tick();
         }
-        self.engine.tick(monotonic_ns());
-        self.say_events()
+        self.outputs.say_failures(now_ns);
+        Ok(())
     }
 
-    fn drain(&mut self) -> Result<()> {
+    fn drain(&mut self) {
+        let at_ns = monotonic_ns();
         loop {
-            let (engine, sinks, announced) =
-                (&mut self.engine, &mut self.sinks, &mut self.announced);
-            let tables = KernelTables(&self.probes);
-            let each = self.config.commands;
-            let mut failed = None;
-            let drained = self.ring.drain(DRAIN_LIMIT, |record| match record {
-                Ok(Record::Command(record)) => {
-                    engine.command(&record, &tables);
-                    if each && let Some(command) = engine.describe(&record) {
-                        failed = failed.take().or(sinks.say(Line::Command(command)).err());
-                    }
-                }
-                Ok(Record::Rtpg(record)) => {
-                    engine.filed(&record, &tables);
-                    // The kernel has filed new states: sysfs has those of idle paths.
-                    *announced = true;
-                }
-                Ok(Record::Management(bytes)) => {
-                    engine.management(&ingest::management(bytes), &tables);
-                }
-                Ok(Record::Dm(bytes)) => engine.dm(&ingest::dm(bytes)),
-                Err(_) => engine.undecodable(),
-            });
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if drained < DRAIN_LIMIT || self.sinks.is_closed() {
-                return Ok(());
+            let drained = self.drain_some(at_ns);
+            self.say();
+            if drained < DRAIN_LIMIT || self.outputs.is_over() {
+                return;
             }
         }
+    }
+
+    fn drain_some(&mut self, at_ns: u64) -> usize {
+        let Self {
+            ring,
+            slots,
+            feed,
+            outputs,
+            announced,
+            ..
+        } = self;
+        let probes = &self.attached.probes;
+        ring.drain(DRAIN_LIMIT, |bytes| {
+            // The kernel has filed new states: sysfs has those of idle paths.
+            *announced |= slots.introduce(bytes, probes, &mut |input| feed.take(at_ns, input));
+            feed.take(at_ns, Input::Record(bytes));
+            if feed.engine.waiting_lines() >= LINES_LIMIT {
+                outputs.say(feed.lines());
+            }
+        })
     }
 
     fn interval(&mut self) -> Result<()> {
-        self.drain()?;
+        self.drain();
         self.read_counts()?;
-        let interval = self.engine.interval(self.started_at_ns, monotonic_ns());
-        self.say_events()?;
-        self.sinks.say(Line::Interval(interval))
+        self.feed.take(monotonic_ns(), Input::Interval);
+        self.say();
+        Ok(())
     }
 
-    fn say_events(&mut self) -> Result<()> {
-        for event in self.engine.take_events() {
-            self.sinks.say(match event {
-                Event::Path(event) => Line::Path(event),
-                Event::Flag(event) => Line::Flag(event),
-                Event::Transfer(event) => Line::Transfer(*event),
-            })?;
+    fn say(&mut self) {
+        let lines = self.feed.lines();
+        if !lines.is_empty() {
+            self.outputs.say(lines);
         }
-        Ok(())
     }
 
     fn read_counts(&mut self) -> Result<()> {
-        let global = self.probes.global_counts()?;
-        let per_path: Vec<(u16, PathCounts)> = self
-            .engine
-            .kernel_ids()
-            .iter()
-            .map(|id| Ok((*id, self.probes.counts(*id)?)))
-            .collect::<Result<_>>()?;
-        self.engine.counts(global, &per_path, monotonic_ns());
+        let global = self.attached.global_counts()?;
+        let per_path = self.slots.counts(&self.attached.probes)?;
+        self.not_optimized = global.not_optimized;
+        self.feed
+            .take(monotonic_ns(), Input::Counts(&global, &per_path));
         Ok(())
     }
 
-    /// Looks at topology and modules, and makes the probes read again what they cached.
-    fn look(&mut self) -> Result<()> {
+    /// Asks for a look at topology and modules.
+    fn look(&mut self, now_ns: u64) {
         self.announced = false;
-        self.follow_modules()?;
-        // Before the scan: what a command saw while it ran is fresher.
-        self.looked_at_ns = monotonic_ns();
-        let topology = topology::scan(&self.root, &DmControl::new(&self.root));
-        self.engine.topology(&topology, self.looked_at_ns);
-        for id in self.engine.take_stale_ids() {
-            self.probes.retire(id)?;
+        self.looked_at_ns = now_ns;
+        self.scanner.ask(now_ns);
+    }
+
+    /// Whether flags may be raised: whether I/O could have gone elsewhere is judged by what is true
+    /// now, so that they wait for a scan that begins after their cause, but not for long.
+    fn may_tick(&mut self, now_ns: u64) -> Result<bool> {
+        if !self.obey()?.scan {
+            self.flag_waits_since_ns = None;
+            return Ok(true);
         }
-        self.bio_based = topology.maps().iter().any(|map| map.bio_based);
-        self.follow_refusals();
-        self.tell_probes()
-    }
-
-    /// Attaches the probes that count what handlers refuse, once there is something to refuse.
-    fn follow_refusals(&mut self) {
-        for index in demand(&mut self.plan, &self.engine) {
-            self.probes
-                .attach(std::slice::from_mut(&mut self.plan[index]));
-        }
-    }
-
-    fn sees_state_changes(&self) -> bool {
-        self.plan
-            .iter()
-            .filter(|planned| probes::STATE_CHANGES.contains(&planned.spec.name))
-            .all(|planned| planned.status == ProbeStatus::Ok)
-    }
-
-    /// Makes the probes read again what they cached, and tells them what has changed.
-    fn tell_probes(&mut self) -> Result<()> {
-        // By much: the probes may raise it meanwhile, and what they read before that must still be
-        // older than what is written here.
-        let generation = self.probes.generation()? + GENERATION_STEP;
-        self.probes.set_control(
-            &self
-                .facts
-                .control(generation, self.bio_based, self.cache_states),
-        )
-    }
-
-    /// Attaches probes of modules that have loaded, and says which are gone.
-    fn follow_modules(&mut self) -> Result<()> {
-        let changed = OPTIONAL_MODULES
-            .iter()
-            .any(|module| self.root.is_loaded(module) != self.facts.module(module).loaded);
-        if !changed {
-            return Ok(());
-        }
-        let before = OPTIONAL_MODULES.map(|module| self.facts.module(module).loaded);
-        self.facts = KernelFacts::gather(&self.root, self.config.btf.as_deref())?;
-        for (module, was_loaded) in OPTIONAL_MODULES.iter().zip(before) {
-            let is_loaded = self.facts.module(module).loaded;
-            if was_loaded && !is_loaded {
-                self.unloaded.push((*module).into());
-                self.engine.module_unloaded(module, monotonic_ns());
+        let since_ns = match self.flag_waits_since_ns {
+            Some(since_ns) => since_ns,
+            None => {
+                self.flag_waits_since_ns = Some(now_ns);
+                self.look(now_ns);
+                now_ns
             }
-            if was_loaded != is_loaded {
-                self.replan(module);
-            }
+        };
+        Ok(now_ns.saturating_sub(since_ns) >= FLAG_PATIENCE_NS)
+    }
+
+    fn tick(&mut self) {
+        self.flag_waits_since_ns = None;
+        self.feed.take(monotonic_ns(), Input::Tick);
+        self.say();
+    }
+
+    /// Does what the engine wants of the probes; gives what else it wants.
+    fn obey(&mut self) -> Result<Wants> {
+        let wants = self.feed.engine.wants();
+        for id in &wants.retire {
+            self.attached.probes.retire(*id)?;
         }
+        Ok(wants)
+    }
+
+    /// Takes what a look found, and makes the probes read again what they cached.
+    fn scanned(&mut self, scan: Scan) -> Result<()> {
+        if let Some(facts) = scan.facts {
+            self.follow_modules(facts?);
+        }
+        self.drain();
+        self.feed
+            .take(scan.began_ns, Input::Topology(&scan.topology));
+        let wants = self.obey()?;
+        self.attached.follow_refusals(&wants.refusing);
+        self.attached.scanned(is_bio_based(&scan.topology))?;
+        if self
+            .flag_waits_since_ns
+            .is_some_and(|since_ns| scan.began_ns >= since_ns)
+        {
+            // The counts were read path by path: the first dispatch may be on one that was read
+            // too early.
+            self.read_counts()?;
+            self.tick();
+        }
+        self.say();
         Ok(())
     }
 
-    fn replan(&mut self, module: &str) {
-        self.cache_states = false;
-        self.attached_at_ns = monotonic_ns();
-        for planned in self
-            .plan
-            .iter_mut()
-            .filter(|planned| planned.spec.module == module)
-        {
-            self.probes.detach(planned.spec.name);
-            *planned = probes::plan_one(planned.spec, &self.facts);
-            self.probes.attach(std::slice::from_mut(planned));
+    fn follow_modules(&mut self, facts: KernelFacts) {
+        let now_ns = monotonic_ns();
+        for module in self.attached.follow_modules(facts, now_ns) {
+            self.unloaded.push(module);
+            self.feed.take(now_ns, Input::ModuleUnloaded(module));
         }
-    }
-
-    /// Reads the kernel's own count of runs it left out; programs tell it while they are loaded.
-    fn read_misses(&mut self) {
-        let missed = self.probes.missed_runs();
-        self.engine.missed_runs(missed);
     }
 
     /// Takes the probes down so that every count is final, and sums up.
     async fn finish(&mut self, command_status: Option<i32>) -> Result<Summary> {
         let ended_at_ns = monotonic_ns();
-        // From here on changes of states may go unseen.
-        self.cache_states = false;
-        self.tell_probes()?;
+        self.attached.stop_caching()?;
+        // Programs tell it while they are loaded.
+        let missed = self.attached.probes.missed_runs();
+        self.feed.take(ended_at_ns, Input::MissedRuns(missed));
         // The start goes first: what it has counted can still be seen to end.
-        self.read_misses();
         for spec in probes::TABLE.iter().rev() {
-            self.probes.detach(spec.name);
+            self.attached.probes.detach(spec.name);
             if spec.name == "scsi_dispatch_cmd_start" {
                 sleep(GRACE).await;
-                self.drain()?;
+                self.drain();
             }
         }
         sleep(GRACE).await;
-        self.drain()?;
-        self.read_ids()?;
-        if self.engine.has_unknown_paths() {
-            let topology = topology::scan(&self.root, &DmControl::new(&self.root));
-            self.engine.topology(&topology, monotonic_ns());
-        }
+        self.drain();
+        self.look_last()?;
         self.read_counts()?;
-        self.engine.tick(monotonic_ns());
-        self.say_events()?;
-        let mut in_flight: HashMap<u16, u64> = HashMap::new();
-        for command in self.probes.in_flight()? {
-            // Those that timed out are counted as that.
-            let timed_out = command.followed.has(command_flag::LATE);
-            *in_flight.entry(command.followed.path()).or_default() += u64::from(!timed_out);
-        }
-        let finished = self.engine.finish(monotonic_ns(), &|id| {
-            in_flight.get(&id).copied().unwrap_or(0)
-        });
-        self.say_events()?;
-        let losses = self.engine.losses();
-        let mut summary = Summary {
-            duration_ns: ended_at_ns.saturating_sub(self.started_at_ns),
-            complete: false,
-            incomplete_because: Vec::new(),
-            paths: finished.paths,
-            flags: finished.flags,
-            ownership: finished.ownership,
-            holds: finished.holds,
-            losses,
-            probes: self.plan.iter().map(Planned::report).collect(),
+        self.tick();
+        let end = Ended {
+            ended_at_ns,
+            in_flight: in_flight(&self.attached.probes)?,
+            probes: self.attached.report(),
             command_status,
         };
-        summary.incomplete_because = self.incomplete_because(&summary);
-        if finished.left_out > 0 {
-            summary.incomplete_because.push(format!(
-                "{} flags or events about ownership found no room",
-                finished.left_out
-            ));
-        }
-        summary.complete = summary.incomplete_because.is_empty();
+        self.feed.take(monotonic_ns(), Input::End(&end));
+        let mut lines = self.feed.lines();
+        let Some(Line::Summary(summary)) = lines.pop() else {
+            bail!("the trace ended without a summary");
+        };
+        self.outputs.say(lines);
         Ok(summary)
     }
 
-    /// Paths whose commands never completed have no record: their ids are only in the table.
-    fn read_ids(&mut self) -> Result<()> {
-        for id in self.probes.path_ids()? {
-            self.engine.resolve(id, &KernelTables(&self.probes));
+    /// Paths whose commands never completed have no record, and topology may not know them yet.
+    fn look_last(&mut self) -> Result<()> {
+        let now_ns = monotonic_ns();
+        let (slots, probes, feed) = (&mut self.slots, &self.attached.probes, &mut self.feed);
+        slots.meet_all(probes, &mut |input| feed.take(now_ns, input))?;
+        if self.feed.engine.wants().scan_before_end {
+            let topology = topology::scan(&self.root, &DmControl::new(&self.root));
+            self.feed.take(now_ns, Input::Topology(&topology));
         }
         Ok(())
     }
+}
 
-    fn incomplete_because(&self, summary: &Summary) -> Vec<String> {
-        let losses = &summary.losses;
-        let mut because = Vec::new();
-        for (count, what) in [
-            (
-                losses.ring_full,
-                "completed commands found the ring buffer full (--ring-bytes)",
-            ),
-            (losses.untracked, "commands found no slot to be followed in"),
-            (
-                losses.superseded,
-                "commands were dispatched again before their end was seen",
-            ),
-            (
-                losses.implausible,
-                "records had a completion before their dispatch",
-            ),
-            (losses.undecodable, "records could not be decoded"),
-            (
-                losses.path_table_full,
-                "commands went to devices beyond the path table",
-            ),
-            (
-                losses.route_table_full,
-                "commands came by routes beyond the route table",
-            ),
-            (losses.failed_reads, "reads of kernel memory failed"),
-            (
-                losses.missed_runs,
-                "runs of a probe were left out by the kernel",
-            ),
-        ] {
-            if count > 0 {
-                because.push(format!("{count} {what}"));
-            }
-        }
-        for probe in &summary.probes {
-            if matches!(probe.status, ProbeStatus::Unsupported | ProbeStatus::Broken) {
-                because.push(format!("no {}: {}", probe.name, probe.lost_without));
-            }
-        }
-        for module in &self.unloaded {
-            because.push(format!("{module} was unloaded while tracing"));
-        }
-        because
+fn exit_status(command_status: Option<i32>, unloaded: &[&str], unsaid: &[String]) -> u8 {
+    for what in unsaid {
+        eprintln!("alua-trace: {what}");
+    }
+    if !unloaded.is_empty() {
+        eprintln!(
+            "alua-trace: {} was unloaded while tracing: the trace is incomplete; keep it loaded \
+             and trace again",
+            unloaded.join(", ")
+        );
+    }
+    match command_status {
+        Some(status) if status != 0 => u8::try_from(status).unwrap_or(1),
+        _ if unloaded.is_empty() && unsaid.is_empty() => 0,
+        _ => 2,
     }
 }
 
-fn start_line(root: &Sysroot, plan: &[Planned], engine: &Engine, started_at_ns: u64) -> Start {
+fn wanted(config: &RunConfig, maps: &[String]) -> Wanted {
+    Wanted {
+        maps: maps.to_vec(),
+        commands: config.commands,
+    }
+}
+
+fn is_bio_based(topology: &Topology) -> bool {
+    topology.maps().iter().any(|map| map.bio_based)
+}
+
+fn start_line(root: &Sysroot, attached: &Attached, feed: &Feed, started_at_ns: u64) -> Start {
     let now_ns = monotonic_ns();
     Start {
         schema: SCHEMA,
@@ -533,42 +428,9 @@ fn start_line(root: &Sysroot, plan: &[Planned], engine: &Engine, started_at_ns: 
         kernel: root.kernel_release().unwrap_or_default(),
         wall_unix_ns: wall_unix_ns().saturating_sub(now_ns.saturating_sub(started_at_ns)),
         started_at_ns,
-        probes: plan.iter().map(Planned::report).collect(),
-        paths: engine.shown_paths(),
+        probes: attached.report(),
+        paths: feed.engine.shown_paths(),
     }
-}
-
-/// Plans the probes on demand for handlers that refuse I/O now; gives their places in the plan.
-fn demand(plan: &mut [Planned], engine: &Engine) -> Vec<usize> {
-    let mut wanted = Vec::new();
-    for (index, planned) in plan.iter_mut().enumerate() {
-        let handler = planned.spec.module.trim_start_matches("scsi_dh_");
-        // Without the module no path has the handler.
-        if planned.spec.on_demand
-            && planned.status == ProbeStatus::NotApplicable
-            && engine.refuses(handler)
-        {
-            planned.set(ProbeStatus::Ok, String::new(), "");
-            wanted.push(index);
-        }
-    }
-    wanted
-}
-
-fn refuse_without_required(plan: &[Planned]) -> Result<()> {
-    let missing = plan
-        .iter()
-        .find(|p| p.spec.required && p.status != ProbeStatus::Ok);
-    if let Some(Planned {
-        spec,
-        reason,
-        remedy,
-        ..
-    }) = missing
-    {
-        bail!("cannot trace without {}: {reason}; {remedy}", spec.name);
-    }
-    Ok(())
 }
 
 /// A timer whose first tick comes after its first period, and that does not catch up.
@@ -598,32 +460,6 @@ async fn announcement(uevents: &mut Option<AsyncFd<Uevents>>) {
         ready.clear_ready();
         if matters {
             return;
-        }
-    }
-}
-
-/// Signals that ask for the end.
-struct EndSignals {
-    interrupt: Signals,
-    terminate: Signals,
-    hang_up: Signals,
-}
-
-impl EndSignals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("failed to listen to signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.hang_up.recv() => Signal::HUP,
         }
     }
 }

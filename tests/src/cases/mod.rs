@@ -196,6 +196,7 @@ fn judge(lab: &mut Lab, case: &Case) -> Result<Outcome> {
         report
             .check_conservation()
             .and_then(|()| report.check_judgements())
+            .and_then(|()| report.check_replay())
             .with_context(|| format!("trace {}", index + 1))?;
         if !lab.may_lose {
             report

@@ -22,8 +22,17 @@ pub(crate) enum Line {
     Transfer(TransferEvent),
     /// One command.
     Command(Command),
+    /// Lines that were not written.
+    LeftOut(LeftOut),
     /// Last line.
     Summary(Summary),
+}
+
+/// Lines that were not written.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LeftOut {
+    pub(crate) lines: u64,
 }
 
 /// First line.

@@ -59,6 +59,7 @@ impl TraceOptions {
     /// The words of its command line, without the tool's name.
     fn arguments(&self) -> Vec<String> {
         let mut words: Vec<String> = ["run", "--json", JSON].map(str::to_owned).to_vec();
+        words.push("--check-replay".to_owned());
         words.extend(btf().map(str::to_owned));
         if self.commands {
             words.push("--commands".to_owned());
@@ -313,6 +314,13 @@ impl Report {
             self.summary.complete,
             self.summary.incomplete_because
         );
+        Ok(())
+    }
+
+    /// Its inputs, taken by two new engines, gave the same lines, byte for byte.
+    pub(crate) fn check_replay(&self) -> Result<()> {
+        let same = "inputs gave the same lines when taken again";
+        ensure!(self.stderr.contains(same), "{}", self.stderr.trim());
         Ok(())
     }
 

@@ -22,7 +22,7 @@ impl Tables for Again {
 fn a_device_that_returns_is_the_same_path_and_another_lun_is_not() {
     let mut engine = engine();
     engine.command(&read(10, AO, 1, 1_000), &Host);
-    let id = |engine: &Engine| engine.shown_paths()[0].id;
+    let id = |engine: &Driven| engine.shown_paths()[0].id;
     let before = id(&engine);
     let only_second = Topology::new(
         vec![device("2:0:0:0", "8:16", "active/non-optimized")],
@@ -52,13 +52,13 @@ fn a_device_met_before_topology_knows_it_is_the_path_that_returns() {
         Topology::new(vec![second], Vec::new(), Vec::new())
     };
     engine.topology(&without(), 2);
-    engine.take_events();
+    engine.take_lines();
     engine.command(&read(20, AO, 3, 1_000), &Again);
     engine.topology(&without(), 4);
     let vanished =
-        |event: &Event| matches!(event, Event::Path(event) if event.change == PathChange::Vanished);
+        |event: &Line| matches!(event, Line::Path(event) if event.change == PathChange::Vanished);
     assert!(
-        !engine.take_events().iter().any(vanished),
+        !engine.take_lines().iter().any(vanished),
         "it was not there"
     );
     engine.command(&read(20, AO, 5, 1_000), &Again);
@@ -119,15 +119,15 @@ fn another_lun_under_the_same_id_gets_an_id_of_its_own() {
     let mut engine = engine();
     engine.command(&read(10, AO, 1, 1_000), &Again);
     engine.topology(&topology(BOTH_ACTIVE), 2);
-    assert!(engine.take_stale_ids().is_empty());
-    engine.take_events();
+    assert!(engine.wants().retire.is_empty());
+    engine.take_lines();
     engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 3);
-    assert_eq!(engine.take_stale_ids(), [10]);
+    assert_eq!(engine.wants().retire, [10]);
     let changes: Vec<(PathChange, Option<String>)> = engine
-        .take_events()
+        .take_lines()
         .into_iter()
         .filter_map(|event| match event {
-            Event::Path(event) => Some((event.change, event.path.wwid)),
+            Line::Path(event) => Some((event.change, event.path.wwid)),
             _ => None,
         })
         .collect();
@@ -141,7 +141,7 @@ fn another_lun_under_the_same_id_gets_an_id_of_its_own() {
     );
     engine.command(&read(20, AO, 4, 1_000), &Again);
     engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 5);
-    assert!(engine.take_stale_ids().is_empty(), "what is its own stays");
+    assert!(engine.wants().retire.is_empty(), "what is its own stays");
     let paths = engine.finish(u64::MAX, &|_| 0).paths;
     let recorded = |last: u8| {
         let path = paths.iter().find(|path| path.path.wwid == naa(last));
@@ -156,18 +156,18 @@ fn a_lun_that_takes_the_address_of_an_idle_one_gets_an_id_of_its_own() {
     let mut engine = engine();
     engine.command(&read(20, AO, 1, 1_000), &Again);
     engine.topology(&topology_with(BOTH_ACTIVE, other_lun()), 2);
-    assert_eq!(engine.take_stale_ids(), [20]);
+    assert_eq!(engine.wants().retire, [20]);
 }
 
 /// An INQUIRY fails, and the next attempt of the scan has another `scsi_device`.
 #[test]
 fn two_ids_met_before_topology_knows_the_path_are_one_path() {
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     engine.command(&read(10, AO, 1, 1_000), &Again);
     engine.command(&read(20, AO, 2, 1_000), &Again);
-    assert!(engine.has_unknown_paths());
+    assert!(engine.wants().scan_before_end);
     engine.topology(&topology(BOTH_ACTIVE), 3);
-    assert!(!engine.has_unknown_paths());
+    assert!(!engine.wants().scan_before_end);
     let paths = engine.finish(u64::MAX, &|_| 0).paths;
     let recorded: Vec<u64> = paths.iter().map(|path| path.counts.recorded).collect();
     assert_eq!(recorded, [2, 0]);
@@ -176,7 +176,7 @@ fn two_ids_met_before_topology_knows_the_path_are_one_path() {
 /// The partitions of a device are read before sysfs has it.
 #[test]
 fn io_before_topology_knows_the_path_raises_no_flag_of_a_unit_that_is_none() {
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     engine.command(&read(11, AN, MS, 1_000), &Host);
     let per_path = [(11, dispatched(0, 1))];
     engine.counts(not_optimized(1), &per_path, 2 * MS);
@@ -212,7 +212,7 @@ impl Tables for Keeper {
 #[test]
 fn a_state_filed_before_topology_knows_the_path_is_of_its_unit_alone() {
     const PORT_GROUP: u64 = 0xffff_8880_0000_1000;
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     let second = device("2:0:0:0", "8:16", "active/non-optimized");
     engine.topology(&Topology::new(vec![second], Vec::new(), Vec::new()), 0);
     engine.management(&answer(11, MS, [AO, AN]), &Keeper(PORT_GROUP));
@@ -254,7 +254,7 @@ fn what_is_filed_before_topology_knows_the_path_holds_for_all_groups() {
         port_group: Some(group),
         ..device(hctl, devno, state)
     };
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     let first = device("1:0:0:0", "8:0", "active/optimized", 1);
     engine.topology(&Topology::new(vec![first], Vec::new(), Vec::new()), 0);
     let (one, two) = (Keeper(0xffff_8880_0000_1000), Keeper(0xffff_8880_0000_2000));
@@ -278,7 +278,7 @@ fn what_is_filed_before_topology_knows_the_path_holds_for_all_groups() {
 /// A handler takes a unit over while its path is being added.
 #[test]
 fn a_mode_select_that_ends_before_topology_knows_the_path_has_its_end() {
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     let mut sent = answer(10, MS, [AO, AN]);
     sent.completion_ns = 0;
     sent.cdb[..2].copy_from_slice(&[0x55, 0x01]);
@@ -349,7 +349,7 @@ fn filed(group: u32, state: u8, port_group: u64, return_ns: u64) -> RtpgRecord {
 /// Handlers ask while a device is added.
 #[test]
 fn an_answer_before_topology_knows_the_path_is_the_logical_units() {
-    let mut engine = Engine::new(Vec::new(), 0);
+    let mut engine = Driven::new(Wanted::default());
     engine.management(&answer(10, MS, [AO, AN]), &Host);
     engine.topology(&topology(BOTH_ACTIVE), 3 * MS);
     engine.tick(2_000 * MS);

@@ -17,7 +17,7 @@ fn a_flag_is_raised_before_the_first_command_completes() {
         &[(10, dispatched(50, 0)), (11, dispatched(0, 2))],
         30 * MS,
     );
-    assert!(engine.wants_topology());
+    assert!(engine.wants().scan);
     engine.tick(31 * MS);
     let raised = said_of_flags(&mut engine);
     assert_eq!(raised.len(), 1);
@@ -31,7 +31,7 @@ fn a_flag_is_raised_before_the_first_command_completes() {
     assert_eq!((flag.raised_at_ns, flag.p50_ns), (31 * MS, None));
     assert_eq!(flag.share, 1.0, "what came before is not of the episode");
     assert_eq!((flag.first_at_ns, flag.last_at_ns), (12 * MS, 29 * MS));
-    assert!(!engine.wants_topology());
+    assert!(!engine.wants().scan);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn one_episode_is_one_flag_with_count_cost_and_end() {
 }
 
 /// The judgements of the one flag there is.
-fn judgements(engine: &mut Engine) -> Vec<model::Judgement> {
+fn judgements(engine: &mut Driven) -> Vec<model::Judgement> {
     let flags = engine.finish(u64::MAX, &|_| 0).flags;
     assert_eq!(flags.len(), 1, "{flags:?}");
     flags[0].judgements.clone()

@@ -1,13 +1,17 @@
-//! Tests of the engine, driven as the probes drive it.
+//! Tests of the engine, driven as a live trace drives it.
 
-use alua_trace_ebpf::{Followed, record_kind};
+use alua_trace_ebpf::{
+    CommandRecord, Followed, RouteSlot, access_state, command_flag, record_kind, state_source,
+};
 
 use super::*;
 use crate::{
-    model::{AccessState, PathChange},
+    model::{self, AccessState, Flag, FlagEvent, PathChange, PathSummary},
     topology::{AccessStateText, Device, DmTable, Map},
 };
+use driven::{Driven, Tables};
 
+mod driven;
 mod early;
 mod flags;
 
@@ -82,10 +86,10 @@ fn topology(status: &str) -> Topology {
     topology_with(status, device("1:0:0:0", "8:0", "active/optimized"))
 }
 
-fn engine() -> Engine {
-    let mut engine = Engine::new(Vec::new(), 0);
+fn engine() -> Driven {
+    let mut engine = Driven::new(Wanted::default());
     engine.topology(&topology(BOTH_ACTIVE), 0);
-    engine.take_events();
+    engine.take_lines();
     engine
 }
 
@@ -156,12 +160,12 @@ fn not_optimized(n: u64) -> GlobalCounts {
     }
 }
 
-fn said_of_flags(engine: &mut Engine) -> Vec<FlagEvent> {
-    let events = engine.take_events().into_iter();
+fn said_of_flags(engine: &mut Driven) -> Vec<FlagEvent> {
+    let events = engine.take_lines().into_iter();
     events
         .filter_map(|event| match event {
-            Event::Flag(event) => Some(event),
-            Event::Path(_) | Event::Transfer(_) => None,
+            Line::Flag(event) => Some(event),
+            _ => None,
         })
         .collect()
 }
@@ -184,9 +188,12 @@ fn a_command_is_filed_under_its_path_class_and_state() {
 #[test]
 fn a_described_command_names_its_route() {
     let mut engine = engine();
+    engine.wanted.commands = true;
     let record = read(11, AN | access_state::PREFERRED, 6, 2_000);
     engine.command(&record, &Host);
-    let command = engine.describe(&record).unwrap();
+    let Some(Line::Command(command)) = engine.take_lines().pop() else {
+        panic!("no command");
+    };
     assert_eq!(command.dm_devno.as_deref(), Some("254:0"));
     assert_eq!(command.path_group, Some(2));
     assert_eq!(
@@ -213,10 +220,10 @@ fn an_older_dispatch_does_not_bring_back_its_state() {
     engine.command(&read(10, AN, 100, 10), &Host);
     engine.command(&read(10, AO, 50, 100), &Host);
     let states: Vec<AccessState> = engine
-        .take_events()
+        .take_lines()
         .into_iter()
         .filter_map(|event| match event {
-            Event::Path(event) if event.change == PathChange::State => Some(event.path.state),
+            Line::Path(event) if event.change == PathChange::State => Some(event.path.state),
             _ => None,
         })
         .collect();
@@ -226,7 +233,7 @@ fn an_older_dispatch_does_not_bring_back_its_state() {
 #[test]
 fn sysfs_is_believed_only_once_the_array_has_been_asked() {
     let mut engine = engine();
-    let state_of = |engine: &Engine, hctl: &str| {
+    let state_of = |engine: &Driven, hctl: &str| {
         engine
             .shown_paths()
             .into_iter()
@@ -269,11 +276,11 @@ fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
             &Host,
         );
     }
-    let interval = engine.interval(0, 1_000 * MS);
+    let interval = engine.interval(1_000 * MS);
     let shares: Vec<f64> = interval.rows.iter().map(|row| row.share).collect();
     assert!((shares[0] - 1.0 / 3.0).abs() < 1e-9 && (shares[1] - 2.0 / 3.0).abs() < 1e-9);
     assert!((interval.rows[0].iops - 10.0).abs() < 1e-9);
-    let empty = engine.interval(0, 2_000 * MS);
+    let empty = engine.interval(2_000 * MS);
     assert!(
         empty
             .rows
@@ -284,13 +291,16 @@ fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
 
 #[test]
 fn only_the_wanted_maps_are_shown() {
-    let mut engine = Engine::new(vec!["other".into()], 0);
+    let mut engine = Driven::new(Wanted {
+        maps: vec!["other".into()],
+        commands: true,
+    });
     engine.topology(&topology(BOTH_ACTIVE), 0);
     let record = read(11, AN, 1, 1_000);
     engine.command(&record, &Host);
     engine.tick(2);
-    assert!(engine.take_events().is_empty());
-    assert!(engine.shown_paths().is_empty() && engine.describe(&record).is_none());
+    assert!(engine.take_lines().is_empty());
+    assert!(engine.shown_paths().is_empty());
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! One command that completed: filed under its path, class and state, and what is new in it.
+
+use alua_trace_ebpf::{CommandRecord, NO_ROUTE, access_state, command_flag, state_source};
+
+use super::{Engine, flags::BlockIo};
+use crate::{
+    model::{AccessState, Class, Command, Line, StateSource},
+    scsi::opcode,
+    stats::{self, Sample},
+};
+
+impl Engine {
+    /// Takes one command that completed.
+    #[inline]
+    pub(super) fn command(&mut self, record: &CommandRecord) {
+        let followed = record.followed;
+        let Some(index) = self.ids.path(followed.path()) else {
+            self.unresolved += 1;
+            return;
+        };
+        let Some(entry) = self.paths.get_mut(index) else {
+            return;
+        };
+        let Some(latency_ns) = record.completion_ns.checked_sub(record.dispatch_ns) else {
+            entry.implausible += 1;
+            if self.wanted.commands {
+                self.say_command(index, record);
+            }
+            return;
+        };
+        let passthrough = followed.has(command_flag::PASSTHROUGH);
+        let state = stats::state_index(followed.state());
+        entry.stats.record(&Sample {
+            class: class(record.cdb[0]),
+            state,
+            latency_ns,
+            bytes: record.bytes,
+            passthrough,
+            mapped: followed.route() != NO_ROUTE,
+            error: record.result != 0,
+        });
+        // Millions of commands a second say the same as the one before on their path.
+        let news = entry.saw(followed, record.dispatch_ns);
+        if news {
+            self.news(index, record);
+        }
+        if passthrough || followed.has(command_flag::SENSE) {
+            self.account_end(index, record);
+        }
+        if !passthrough {
+            self.account_io(index, record);
+        }
+        let state = stats::STATES[state & 7];
+        if !passthrough && (state != AccessState::Optimized || self.flags.any_episode()) {
+            let io = BlockIo {
+                state,
+                dispatch_ns: record.dispatch_ns,
+                latency_ns,
+            };
+            // Which unit's I/O it is, and what other paths that has, only topology tells.
+            if let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) {
+                self.flags.command(entry, &io);
+            }
+        }
+        if self.wanted.commands {
+            self.say_command(index, record);
+        }
+    }
+
+    /// A command on this path that says something else than the one before: another state or
+    /// route.
+    #[cold]
+    fn news(&mut self, index: usize, record: &CommandRecord) {
+        let followed = record.followed;
+        self.note_path_group(index, followed.route());
+        // `check_ownership` lets I/O through while it asks; what it asks with says nothing.
+        if followed.has(command_flag::PASSTHROUGH) && self.is_rdac(index) {
+            return;
+        }
+        let state = stats::access_state(followed.state());
+        let source = state_source_of(followed.state_source());
+        let preferred = followed.state() & access_state::PREFERRED != 0;
+        let event = self
+            .paths
+            .saw_state(index, state, source, preferred, record.dispatch_ns);
+        if let Some(event) = event {
+            self.say_path(event);
+            self.seen_at_dispatch(index, record.dispatch_ns);
+        }
+    }
+
+    /// A line for the command, unless it is on a path that is not reported on.
+    fn say_command(&mut self, index: usize, record: &CommandRecord) {
+        let followed = record.followed;
+        let Some(entry) = self.paths.get(index).filter(|entry| self.shows(entry)) else {
+            return;
+        };
+        let route = self.ids.route(followed.route());
+        let command = Command {
+            path: entry.label.id,
+            hctl: entry.label.hctl.clone(),
+            dm_devno: route.map(|route| route.dm.to_string()),
+            path_group: route.map(|route| route.path_group),
+            opcode: record.cdb[0],
+            cdb1: record.cdb[1],
+            cdb2: record.cdb[2],
+            bytes: record.bytes,
+            lba: record.lba(),
+            dispatched_at_ns: record.dispatch_ns,
+            latency_ns: record.completion_ns.saturating_sub(record.dispatch_ns),
+            state: stats::access_state(followed.state()),
+            state_source: state_source_of(followed.state_source()),
+            result: record.result,
+            sense: followed.has(command_flag::SENSE).then_some([
+                record.sense_key,
+                record.asc,
+                record.ascq,
+            ]),
+            retries: u8::try_from(record.retries).unwrap_or(u8::MAX),
+            passthrough: followed.has(command_flag::PASSTHROUGH),
+        };
+        self.lines.push(Line::Command(command));
+    }
+}
+
+fn class(operation: u8) -> Class {
+    match opcode::class(operation) {
+        opcode::Class::Read => Class::Read,
+        opcode::Class::Write => Class::Write,
+        opcode::Class::Other => Class::Other,
+    }
+}
+
+fn state_source_of(source: u8) -> StateSource {
+    match source {
+        state_source::RTPG_SEEN => StateSource::RtpgSeen,
+        state_source::HANDLER_DATA => StateSource::HandlerData,
+        _ => StateSource::None,
+    }
+}

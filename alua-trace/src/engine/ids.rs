@@ -1,0 +1,78 @@
+//! What the ids in the probes' records stand for.
+
+use alua_trace_ebpf::{MAX_PATHS, MAX_ROUTES, PathSlot, RouteSlot};
+
+use crate::topology::{DevNo, Hctl};
+
+/// A path id that has not been introduced.
+const UNKNOWN: u16 = u16::MAX;
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The dm device that chose it.
+    pub dm: DevNo,
+    /// dm's path group, from 1.
+    pub path_group: u32,
+}
+
+/// Paths and routes by the probes' ids. A table, because it is asked for every command.
+pub(super) struct Ids {
+    paths: Box<[u16]>,
+    routes: Box<[Option<Route>]>,
+}
+
+impl Ids {
+    pub fn new() -> Self {
+        Self {
+            paths: vec![UNKNOWN; MAX_PATHS as usize].into(),
+            routes: vec![None; MAX_ROUTES as usize].into(),
+        }
+    }
+
+    /// Index of a path.
+    #[inline]
+    pub fn path(&self, id: u16) -> Option<usize> {
+        let index = *self.paths.get(usize::from(id))?;
+        (index != UNKNOWN).then_some(usize::from(index))
+    }
+
+    /// A path id stands for the path of this index from now on; false when there are too many.
+    pub fn path_is(&mut self, id: u16, index: usize) -> bool {
+        let (Some(known), Ok(index)) = (self.paths.get_mut(usize::from(id)), u16::try_from(index))
+        else {
+            return false;
+        };
+        *known = index;
+        index != UNKNOWN
+    }
+
+    /// Where a route leads, if it is one.
+    #[inline]
+    pub fn route(&self, id: u16) -> Option<Route> {
+        self.routes.get(usize::from(id)).copied().flatten()
+    }
+
+    /// A route id stands for this from now on.
+    pub fn route_is(&mut self, id: u16, slot: &RouteSlot) {
+        if let Some(route) = self.routes.get_mut(usize::from(id)) {
+            *route = Some(Route {
+                dm: DevNo {
+                    major: slot.major,
+                    minor: slot.minor,
+                },
+                path_group: slot.path_group,
+            });
+        }
+    }
+}
+
+/// The address of a path.
+pub(super) fn address(slot: &PathSlot) -> Hctl {
+    Hctl {
+        host: slot.host,
+        channel: slot.channel,
+        target: slot.target,
+        lun: slot.lun,
+    }
+}

@@ -1,0 +1,66 @@
+//! What drives an engine: one type for all of it. Each input has one time, and the order of inputs
+//! decides every output.
+
+use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
+
+use crate::{model::Probe, topology::Topology};
+
+/// One input of [`super::Engine::take`].
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The probes are attached: the trace and its first interval begin.
+    Begin,
+    /// The bytes of one record, as the probes put them into the ring buffer. Times of what it tells
+    /// are in it.
+    Record(&'a [u8]),
+    /// What the probes know of a path id: before the first record with that id, and before the
+    /// first one after it has changed.
+    Path(u16, &'a PathSlot),
+    /// What the probes know of a route id: before the first record with that id.
+    Route(u16, &'a RouteSlot),
+    /// All counts of the probes since the start: those that belong to no path, and those of the
+    /// path ids that have been introduced.
+    Counts(&'a GlobalCounts, &'a [(u16, PathCounts)]),
+    /// A scan of sysfs and device-mapper. Its time is when the scan began: what a command saw while
+    /// it ran is fresher.
+    Topology(&'a Topology),
+    /// Runs of probes that the kernel has left out since the start.
+    MissedRuns(u64),
+    /// A kernel module that probes were on is gone.
+    ModuleUnloaded(&'a str),
+    /// Time goes on: flags are raised and ended, observations put in order.
+    Tick,
+    /// An interval ends, and the next begins.
+    Interval,
+    /// The probes are detached, and everything they told has been taken.
+    End(&'a End),
+}
+
+/// What only the end of a trace tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct End {
+    /// When the trace ended, on the monotonic clock: before its probes were detached.
+    pub ended_at_ns: u64,
+    /// Commands found in flight in the probes' slots, by path id. Those that timed out are counted
+    /// as that.
+    pub in_flight: Vec<(u16, u64)>,
+    /// Every probe of the plan and what became of it.
+    pub probes: Vec<Probe>,
+    /// Exit status of the user's COMMAND.
+    pub command_status: Option<i32>,
+}
+
+/// What an engine would have its source do next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// A flag waits to be raised: a scan begun from now on should come before the next tick, and
+    /// fresh counts after it.
+    pub scan: bool,
+    /// The probes met a path that topology has not known yet: a scan should come before the end.
+    pub scan_before_end: bool,
+    /// Path ids that must not be used for further commands: topology has another logical unit at
+    /// their address. Each is told once.
+    pub retire: Vec<u16>,
+    /// Handlers (`alua`, `rdac`) with a path in a state in which they refuse I/O.
+    pub refusing: Vec<&'static str>,
+}

@@ -1,0 +1,159 @@
+//! What is left at the end: every path's account, flags, ownership, and whether anything was lost.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, input::End, paths::Entry};
+use crate::model::{Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary};
+
+impl Engine {
+    /// The probes are gone, and nothing comes any more.
+    pub(super) fn end(&mut self, end: &End, now_ns: u64) {
+        let outcome = self.ownership.finish(now_ns, self.flags.last_id());
+        self.say_ownership();
+        let left_out = outcome.flags_left_out
+            + self.flags.left_out()
+            + outcome.observations_left_out
+            + self.witness.early.left_out;
+        let losses = self.losses();
+        let incomplete_because = self.incomplete_because(&losses, &end.probes, left_out);
+        let summary = Summary {
+            duration_ns: end.ended_at_ns.saturating_sub(self.began_ns),
+            complete: incomplete_because.is_empty(),
+            incomplete_because,
+            paths: self.path_summaries(&end.in_flight),
+            flags: self.all_flags(outcome.flags),
+            ownership: self.wanted_units(outcome.units),
+            holds: self.holds(),
+            losses,
+            probes: end.probes.clone(),
+            command_status: end.command_status,
+        };
+        self.lines.push(Line::Summary(summary));
+    }
+
+    fn all_flags(&mut self, of_ownership: Vec<Flag>) -> Vec<Flag> {
+        let mut flags = self.flags.all();
+        flags.extend(of_ownership);
+        flags.sort_by_key(|flag| flag.id);
+        flags.retain(|flag| self.wants_flag(flag));
+        flags
+    }
+
+    fn wanted_units(&self, mut units: Vec<Ownership>) -> Vec<Ownership> {
+        units.retain(|unit| self.wants_unit(unit.wwid.as_ref()));
+        units
+    }
+
+    fn path_summaries(&self, in_flight: &[(u16, u64)]) -> Vec<PathSummary> {
+        let of_path = |entry: &Entry| {
+            let of_its_ids = in_flight.iter().filter(|(id, _)| entry.has_kernel_id(*id));
+            of_its_ids.map(|(_, commands)| commands).sum()
+        };
+        let mut paths: Vec<PathSummary> = self
+            .shown()
+            .map(|entry| PathSummary {
+                path: entry.label.clone(),
+                present: entry.present,
+                counts: entry.account(of_path(entry)),
+                share: 0.0,
+                latency: entry.stats.latencies(),
+            })
+            .collect();
+        share(&mut paths);
+        paths
+    }
+
+    /// Losses since the start.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        let mut losses = Losses {
+            // A path id that was never introduced is as good as none.
+            undecodable: self.undecodable + self.unresolved,
+            missed_runs: self.missed_runs,
+            lost_records: self.global.lost_records,
+            path_table_full: self.global.path_table_full,
+            route_table_full: self.global.route_table_full,
+            failed_reads: self.global.failed_reads,
+            unmatched_ends: self.global.unmatched_ends,
+            ..Losses::default()
+        };
+        for entry in self.shown() {
+            let counts = entry.account(0);
+            losses.ring_full += counts.ring_full;
+            losses.untracked += counts.untracked;
+            losses.superseded += counts.superseded;
+            losses.implausible += counts.implausible;
+        }
+        losses
+    }
+
+    fn incomplete_because(&self, losses: &Losses, probes: &[Probe], left_out: u64) -> Vec<String> {
+        let missing = probes
+            .iter()
+            .filter(|it| matches!(it.status, ProbeStatus::Unsupported | ProbeStatus::Broken))
+            .map(|it| format!("no {}: {}", it.name, it.lost_without));
+        let unloaded = self
+            .unloaded
+            .iter()
+            .map(|module| format!("{module} was unloaded while tracing"));
+        let no_room = (left_out > 0)
+            .then(|| format!("{left_out} flags or events about ownership found no room"));
+        lost(losses)
+            .chain(missing)
+            .chain(unloaded)
+            .chain(no_room)
+            .collect()
+    }
+}
+
+/// What was lost, a sentence for each cause.
+fn lost(losses: &Losses) -> impl Iterator<Item = String> {
+    [
+        (
+            losses.ring_full,
+            "completed commands found the ring buffer full (--ring-bytes)",
+        ),
+        (losses.untracked, "commands found no slot to be followed in"),
+        (
+            losses.superseded,
+            "commands were dispatched again before their end was seen",
+        ),
+        (
+            losses.implausible,
+            "records had a completion before their dispatch",
+        ),
+        (losses.undecodable, "records could not be decoded"),
+        (
+            losses.path_table_full,
+            "commands went to devices beyond the path table",
+        ),
+        (
+            losses.route_table_full,
+            "commands came by routes beyond the route table",
+        ),
+        (losses.failed_reads, "reads of kernel memory failed"),
+        (
+            losses.missed_runs,
+            "runs of a probe were left out by the kernel",
+        ),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+}
+
+/// Shares among the paths of one map, or among those without one.
+fn share(paths: &mut [PathSummary]) {
+    let mut totals: BTreeMap<Option<String>, u64> = BTreeMap::new();
+    for path in &*paths {
+        *totals.entry(path.path.map.clone()).or_default() += path.counts.completed;
+    }
+    for path in paths {
+        let total = totals.get(&path.path.map).copied().unwrap_or(0);
+        path.share = if total > 0 {
+            path.counts.completed as f64 / total as f64
+        } else {
+            0.0
+        };
+    }
+}

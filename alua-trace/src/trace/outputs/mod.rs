@@ -1,0 +1,237 @@
+//! Where lines go: JSON, the live view or plain lines, and the summary at the end. Each output has a
+//! thread of its own ([`queue`]): rendering and writing never hold up the ring.
+
+use std::{fs::File, os::unix::fs::FileTypeExt, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{sync::oneshot, time::sleep};
+
+use super::signals::EndSignals;
+use crate::{
+    cli::{JsonTarget, RunConfig},
+    live::{self, Screen, Terminal},
+    model::{Line, Start, Summary},
+    report::{format, safe},
+};
+use json::{Json, Target};
+use queue::{Order, Output};
+use view::View;
+
+mod json;
+mod queue;
+mod view;
+
+/// How long somebody may take to read the end before it is said what is waited for.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+
+/// All outputs of a trace.
+pub(super) struct Outputs {
+    json: Option<JsonOutput>,
+    /// Standard output, unless JSON has it.
+    view: Option<Output>,
+    is_live: bool,
+    started_at_ns: u64,
+}
+
+struct JsonOutput {
+    output: Output,
+    /// As the user named it.
+    name: String,
+    is_stdout: bool,
+    /// That it was cut has been said.
+    said: bool,
+}
+
+impl Outputs {
+    /// Opens what the user wants.
+    ///
+    /// # Errors
+    /// A file that cannot be made, a terminal that cannot be used.
+    pub fn open(config: &RunConfig, start: &Start, maps: &[String]) -> Result<Self> {
+        let json = config.json.as_ref().map(JsonOutput::open).transpose()?;
+        let started_at_ns = start.started_at_ns;
+        let mut is_live = false;
+        let view = if json.as_ref().is_some_and(|json| json.is_stdout) {
+            None
+        } else if config.live && live::usable() {
+            is_live = true;
+            let screen = Screen::new(start, maps);
+            let terminal = Terminal::enter().context("cannot use the terminal")?;
+            let view = View::live(screen, terminal, started_at_ns);
+            Some(Output::start("live view", || Ok(view))?)
+        } else {
+            let view = View::plain(started_at_ns);
+            Some(Output::start("plain lines", || Ok(view))?)
+        };
+        let mut outputs = Self {
+            json,
+            view,
+            is_live,
+            started_at_ns,
+        };
+        outputs.say(vec![Line::Start(start.clone())]);
+        Ok(outputs)
+    }
+
+    /// The live view has the terminal.
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// Whether there is nobody to tell: a reader has gone, or standard output cannot be written.
+    pub fn is_over(&self) -> bool {
+        let json = self.json.as_ref();
+        let view = self.view.as_ref();
+        json.is_some_and(|it| {
+            it.output.is_closed() || it.is_stdout && it.output.failure().is_some()
+        }) || view.is_some_and(|it| it.is_closed() || it.failure().is_some())
+    }
+
+    /// Says lines everywhere.
+    pub fn say(&mut self, lines: Vec<Line>) {
+        if let Some(view) = &mut self.view {
+            let of_people = lines
+                .iter()
+                .filter(|line| !matches!(line, Line::Command(_)));
+            view.lines(of_people.cloned());
+        }
+        if let Some(json) = &mut self.json {
+            json.output.lines(lines);
+        }
+    }
+
+    /// Says once that the JSON file was cut, as soon as it was.
+    pub fn say_failures(&mut self, now_ns: u64) {
+        let (Some(json), Some(view)) = (&mut self.json, &self.view) else {
+            return;
+        };
+        if let Some(error) = json.output.failure()
+            && !std::mem::replace(&mut json.said, true)
+        {
+            let since = format::elapsed(now_ns.saturating_sub(self.started_at_ns));
+            let text = format!("{since:>10} {}; the trace goes on\n", json.cut(&error));
+            view.order(Order::Say(text));
+        }
+    }
+
+    /// Ends the live view: the terminal is the user's again. A further signal ends the wait for a
+    /// terminal that is stopped.
+    pub async fn leave_live(&mut self, signals: &mut EndSignals) {
+        if std::mem::take(&mut self.is_live)
+            && let Some(view) = &self.view
+        {
+            let (sender, left) = oneshot::channel();
+            view.order(Order::LeaveLive(sender));
+            wait(left, signals, "the terminal").await;
+        }
+    }
+
+    /// Says how it all ended; gives what of it could not be said, and why.
+    pub async fn finish(mut self, end: Summary, signals: &mut EndSignals) -> Vec<String> {
+        let mut lost = Vec::new();
+        if let Some(view) = &mut self.view {
+            view.lines([Line::Summary(end.clone())]);
+            lost.extend(close(view, "standard output", signals).await);
+        }
+        if let Some(json) = &mut self.json {
+            json.output.lines([Line::Summary(end.clone())]);
+            let name = json.name.clone();
+            let unread = close(&mut json.output, &name, signals).await;
+            match json.output.failure() {
+                Some(error) => lost.push(json.cut(&error)),
+                None => lost.extend(unread),
+            }
+        }
+        if self.stdout_failed() {
+            // What is left to say it on.
+            eprint!("{}", view::text(&end, self.started_at_ns));
+        }
+        lost
+    }
+
+    fn stdout_failed(&self) -> bool {
+        let json = self.json.as_ref().filter(|json| json.is_stdout);
+        let output = self.view.as_ref().or(json.map(|json| &json.output));
+        output.is_some_and(|output| output.failure().is_some())
+    }
+}
+
+impl JsonOutput {
+    fn open(target: &JsonTarget) -> Result<Self> {
+        let (name, output) = match target {
+            JsonTarget::Stdout => {
+                let open = || Ok(Json::new(Target::stdout()));
+                ("--json -".to_owned(), Output::start("json", open)?)
+            }
+            JsonTarget::File(path) => (
+                format!("--json {}", safe::name(&path.to_string_lossy())),
+                open_file(path)?,
+            ),
+        };
+        Ok(Self {
+            output,
+            name,
+            is_stdout: matches!(target, JsonTarget::Stdout),
+            said: false,
+        })
+    }
+
+    fn cut(&self, error: &str) -> String {
+        let lines = self.output.unwritten();
+        let lines = if lines == 0 {
+            String::new()
+        } else {
+            format!(", {lines} lines are missing")
+        };
+        format!(
+            "{} ends early{lines}: {error}; make room, or name another file",
+            self.name
+        )
+    }
+}
+
+fn open_file(path: &Path) -> Result<Output> {
+    let failed = || {
+        let path = path.display();
+        format!("cannot write --json {path}; name a file that can be made")
+    };
+    if path.metadata().is_ok_and(|it| it.file_type().is_fifo()) {
+        let path = path.to_owned();
+        // Opening waits for a reader.
+        return Output::start("json", move || {
+            Ok(Json::new(Target::file(File::create(path)?)?))
+        });
+    }
+    let file = File::create(path).with_context(failed)?;
+    Output::start("json", || Ok(Json::new(Target::file(file)?)))
+}
+
+/// Waits until everything is written; gives what was not.
+async fn close(output: &mut Output, name: &str, signals: &mut EndSignals) -> Option<String> {
+    if let Some(ended) = output.close() {
+        let written = wait(ended, signals, name).await;
+        if !written {
+            return Some(format!("{name} was not read to its end"));
+        }
+    }
+    if let Some(error) = output.failure() {
+        return Some(format!("{name} cannot be written: {error}"));
+    }
+    let lines = output.unwritten();
+    (lines > 0 && !output.is_closed()).then(|| {
+        format!("{name} was read too slowly: {lines} lines were left out, where it says so")
+    })
+}
+
+/// Waits for an output's thread; false when a signal ended that.
+async fn wait(mut done: oneshot::Receiver<()>, signals: &mut EndSignals, name: &str) -> bool {
+    tokio::select! {
+        _ = &mut done => return true,
+        () = sleep(READ_WITHIN) => {}
+    }
+    eprintln!("alua-trace: waiting for somebody to read {name}; Ctrl-C ends that");
+    tokio::select! {
+        _ = done => true,
+        _ = signals.next() => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! Looking at the topology apart from the ring: a scan reads sysfs for every path, and may take
+//! longer than the ring holds.
+
+use std::{path::PathBuf, sync::mpsc, thread};
+
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::mpsc as inbox;
+
+use crate::{
+    clock::monotonic_ns,
+    kernel::types::TypesError,
+    kernel::{facts::KernelFacts, probes::Facts},
+    sysroot::Sysroot,
+    topology::{self, DmControl, Topology},
+};
+
+/// Modules that may come and go while tracing.
+pub(super) const OPTIONAL_MODULES: [&str; 4] =
+    ["dm_mod", "dm_multipath", "scsi_dh_alua", "scsi_dh_rdac"];
+
+/// What a look found.
+pub(super) struct Scan {
+    /// When it began, on the monotonic clock.
+    pub began_ns: u64,
+    pub topology: Topology,
+    /// The kernel's facts, when a module has come or gone since the scan before.
+    pub facts: Option<Result<KernelFacts, TypesError>>,
+}
+
+/// The thread that looks.
+pub(super) struct Scanner {
+    requests: mpsc::Sender<()>,
+    scans: inbox::UnboundedReceiver<Scan>,
+    /// When the scan under way was asked for.
+    asked_ns: Option<u64>,
+    /// Another one is wanted after it.
+    again: bool,
+}
+
+impl Scanner {
+    /// Starts the thread. `facts` are those the trace began with.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(root: Sysroot, btf: Option<PathBuf>, facts: &KernelFacts) -> Result<Self> {
+        let (requests, asked) = mpsc::channel::<()>();
+        let (sender, scans) = inbox::unbounded_channel();
+        let mut loaded = OPTIONAL_MODULES.map(|module| facts.module(module).loaded);
+        thread::Builder::new()
+            .name("topology".to_owned())
+            .spawn(move || {
+                while asked.recv().is_ok() {
+                    let scan = look(&root, btf.as_ref(), &mut loaded);
+                    if sender.send(scan).is_err() {
+                        return;
+                    }
+                }
+            })
+            .context("failed to start a thread for the topology")?;
+        Ok(Self {
+            requests,
+            scans,
+            asked_ns: None,
+            again: false,
+        })
+    }
+
+    /// Asks for a scan that begins from now on; one at a time is under way.
+    pub fn ask(&mut self, now_ns: u64) {
+        if self.asked_ns.is_some() {
+            self.again = true;
+            return;
+        }
+        self.asked_ns = Some(now_ns);
+        // The thread ends with the trace; without it there are no scans, which `next` tells.
+        let _ = self.requests.send(());
+    }
+
+    /// Waits for the next scan.
+    ///
+    /// # Errors
+    /// The thread is gone.
+    pub async fn next(&mut self) -> Result<Scan> {
+        let scan = self.scans.recv().await;
+        self.asked_ns = None;
+        if std::mem::take(&mut self.again) {
+            self.ask(monotonic_ns());
+        }
+        scan.ok_or_else(|| anyhow!("the thread that looks at the topology is gone"))
+    }
+}
+
+fn look(root: &Sysroot, btf: Option<&PathBuf>, loaded: &mut [bool; 4]) -> Scan {
+    let now = OPTIONAL_MODULES.map(|module| root.is_loaded(module));
+    let facts = (now != *loaded).then(|| KernelFacts::gather(root, btf.map(PathBuf::as_path)));
+    *loaded = now;
+    let began_ns = monotonic_ns();
+    Scan {
+        began_ns,
+        topology: topology::scan(root, &DmControl::new(root)),
+        facts,
+    }
+}

@@ -1,0 +1,159 @@
+//! What the probes' tables say, as inputs of the engine: each slot when its id is new, and again
+//! when a record says that it may have changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alua_trace_ebpf::{
+    Followed, GlobalCounts, MAX_PATHS, NO_ROUTE, PathCounts, PathSlot, command_flag,
+};
+use anyhow::Result;
+
+use crate::{
+    engine::Input,
+    ingest::{self, About},
+    kernel::attach::Probes,
+};
+
+/// What the engine has been told of the tables.
+pub(super) struct Slots {
+    /// What the last command of a path id said: millions a second say the same.
+    last: Box<[Followed]>,
+    paths: BTreeMap<u16, PathSlot>,
+    routes: BTreeSet<u16>,
+    /// Paths the probes had met when the path table was last read.
+    paths_met: u64,
+}
+
+impl Slots {
+    pub fn new() -> Self {
+        Self {
+            // No command says so: there is no such source.
+            last: vec![Followed(u64::MAX); MAX_PATHS as usize].into(),
+            paths: BTreeMap::new(),
+            routes: BTreeSet::new(),
+            paths_met: 0,
+        }
+    }
+
+    /// Tells what a record is about before the engine gets it; whether a handler has filed states.
+    #[inline]
+    pub fn introduce(
+        &mut self,
+        bytes: &[u8],
+        probes: &Probes,
+        tell: &mut dyn FnMut(Input<'_>),
+    ) -> bool {
+        match ingest::about(bytes) {
+            Some(About::Command(followed)) => {
+                let last = self.last.get_mut(usize::from(followed.path()));
+                if let Some(last) = last.filter(|last| **last != followed) {
+                    *last = followed;
+                    self.look(followed.path(), followed.route(), probes, tell);
+                }
+            }
+            Some(About::Path(id)) => self.look(id, NO_ROUTE, probes, tell),
+            Some(About::PortGroup(address)) => {
+                self.find(address, probes, tell);
+                return true;
+            }
+            None => {}
+        }
+        false
+    }
+
+    #[cold]
+    fn look(&mut self, path: u16, route: u16, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
+        if route != NO_ROUTE
+            && !self.routes.contains(&route)
+            && let Ok(Some(slot)) = probes.route(route)
+        {
+            self.routes.insert(route);
+            tell(Input::Route(route, &slot));
+        }
+        self.path(path, probes, tell);
+    }
+
+    /// Tells of a path's slot, unless it is as it was.
+    fn path(&mut self, id: u16, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
+        let Ok(Some(slot)) = probes.path(id) else {
+            return;
+        };
+        // The state in it is renewed all the time, and comes with each command.
+        let settled = PathSlot {
+            generation: 0,
+            state_source: 0,
+            state: 0,
+            ..slot
+        };
+        if self.paths.insert(id, settled) != Some(settled) {
+            tell(Input::Path(id, &slot));
+        }
+    }
+
+    /// Looks for the paths of a port group that none is known of.
+    #[cold]
+    fn find(&mut self, address: u64, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
+        if self.paths.values().any(|slot| slot.state_keeper == address) {
+            return;
+        }
+        let ids: Vec<u16> = self.paths.keys().copied().collect();
+        for id in ids {
+            self.path(id, probes, tell);
+        }
+    }
+
+    /// Tells of every path that the probes have met, if there are more than the last time: a path
+    /// whose first command has not completed has no record yet.
+    ///
+    /// # Errors
+    /// The path table cannot be read: does not happen on a running trace.
+    pub fn meet(
+        &mut self,
+        global: &GlobalCounts,
+        probes: &Probes,
+        tell: &mut dyn FnMut(Input<'_>),
+    ) -> Result<()> {
+        // Reading the whole table costs too much to do it for every new path.
+        if global.paths != self.paths_met {
+            self.paths_met = global.paths;
+            self.meet_all(probes, tell)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of every path that the probes have met.
+    ///
+    /// # Errors
+    /// As [`Self::meet`].
+    pub fn meet_all(&mut self, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        for id in probes.path_ids()? {
+            if !self.paths.contains_key(&id) {
+                self.path(id, probes, tell);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts of every path that has been told of.
+    ///
+    /// # Errors
+    /// As [`Self::meet`].
+    pub fn counts(&self, probes: &Probes) -> Result<Vec<(u16, PathCounts)>> {
+        let ids = self.paths.keys();
+        ids.map(|id| Ok((*id, probes.counts(*id)?))).collect()
+    }
+}
+
+/// Commands in flight by path id, without those that are counted as timed out.
+///
+/// # Errors
+/// The map cannot be read: does not happen on a running trace.
+pub(super) fn in_flight(probes: &Probes) -> Result<Vec<(u16, u64)>> {
+    let mut in_flight: BTreeMap<u16, u64> = BTreeMap::new();
+    for command in probes.in_flight()? {
+        if !command.followed.has(command_flag::LATE) {
+            *in_flight.entry(command.followed.path()).or_default() += 1;
+        }
+    }
+    Ok(in_flight.into_iter().collect())
+}
