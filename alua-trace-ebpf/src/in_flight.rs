@@ -21,13 +21,48 @@ pub fn insert(command: &CommandSlot) {
     let current = unsafe { (&raw const (*held).cmd).read_volatile() };
     if current == command.cmd {
         // SAFETY: this command owns the slot, and its hooks do not run concurrently.
-        count_superseded(unsafe { &*held });
+        count_superseded(&unsafe { kept(held, current) });
     // SAFETY: `slot` points into the array.
     } else if current != 0 || !unsafe { claim(slot, command.cmd) } {
         return overflow(command);
     }
-    // SAFETY: this command owns the slot now.
-    unsafe { held.write(*command) };
+    // SAFETY: `slot` points into the array, and this command owns it now.
+    unsafe { fill(held, command) };
+}
+
+/// Writes what is kept of a command that already owns the slot; its `cmd` stands there.
+///
+/// Volatile, so that the compiler neither splits nor moves the stores. Nothing more is needed: only
+/// this command's own end reads them, which the block layer orders after its dispatch.
+///
+/// # Safety
+/// `slot` points into the array, and `command` owns it.
+#[inline(always)]
+unsafe fn fill(slot: *mut CommandSlot, command: &CommandSlot) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        (&raw mut (*slot).dispatch_ns).write_volatile(command.dispatch_ns);
+        (&raw mut (*slot).followed).write_volatile(command.followed);
+    }
+}
+
+/// Reads what is kept of a command. Volatile, so that the loads stay before the store that frees
+/// the slot: after it another CPU, or an interrupt on this one, may fill it for another command.
+/// x86 does not move a load behind a later store; arm64 may, and would need the slot freed by an
+/// atomic exchange, a full barrier, which BPF has since Linux 5.12.
+///
+/// # Safety
+/// `slot` points into the array, and `cmd` owns it.
+#[inline(always)]
+unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        CommandSlot {
+            cmd,
+            dispatch_ns: (&raw const (*slot).dispatch_ns).read_volatile(),
+            followed: (&raw const (*slot).followed).read_volatile(),
+        }
+    }
 }
 
 /// Takes a free slot for `cmd`. Who finds itself alone among the claimants has it; when two come at
@@ -70,15 +105,16 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
         return take_overflow(cmd, end);
     }
     // SAFETY: this command owns the slot until `cmd` is cleared.
-    let command = unsafe { *slot };
+    let command = unsafe { kept(slot, cmd) };
     match end {
         // The copy above is complete: the next owner may have the slot.
         // SAFETY: as above.
         End::Free => unsafe { (&raw mut (*slot).cmd).write_volatile(0) },
-        // SAFETY: as above.
-        End::MarkTimedOut => unsafe {
-            (*slot).followed = command.followed.with(command_flag::LATE)
-        },
+        End::MarkTimedOut => {
+            let late = command.followed.with(command_flag::LATE);
+            // SAFETY: as above.
+            unsafe { (&raw mut (*slot).followed).write_volatile(late) };
+        }
     }
     Some(command)
 }
