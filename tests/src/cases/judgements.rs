@@ -144,7 +144,7 @@ fn had_state(
         let Moved::Group { id, from, to } = change.moved else {
             bail!("an ALUA array has no owners: {change:?}");
         };
-        if id == u16::from(controller.group()) {
+        if id == controller.group() {
             of_group.push((change.at_ns, from, to));
         }
     }
