@@ -45,10 +45,13 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
             entry_ns: now,
             state_before: u64::from(read::<u32>(port_group, control.alua.pg_state).unwrap_or(0)),
         };
-        if RTPG_WORKERS
-            .insert(bpf_get_current_pid_tgid(), work, 0)
-            .is_err()
-        {
+        let worker = bpf_get_current_pid_tgid();
+        // A return that was missed: its work counts as one that is filing already.
+        // SAFETY: only this thread inserts and removes its own entry.
+        let missed = unsafe { RTPG_WORKERS.get(worker) }.is_some();
+        if RTPG_WORKERS.insert(worker, work, 0).is_err() {
+            count_globally(|counts| counts.lost_records += 1);
+        } else if missed {
             count_globally(|counts| counts.lost_records += 1);
         } else {
             states_change(1);

@@ -4,15 +4,14 @@
 //! `dm_rq_target_io`, followed by the `dm_mpath_io` with the `pgpath` that was chosen. Bio-based:
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
-use alua_trace_ebpf::{
-    ABSENT, Control, DmLayout, MAX_PATHS, MAX_ROUTES, NO_ROUTE, PROBE_LENGTH, RETIRED, RouteSlot,
-};
+use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, RouteSlot, WAYS};
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
     kernel::{Reader, layout, read},
-    maps::{CONTROL, ROUTES, claimed, count_globally, home_slot},
+    maps::{CONTROL, FREE_ROUTES, ROUTE_CANDIDATES, ROUTE_IDS, ROUTES, count_globally},
+    table::Ids,
 };
 
 /// The `pgpath` of dm's clone request, from its `end_io_data`.
@@ -40,14 +39,22 @@ pub fn pgpath_of_bio(control: &Control, request: u64) -> u64 {
     read::<u64>(mpath_io, control.dm.mpath_io_pgpath).unwrap_or(0)
 }
 
+const IDS: Ids = Ids {
+    entries: MAX_ROUTES,
+    candidates: &ROUTE_CANDIDATES,
+    given: &ROUTE_IDS,
+    free: &FREE_ROUTES,
+};
+
 /// The route of a `pgpath`, found or made.
 #[inline(always)]
 pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64) -> u16 {
-    let home = home_slot(pgpath, MAX_ROUTES);
-    let fresh = ROUTES
-        .get(home)
-        .is_some_and(|slot| slot.pgpath == pgpath && slot.generation == control.generation);
-    let id = if fresh { home } else { search(pgpath) };
+    let candidate = IDS.candidate(pgpath, 0);
+    let id = if is_fresh(control, pgpath, candidate) {
+        candidate
+    } else {
+        search(pgpath)
+    };
     if id < MAX_ROUTES {
         id as u16
     } else {
@@ -55,27 +62,108 @@ pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64) -> u16 {
     }
 }
 
-/// Finds, makes or refreshes a route's slot: its id, or an id past the table when it is full.
+/// Whether the slot of `id` is this route's, and nothing has changed since it was last looked at.
+#[inline(always)]
+fn is_fresh(control: &Control, pgpath: u64, id: u32) -> bool {
+    let Some(slot) = ROUTES.get_ptr(id) else {
+        return false;
+    };
+    // SAFETY: `slot` points into the array; both words are written whole.
+    unsafe {
+        (&raw const (*slot).pgpath).read_volatile() == pgpath
+            && (&raw const (*slot).generation).read_volatile() == control.generation
+    }
+}
+
+/// Finds, makes or confirms a route's slot: its id, or an id past the table when none is left.
 /// Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(pgpath: u64) -> u32 {
     let Some(control) = CONTROL.get(0) else {
         return MAX_ROUTES;
     };
+    for way in 1..WAYS {
+        let id = IDS.candidate(pgpath, way);
+        if is_fresh(control, pgpath, id) {
+            return id;
+        }
+    }
+    // Before the kernel is read: a generation raised meanwhile makes it read again.
+    // SAFETY: a reference is valid to read.
+    let generation = unsafe { (&raw const control.generation).read_volatile() };
     let mut kernel = Reader::new();
     let target = Target::read(&mut kernel, &control.dm, pgpath);
     kernel.finish();
-    let id = slot_of(pgpath, &target);
+    let id = match own(pgpath, generation, &target) {
+        Some(id) => id,
+        None => make(pgpath, generation, &target),
+    };
+    if id < MAX_ROUTES {
+        IDS.remember(pgpath, id, address_of);
+    }
+    id
+}
+
+/// The id of a `pgpath` that has one. When its memory was another one's, before a table was
+/// reloaded, that one's is retired.
+#[inline(always)]
+fn own(pgpath: u64, generation: u64, target: &Target) -> Option<u32> {
+    let id = IDS.of(pgpath)?;
+    let slot = ROUTES.get_ptr_mut(id)?;
+    // SAFETY: `slot` points into the array; where it leads does not change while `pgpath` stays.
+    unsafe {
+        let word = &raw mut (*slot).pgpath;
+        // One comparison: each branch multiplies what the verifier has to look at.
+        let differs =
+            u64::from((&raw const (*slot).path_group).read_volatile() ^ target.path_group)
+                | u64::from((&raw const (*slot).major).read_volatile() ^ target.major)
+                | u64::from((&raw const (*slot).minor).read_volatile() ^ target.minor)
+                | (word.read_volatile() ^ pgpath);
+        if differs == 0 {
+            (&raw mut (*slot).generation).write_volatile(generation);
+            return Some(id);
+        }
+        IDS.retire(pgpath, word);
+    }
+    None
+}
+
+/// A new id for a route, with its slot: that of the CPU which was first, if several make one.
+#[inline(always)]
+fn make(pgpath: u64, generation: u64, target: &Target) -> u32 {
+    let Some(id) = IDS.take() else {
+        return MAX_ROUTES;
+    };
     let Some(slot) = ROUTES.get_ptr_mut(id) else {
         return MAX_ROUTES;
     };
-    // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
-    let slot = unsafe { &mut *slot };
-    slot.path_group = target.path_group;
-    slot.major = target.major;
-    slot.minor = target.minor;
-    slot.generation = control.generation;
-    id
+    let fresh = RouteSlot {
+        pgpath,
+        generation,
+        path_group: target.path_group,
+        major: target.major,
+        minor: target.minor,
+        reserved: 0,
+    };
+    // SAFETY: `slot` points into the array, and nobody else knows the id.
+    unsafe { slot.write_volatile(fresh) };
+    if IDS.give(pgpath, id) {
+        count_globally(|counts| counts.routes += 1);
+        return id;
+    }
+    // SAFETY: as above.
+    unsafe { (&raw mut (*slot).pgpath).write_volatile(0) };
+    IDS.put_back(id);
+    IDS.of(pgpath).unwrap_or(MAX_ROUTES)
+}
+
+#[inline(always)]
+fn address_of(id: u32) -> u64 {
+    match ROUTES.get_ptr(id) {
+        // SAFETY: `slot` points into the array.
+        Some(slot) => unsafe { (&raw const (*slot).pgpath).read_volatile() },
+        None => 0,
+    }
 }
 
 /// Where a route leads.
@@ -110,38 +198,6 @@ impl Target {
             minor,
         }
     }
-
-    #[inline(always)]
-    fn is_of(&self, slot: &RouteSlot) -> bool {
-        // One comparison: each branch in the loop multiplies what the verifier has to look at.
-        let differs = (slot.path_group ^ self.path_group)
-            | (slot.major ^ self.major)
-            | (slot.minor ^ self.minor);
-        differs == 0 || slot.generation == 0
-    }
-}
-
-/// The slot that belongs to this `pgpath`, claimed if need be: its id, or one past the table. A
-/// slot whose table was reloaded and the address given to another path is retired.
-#[inline(always)]
-fn slot_of(pgpath: u64, target: &Target) -> u32 {
-    let home = home_slot(pgpath, MAX_ROUTES);
-    for step in 0..PROBE_LENGTH {
-        let id = (home + step) & (MAX_ROUTES - 1);
-        let Some(slot) = ROUTES.get_ptr_mut(id) else {
-            break;
-        };
-        // SAFETY: `slot` points into the array; another CPU may be writing.
-        if unsafe { claimed(MAX_PATHS + id, &raw mut (*slot).pgpath, pgpath) } {
-            // SAFETY: as above.
-            let slot = unsafe { &mut *slot };
-            if target.is_of(slot) {
-                return id;
-            }
-            slot.pgpath = RETIRED;
-        }
-    }
-    MAX_ROUTES
 }
 
 /// Not inlined: a complaint takes more instructions than all the rest.
@@ -160,7 +216,6 @@ fn table_full(ctx: &impl EbpfContext) -> u16 {
         counts.route_table_full += 1;
         first = counts.route_table_full == 1;
     });
-    // Once per CPU: a full table does not empty again.
     if first {
         complain(ctx);
     }

@@ -10,11 +10,11 @@ use core::{
 use alua_trace_ebpf::{MAX_WINDOW, ScsiLayout};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
-use crate::maps::count_globally;
+use crate::maps::count_globally_interrupted;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_3")]
+#[unsafe(export_name = "SCSI_LAYOUT_4")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,
@@ -65,7 +65,7 @@ pub fn read<T>(address: u64, offset: u32) -> Option<T> {
     match unsafe { bpf_probe_read_kernel(source) } {
         Ok(value) => Some(value),
         Err(_) => {
-            count_globally(|counts| counts.failed_reads += 1);
+            count_failed_read();
             None
         }
     }
@@ -122,7 +122,7 @@ impl Reader {
     #[inline(always)]
     pub fn finish(self) {
         if self.failed != 0 {
-            count_globally(|counts| counts.failed_reads += 1);
+            count_failed_read();
         }
     }
 }
@@ -151,7 +151,7 @@ impl Window {
             generated::bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), length, source as *const _)
         };
         if failed != 0 {
-            count_globally(|counts| counts.failed_reads += 1);
+            count_failed_read();
         }
     }
 
@@ -174,4 +174,10 @@ impl Window {
 pub fn add(word: *mut u64, number: u64) {
     // SAFETY: callers pass a pointer into a map element.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, number) };
+}
+
+#[inline(always)]
+fn count_failed_read() {
+    // SAFETY: a field of the element.
+    count_globally_interrupted(|it| unsafe { &raw mut (*it).failed_reads });
 }

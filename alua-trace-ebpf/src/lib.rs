@@ -21,8 +21,16 @@ pub mod map_name {
     pub const PATH_COUNTS: &str = "PATH_COUNTS";
     /// Array of [`super::PathSlot`], indexed by path id.
     pub const PATHS: &str = "PATHS";
+    /// Hash map from a `scsi_device`'s address to its path id.
+    pub const PATH_IDS: &str = "PATH_IDS";
+    /// Queue of path ids that are nobody's.
+    pub const FREE_PATHS: &str = "FREE_PATHS";
     /// Array of [`super::RouteSlot`], indexed by route id.
     pub const ROUTES: &str = "ROUTES";
+    /// Hash map from a `pgpath`'s address to its route id.
+    pub const ROUTE_IDS: &str = "ROUTE_IDS";
+    /// Queue of route ids that are nobody's.
+    pub const FREE_ROUTES: &str = "FREE_ROUTES";
     /// Array of [`super::InFlightSlot`]: commands in flight.
     pub const IN_FLIGHT: &str = "IN_FLIGHT";
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
@@ -38,7 +46,7 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_3";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_4";
 
 /// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
 /// of the page size. Holds 65 ms of commands at a million IOPS.
@@ -47,12 +55,24 @@ pub const RING_BYTES: u32 = 4 << 20;
 pub const IN_FLIGHT_SLOTS: u32 = 1 << 14;
 /// Commands that may be in flight beside the slots.
 pub const IN_FLIGHT_OVERFLOW_ENTRIES: u32 = 1 << 13;
-/// Paths that can be told apart in one trace; a power of two.
-pub const MAX_PATHS: u32 = 1 << 12;
-/// Routes (a path as a member of a path group of a map) in one trace; a power of two.
-pub const MAX_ROUTES: u32 = 1 << 12;
-/// How many neighbours of its home slot a path or route may take.
-pub const PROBE_LENGTH: u32 = 8;
+/// Ids of paths are below it: twice the 4,096 paths that are followed, because an id is not given
+/// back at once. A power of two.
+pub const MAX_PATHS: u32 = 1 << 13;
+/// Ids of paths that there are on a host with fewer devices: counts by CPU take their room.
+pub const USUAL_PATHS: u32 = 1 << 12;
+/// Routes (a path as a member of a path group of a map) at one time: ids of routes are below it. A
+/// power of two.
+pub const MAX_ROUTES: u32 = 1 << 14;
+/// Ids that a [`Candidates`] has room for.
+pub const WAYS: usize = 4;
+/// Sets of [`Candidates`] for a table of so many ids: more than [`WAYS`] addresses meet in one of
+/// them for one path of 8,000 when the table is full.
+pub const fn sets(ids: u32) -> u32 {
+    ids * 4
+}
+
+/// The ids that addresses of equal hash were given: a guess, checked by the address in the slot.
+pub type Candidates = [u16; WAYS];
 
 /// How long no block I/O may be dispatched in a state other than active/optimized before an
 /// episode of it is over.
@@ -375,9 +395,11 @@ pub struct GlobalCounts {
     pub failed_reads: u64,
     /// Commands that took the overflow map because their slot was taken.
     pub overflowed: u64,
-    /// Slots taken in the path table: tells the collector to look for paths whose commands have
-    /// not completed yet.
+    /// Ids given to paths: tells the collector to look for paths whose commands have not completed
+    /// yet, and for ids to give back.
     pub paths: u64,
+    /// Ids given to routes: tells the collector when to look for some to give back.
+    pub routes: u64,
     /// Block I/O dispatched in a known state other than active/optimized: tells the collector at
     /// little cost that the paths' own counts are worth a look.
     pub not_optimized: u64,
@@ -405,11 +427,16 @@ pub struct InFlightSlot {
     pub claimants: u64,
 }
 
-/// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again.
+/// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again until the collector
+/// gives its id back.
 pub const RETIRED: u64 = 1;
 
-/// What the probes know of a path. A path id is never given to another device: the collector
-/// looks here when it meets an id it does not know.
+/// What the probes know of a path, by its id. The collector looks here when it meets an id that it
+/// does not know, and gives ids back: none stands for two devices in one stretch of records.
+///
+/// The slot of an id that is nobody's is filled by who has taken the id, before anybody can find it.
+/// Later one writer at a time has it (`writers`), sets `generation` to 0 first and to its value
+/// last; readers read `generation` before and after the rest.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathSlot {
@@ -419,8 +446,10 @@ pub struct PathSlot {
     pub state_keeper: u64,
     /// `scsi_device.lun`.
     pub lun: u64,
-    /// [`Control::generation`] at which the rest was read from the kernel; 0 at first.
+    /// [`Control::generation`] at which the rest was read from the kernel; 0 while it is written.
     pub generation: u64,
+    /// Who would write it now.
+    pub writers: u64,
     /// `Scsi_Host.host_no`.
     pub host: u32,
     /// `scsi_device.channel`.
@@ -438,13 +467,32 @@ pub struct PathSlot {
     pub controller: u8,
 }
 
-/// What the probes know of a route: a path as a member of a path group of a map.
+impl PathSlot {
+    /// Nobody's.
+    pub const FREE: Self = Self {
+        sdev: 0,
+        state_keeper: 0,
+        lun: 0,
+        generation: 0,
+        writers: 0,
+        host: 0,
+        channel: 0,
+        target: 0,
+        handler: handler::NONE,
+        state_source: state_source::NONE,
+        state: access_state::UNKNOWN,
+        controller: NO_CONTROLLER,
+    };
+}
+
+/// What the probes know of a route, by its id: a path as a member of a path group of a map. Written
+/// once, by who has taken the id, but for `generation`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RouteSlot {
     /// Address of the `pgpath`, 0 for a free slot, or [`RETIRED`].
     pub pgpath: u64,
-    /// [`Control::generation`] at which it was read; 0 at first.
+    /// [`Control::generation`] at which it was last seen to be this.
     pub generation: u64,
     /// `priority_group.pg_num`.
     pub path_group: u32,
@@ -464,9 +512,9 @@ const _: () = {
     assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
     assert!(size_of::<PathCounts>() == 144);
-    assert!(size_of::<GlobalCounts>() == 64);
+    assert!(size_of::<GlobalCounts>() == 72);
     assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
-    assert!(size_of::<PathSlot>() == 48 && offset_of!(PathSlot, generation) == 24);
+    assert!(size_of::<PathSlot>() == 56 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
 };
 

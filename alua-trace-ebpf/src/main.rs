@@ -35,6 +35,8 @@ mod rdac;
 mod rejected;
 #[cfg(target_arch = "bpf")]
 mod scsi;
+#[cfg(target_arch = "bpf")]
+mod table;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,26 +1,46 @@
 //! The maps, and the few lines that every probe needs to use them.
 
 use alua_trace_ebpf::{
-    CommandSlot, Control, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot,
-    MAX_PATHS, MAX_ROUTES, PathCounts, PathSlot, RING_BYTES, RouteSlot,
+    Candidates, CommandSlot, Control, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS,
+    InFlightSlot, MAX_PATHS, MAX_ROUTES, PathCounts, PathSlot, RING_BYTES, RouteSlot, USUAL_PATHS,
+    sets,
 };
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
+
+use crate::kernel::add;
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 #[map]
-pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(MAX_PATHS, 0);
+pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(USUAL_PATHS, 0);
 
 #[map]
-pub static PATHS: Array<PathSlot> = Array::with_max_entries(MAX_PATHS, 0);
+pub static PATHS: Array<PathSlot> = Array::with_max_entries(USUAL_PATHS, 0);
+
+#[map]
+pub static PATH_CANDIDATES: Array<Candidates> = Array::with_max_entries(sets(MAX_PATHS), 0);
+
+#[map]
+pub static PATH_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_PATHS, 0);
+
+#[map]
+pub static FREE_PATHS: Queue<u32> = Queue::with_max_entries(MAX_PATHS, 0);
 
 #[map]
 pub static ROUTES: Array<RouteSlot> = Array::with_max_entries(MAX_ROUTES, 0);
+
+#[map]
+pub static ROUTE_CANDIDATES: Array<Candidates> = Array::with_max_entries(sets(MAX_ROUTES), 0);
+
+#[map]
+pub static ROUTE_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_ROUTES, 0);
+
+#[map]
+pub static FREE_ROUTES: Queue<u32> = Queue::with_max_entries(MAX_ROUTES, 0);
 
 #[map]
 pub static IN_FLIGHT: Array<InFlightSlot> = Array::with_max_entries(IN_FLIGHT_SLOTS, 0);
@@ -29,11 +49,6 @@ pub static IN_FLIGHT: Array<InFlightSlot> = Array::with_max_entries(IN_FLIGHT_SL
 #[map]
 pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
     HashMap::with_max_entries(IN_FLIGHT_OVERFLOW_ENTRIES, 0);
-
-/// Whose each slot of [`PATHS`], then of [`ROUTES`], is. A hash map because it alone can give a slot
-/// to one CPU of several without a compare-and-swap; used when a path or route is new.
-#[map]
-static CLAIMS: HashMap<u32, u64> = HashMap::with_max_entries(MAX_PATHS + MAX_ROUTES, 0);
 
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
@@ -52,33 +67,19 @@ pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entr
 #[inline(always)]
 pub fn count_globally(add: impl FnOnce(&mut GlobalCounts)) {
     if let Some(counts) = GLOBAL_COUNTS.get_ptr_mut(0) {
-        // SAFETY: this CPU's element of a per-CPU array; an interrupting program may add to the
-        // same element between load and store, which the `_start`/`_done` hooks do not do to the
-        // same field on one CPU.
+        // SAFETY: this CPU's element of a per-CPU array. What hooks that may interrupt each other
+        // count is added by `count_globally_interrupted`.
         add(unsafe { &mut *counts });
     }
 }
 
-/// Claims a slot for `owner`: whether it is `owner`'s now, by us or by another CPU. `word` says whose
-/// it is, 0 for nobody's; `number` counts the slots of both tables.
-///
-/// # Safety
-/// `word` points into the slot.
+/// Adds 1 to one of this CPU's global counts, in a hook that may interrupt itself: see
+/// [`crate::path::count_interrupted`].
 #[inline(always)]
-pub unsafe fn claimed(number: u32, word: *mut u64, owner: u64) -> bool {
-    // SAFETY: as promised by the caller; another CPU may be writing.
-    let before = unsafe { word.read_volatile() };
-    if before != 0 {
-        return before == owner;
+pub fn count_globally_interrupted(field: impl FnOnce(*mut GlobalCounts) -> *mut u64) {
+    if let Some(counts) = GLOBAL_COUNTS.get_ptr_mut(0) {
+        add(field(counts), 1);
     }
-    let ours = CLAIMS.insert(number, owner, u64::from(BPF_NOEXIST)).is_ok()
-        // SAFETY: an element of the map is written once.
-        || unsafe { CLAIMS.get(number) }.is_some_and(|other| *other == owner);
-    if ours {
-        // SAFETY: as promised by the caller; another CPU writes the same.
-        unsafe { word.write_volatile(owner) };
-    }
-    ours
 }
 
 /// Home slot of a kernel address in a table of `entries` (a power of two).

@@ -5,15 +5,19 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_CONTROLLER, NO_PATH, PROBE_LENGTH, PathCounts, PathSlot,
-    RETIRED, access_state, handler, state_source,
+    ABSENT, Control, MAX_PATHS, NO_PATH, PathCounts, PathSlot, WAYS, access_state, handler,
+    state_source,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, layout, read},
-    maps::{CONTROL, PATH_COUNTS, PATHS, STATES_CHANGING, claimed, count_globally, home_slot},
+    kernel::{Reader, add, layout, read},
+    maps::{
+        CONTROL, FREE_PATHS, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, STATES_CHANGING,
+        count_globally,
+    },
+    table::Ids,
 };
 
 /// A path and its access state at this moment.
@@ -33,6 +37,30 @@ impl Known {
         state: access_state::UNKNOWN,
         source: state_source::NONE,
     };
+
+    #[inline(always)]
+    fn new(id: u32, source: u8, state: u8) -> Self {
+        let id = id as u16;
+        if source == state_source::NONE || state == access_state::UNKNOWN {
+            return Self { id, ..Self::NONE };
+        }
+        Self { id, state, source }
+    }
+
+    /// In one register, as functions that are not inlined return it.
+    #[inline(always)]
+    fn word(self) -> u64 {
+        u64::from(self.id) | u64::from(self.state) << 16 | u64::from(self.source) << 24
+    }
+
+    #[inline(always)]
+    fn from_word(word: u64) -> Self {
+        Self {
+            id: word as u16,
+            state: (word >> 16) as u8,
+            source: (word >> 24) as u8,
+        }
+    }
 }
 
 /// Adds to one of this CPU's counts of a path.
@@ -44,145 +72,220 @@ pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
     }
 }
 
+/// Adds to one of this CPU's counts of a path, in a hook that may interrupt itself: before Linux 6.2
+/// nothing keeps a raw tracepoint's program from running in a hard interrupt over its own run.
+#[inline(always)]
+pub fn count_interrupted(path: u16, number: u64, field: impl FnOnce(*mut PathCounts) -> *mut u64) {
+    if let Some(counts) = PATH_COUNTS.get_ptr_mut(u32::from(path)) {
+        add(field(counts), number);
+    }
+}
+
+const IDS: Ids = Ids {
+    entries: MAX_PATHS,
+    candidates: &PATH_CANDIDATES,
+    given: &PATH_IDS,
+    free: &FREE_PATHS,
+};
+
 /// The path of a `scsi_device`, found or made.
 #[inline(always)]
 pub fn find(ctx: &impl EbpfContext, control: &Control, sdev: u64) -> Known {
-    let home = home_slot(sdev, MAX_PATHS);
-    if let Some(slot) = PATHS.get(home)
-        && slot.sdev == sdev
-        && slot.generation == control.generation
-    {
-        return known(control, slot, home as u16);
+    if let Some(known) = seen(control, sdev, IDS.candidate(sdev, 0)) {
+        return known;
     }
-    let id = search(sdev);
-    match PATHS.get(id) {
-        Some(slot) => known(control, slot, id as u16),
-        None => table_full(ctx),
+    let known = Known::from_word(search(sdev));
+    if known.id == NO_PATH {
+        table_full(ctx);
+    }
+    known
+}
+
+/// What the slot of `id` says, if it is this device's and up to date.
+#[inline(always)]
+fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
+    let slot = PATHS.get_ptr(id)?;
+    // SAFETY: `slot` points into the array; others may be writing, whose writes `generation` shows.
+    unsafe {
+        if (&raw const (*slot).sdev).read_volatile() != sdev {
+            return None;
+        }
+        let generation = (&raw const (*slot).generation).read_volatile();
+        if generation != control.generation {
+            return None;
+        }
+        let source = (&raw const (*slot).state_source).read_volatile();
+        let mut state = (&raw const (*slot).state).read_volatile();
+        if state == access_state::LIVE && source != state_source::NONE {
+            let keeper = (&raw const (*slot).state_keeper).read_volatile();
+            let handler = (&raw const (*slot).handler).read_volatile();
+            state = live_state(control, keeper, u64::from(handler));
+        }
+        let settled = (&raw const (*slot).generation).read_volatile() == generation;
+        settled.then_some(Known::new(id, source, state))
     }
 }
 
-/// Finds, makes or refreshes a device's slot: its id, or an id past the table when it is full.
-/// Not inlined: rarely run, and it would double what the verifier has to look at.
+/// Finds, makes or refreshes a device's slot: [`Known::word`], with [`NO_PATH`] when there is no id
+/// left. Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
-fn search(sdev: u64) -> u32 {
+fn search(sdev: u64) -> u64 {
     let Some(control) = CONTROL.get(0) else {
-        return MAX_PATHS;
+        return Known::NONE.word();
     };
-    let mut kernel = Reader::new();
-    let address = Address::read(&mut kernel, sdev);
-    let id = slot_of(sdev, &address);
-    let Some(slot) = PATHS.get_ptr_mut(id) else {
-        return MAX_PATHS;
-    };
-    // SAFETY: `slot` points into the array; concurrent refreshes write the same values.
-    let slot = unsafe { &mut *slot };
-    // Before the state is read: a generation raised meanwhile makes it read again.
+    for way in 1..WAYS {
+        if let Some(known) = seen(control, sdev, IDS.candidate(sdev, way)) {
+            return known.word();
+        }
+    }
+    // Before the kernel is read: a generation raised meanwhile makes it read again.
     // SAFETY: a reference is valid to read.
     let generation = unsafe { (&raw const control.generation).read_volatile() };
     let changing = STATES_CHANGING.get(0).copied().unwrap_or(1);
-    refresh(&mut kernel, control, slot, sdev);
-    slot.state = access_state::LIVE;
-    let may_cache = control.cache_states != 0 && changing == 0 && slot.handler == handler::ALUA;
-    if may_cache && slot.state_source != state_source::NONE {
-        slot.state = live_state(control, slot);
-    }
+    let mut kernel = Reader::new();
+    let mut fresh = PathSlot {
+        sdev,
+        generation,
+        state: access_state::LIVE,
+        ..PathSlot::FREE
+    };
+    read_address(&mut kernel, &mut fresh);
+    read_handler(&mut kernel, control, &mut fresh);
+    let id = match own(&fresh) {
+        Some(id) => {
+            renew(&mut kernel, control, id, &mut fresh, changing);
+            id
+        }
+        None => {
+            fresh.state_source = source_of(&mut kernel, control, &fresh, true);
+            cache(control, &mut fresh, changing);
+            make(&fresh)
+        }
+    };
     kernel.finish();
-    if slot.generation == 0 {
-        count_globally(|counts| counts.paths += 1);
+    if id >= MAX_PATHS {
+        return Known::NONE.word();
     }
-    slot.host = address.host;
-    slot.channel = address.channel;
-    slot.target = address.target;
-    slot.lun = address.lun;
-    slot.generation = generation;
-    id
+    IDS.remember(sdev, id, address_of);
+    let state = if fresh.state == access_state::LIVE && fresh.state_source != state_source::NONE {
+        live_state(control, fresh.state_keeper, u64::from(fresh.handler))
+    } else {
+        fresh.state
+    };
+    Known::new(id, fresh.state_source, state).word()
+}
+
+/// The id of a device that has one. When its memory was another device's, that one's is retired.
+#[inline(always)]
+fn own(fresh: &PathSlot) -> Option<u32> {
+    let id = IDS.of(fresh.sdev)?;
+    let slot = PATHS.get_ptr_mut(id)?;
+    // SAFETY: `slot` points into the array; the address does not change while `sdev` stays.
+    unsafe {
+        let word = &raw mut (*slot).sdev;
+        // One comparison: each branch multiplies what the verifier has to look at.
+        let differs = u64::from((&raw const (*slot).host).read_volatile() ^ fresh.host)
+            | u64::from((&raw const (*slot).channel).read_volatile() ^ fresh.channel)
+            | u64::from((&raw const (*slot).target).read_volatile() ^ fresh.target)
+            | ((&raw const (*slot).lun).read_volatile() ^ fresh.lun)
+            | (word.read_volatile() ^ fresh.sdev);
+        if differs == 0 {
+            return Some(id);
+        }
+        IDS.retire(fresh.sdev, word);
+    }
+    None
+}
+
+/// A new id for a device, with its slot: that of the CPU which was first, if several make one.
+#[inline(always)]
+fn make(fresh: &PathSlot) -> u32 {
+    let Some(id) = IDS.take() else {
+        return MAX_PATHS;
+    };
+    let Some(slot) = PATHS.get_ptr_mut(id) else {
+        return MAX_PATHS;
+    };
+    // SAFETY: `slot` points into the array, and nobody else knows the id.
+    unsafe { slot.write_volatile(*fresh) };
+    if IDS.give(fresh.sdev, id) {
+        count_globally(|counts| counts.paths += 1);
+        return id;
+    }
+    // SAFETY: as above.
+    unsafe { (&raw mut (*slot).sdev).write_volatile(0) };
+    IDS.put_back(id);
+    IDS.of(fresh.sdev).unwrap_or(MAX_PATHS)
+}
+
+/// Brings a slot up to date, unless another CPU does so now: then `fresh` serves for one command.
+#[inline(always)]
+fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, changing: u64) {
+    let Some(slot) = PATHS.get_ptr_mut(id) else {
+        return;
+    };
+    // SAFETY: `slot` points into the array; writers take turns.
+    unsafe {
+        // Once known it stays known, as long as the same object keeps it.
+        let same = (&raw const (*slot).state_keeper).read_volatile() == fresh.state_keeper;
+        fresh.state_source = (&raw const (*slot).state_source).read_volatile();
+        if !same || fresh.state_source == state_source::NONE {
+            fresh.state_source = source_of(kernel, control, fresh, false);
+        }
+        cache(control, fresh, changing);
+        let writers = &raw mut (*slot).writers;
+        add(writers, 1);
+        if writers.read_volatile() == 1 {
+            (&raw mut (*slot).generation).write_volatile(0);
+            (&raw mut (*slot).state_keeper).write_volatile(fresh.state_keeper);
+            (&raw mut (*slot).handler).write_volatile(fresh.handler);
+            (&raw mut (*slot).controller).write_volatile(fresh.controller);
+            (&raw mut (*slot).state_source).write_volatile(fresh.state_source);
+            (&raw mut (*slot).state).write_volatile(fresh.state);
+            (&raw mut (*slot).generation).write_volatile(fresh.generation);
+        }
+        add(writers, u64::MAX);
+    }
+}
+
+/// Keeps an ALUA state in the slot while every change of it raises the generation.
+#[inline(always)]
+fn cache(control: &Control, fresh: &mut PathSlot, changing: u64) {
+    let may = control.cache_states != 0 && changing == 0 && fresh.handler == handler::ALUA;
+    if may && fresh.state_source != state_source::NONE {
+        fresh.state = live_state(control, fresh.state_keeper, u64::from(fresh.handler));
+    }
+}
+
+#[inline(always)]
+fn address_of(id: u32) -> u64 {
+    match PATHS.get_ptr(id) {
+        // SAFETY: `slot` points into the array.
+        Some(slot) => unsafe { (&raw const (*slot).sdev).read_volatile() },
+        None => 0,
+    }
 }
 
 /// H:C:T:L of a device.
-struct Address {
-    host: u32,
-    channel: u32,
-    target: u32,
-    lun: u64,
-}
-
-impl Address {
-    #[inline(always)]
-    fn read(kernel: &mut Reader, sdev: u64) -> Self {
-        let host = kernel.u64(sdev, layout!(sdev_host));
-        Self {
-            host: kernel.u32(host, layout!(host_no)),
-            channel: kernel.u32(sdev, layout!(sdev_channel)),
-            target: kernel.u32(sdev, layout!(sdev_id)),
-            lun: kernel.u64(sdev, layout!(sdev_lun)),
-        }
-    }
-
-    #[inline(always)]
-    fn is_of(&self, slot: &PathSlot) -> bool {
-        // One comparison: each branch in the loop multiplies what the verifier has to look at.
-        let differs = u64::from(slot.host ^ self.host)
-            | u64::from(slot.channel ^ self.channel)
-            | u64::from(slot.target ^ self.target)
-            | slot.lun ^ self.lun;
-        differs == 0 || slot.generation == 0
-    }
-}
-
-/// The slot that belongs to this device, claimed if need be: its id, or one past the table. A slot
-/// whose `scsi_device` was freed and its memory given to another is retired.
 #[inline(always)]
-fn slot_of(sdev: u64, address: &Address) -> u32 {
-    let home = home_slot(sdev, MAX_PATHS);
-    for step in 0..PROBE_LENGTH {
-        let id = (home + step) & (MAX_PATHS - 1);
-        let Some(slot) = PATHS.get_ptr_mut(id) else {
-            break;
-        };
-        // SAFETY: `slot` points into the array; another CPU may be writing.
-        if unsafe { claimed(id, &raw mut (*slot).sdev, sdev) } {
-            // SAFETY: as above.
-            let slot = unsafe { &mut *slot };
-            if address.is_of(slot) {
-                return id;
-            }
-            slot.sdev = RETIRED;
-        }
-    }
-    MAX_PATHS
-}
-
-/// The state of a path now, as its handler has it.
-#[inline(always)]
-fn known(control: &Control, slot: &PathSlot, id: u16) -> Known {
-    if slot.state_source == state_source::NONE {
-        return Known { id, ..Known::NONE };
-    }
-    let state = if slot.state == access_state::LIVE {
-        live_state(control, slot)
-    } else {
-        slot.state
-    };
-    if state == access_state::UNKNOWN {
-        return Known { id, ..Known::NONE };
-    }
-    Known {
-        id,
-        state,
-        source: slot.state_source,
-    }
+fn read_address(kernel: &mut Reader, fresh: &mut PathSlot) {
+    let sdev = fresh.sdev;
+    let host = kernel.u64(sdev, layout!(sdev_host));
+    fresh.host = kernel.u32(host, layout!(host_no));
+    fresh.channel = kernel.u32(sdev, layout!(sdev_channel));
+    fresh.target = kernel.u32(sdev, layout!(sdev_id));
+    fresh.lun = kernel.u64(sdev, layout!(sdev_lun));
 }
 
 /// State byte of a path at this moment, as its handler has it. Not inlined: needed only while an
 /// ALUA state may change, and for RDAC, whose handler has no one place where it does.
 #[inline(never)]
-fn live_state(control: &Control, slot: &PathSlot) -> u8 {
-    if slot.handler == handler::RDAC {
-        return rdac_state(control, slot);
+fn live_state(control: &Control, keeper: u64, handler: u64) -> u8 {
+    if handler == u64::from(handler::RDAC) {
+        return rdac_state(control, keeper);
     }
     // `state` and `pref` are neighbours in every kernel looked at, and checked to be at load.
-    let Some([state, preferred]) = read::<[u32; 2]>(slot.state_keeper, control.alua.pg_state)
-    else {
+    let Some([state, preferred]) = read::<[u32; 2]>(keeper, control.alua.pg_state) else {
         return access_state::UNKNOWN;
     };
     let preferred = if preferred != 0 {
@@ -201,8 +304,8 @@ const RDAC_MODE: u8 = 0;
 /// What `rdac_prep_fn` goes by. In RDAC mode a path is made active by VPD page C9h, or by the MODE
 /// SELECT that moved the unit here, after which the page is not read again.
 #[inline(always)]
-fn rdac_state(control: &Control, slot: &PathSlot) -> u8 {
-    let read = read::<[u8; 4]>(slot.state_keeper, control.rdac.dh_mode);
+fn rdac_state(control: &Control, keeper: u64) -> u8 {
+    let read = read::<[u8; 4]>(keeper, control.rdac.dh_mode);
     let Some([mode, state, owned, preferred]) = read else {
         return access_state::UNKNOWN;
     };
@@ -220,46 +323,45 @@ fn rdac_state(control: &Control, slot: &PathSlot) -> u8 {
     }
 }
 
-/// Handler of a path, what keeps its state, and whether that is known.
+/// Handler of a path, and what keeps its state.
 #[inline(always)]
-fn refresh(kernel: &mut Reader, control: &Control, slot: &mut PathSlot, sdev: u64) {
-    slot.handler = handler_of(kernel, sdev);
-    let data = kernel.u64(sdev, layout!(sdev_handler_data));
-    let mut keeper = 0;
-    slot.controller = NO_CONTROLLER;
-    if slot.handler == handler::ALUA && control.alua.dh_pg != ABSENT && data != 0 {
-        keeper = kernel.u64(data, control.alua.dh_pg);
+fn read_handler(kernel: &mut Reader, control: &Control, fresh: &mut PathSlot) {
+    fresh.handler = handler_of(kernel, fresh.sdev);
+    let data = kernel.u64(fresh.sdev, layout!(sdev_handler_data));
+    if fresh.handler == handler::ALUA && control.alua.dh_pg != ABSENT && data != 0 {
+        fresh.state_keeper = kernel.u64(data, control.alua.dh_pg);
     }
-    if slot.handler == handler::RDAC && control.rdac.dh_mode != ABSENT {
-        keeper = data;
+    if fresh.handler == handler::RDAC && control.rdac.dh_mode != ABSENT {
+        fresh.state_keeper = data;
         let controller = kernel.u64(data, control.rdac.dh_controller);
         // SAFETY: 0 is a number.
         let index = unsafe { kernel.get::<u8>(controller, control.rdac.controller_index) };
         // SAFETY: 0 is a number.
         let mode = unsafe { kernel.get::<u8>(data, control.rdac.dh_mode) };
-        slot.controller = (index & 0x3f) | mode << 6;
+        fresh.controller = (index & 0x3f) | mode << 6;
     }
-    if keeper != slot.state_keeper {
-        slot.state_keeper = keeper;
-        slot.state_source = state_source::NONE;
+}
+
+/// Whether what keeps a path's state knows it, and since when: before its `first` command here, or
+/// since.
+#[inline(always)]
+fn source_of(kernel: &mut Reader, control: &Control, fresh: &PathSlot, first: bool) -> u8 {
+    let keeper = fresh.state_keeper;
+    if keeper == 0 {
+        return state_source::NONE;
     }
-    if keeper == 0 || slot.state_source != state_source::NONE {
-        return;
-    }
-    if slot.handler == handler::RDAC {
+    if fresh.handler == handler::RDAC {
         // `rdac_bus_attach` fails when it cannot read the page.
-        slot.state_source = state_source::HANDLER_DATA;
-        return;
+        return state_source::HANDLER_DATA;
     }
     // SAFETY: 0 is a number.
     let timeout = unsafe { kernel.get::<u8>(keeper, control.alua.pg_transition_tmo) };
-    if u32::from(timeout) | kernel.u32(keeper, control.alua.pg_state) != 0 {
-        let first = slot.generation == 0;
-        slot.state_source = if first {
-            state_source::HANDLER_DATA
-        } else {
-            state_source::RTPG_SEEN
-        };
+    if u32::from(timeout) | kernel.u32(keeper, control.alua.pg_state) == 0 {
+        state_source::NONE
+    } else if first {
+        state_source::HANDLER_DATA
+    } else {
+        state_source::RTPG_SEEN
     }
 }
 
@@ -290,15 +392,13 @@ fn complain(ctx: &impl EbpfContext) {
 }
 
 #[inline(always)]
-fn table_full(ctx: &impl EbpfContext) -> Known {
+fn table_full(ctx: &impl EbpfContext) {
     let mut first = false;
     count_globally(|counts| {
         counts.path_table_full += 1;
         first = counts.path_table_full == 1;
     });
-    // Once per CPU: a full table does not empty again.
     if first {
         complain(ctx);
     }
-    Known::NONE
 }

@@ -7,20 +7,28 @@
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id},
     macros::{kprobe, kretprobe, map},
-    maps::HashMap,
+    maps::LruHashMap,
     programs::{ProbeContext, RetProbeContext},
 };
 
-use crate::{maps::CONTROL, path};
+use crate::{
+    maps::{CONTROL, count_globally},
+    path,
+};
 
-/// The `scsi_device` a thread prepares a command for. By CPU, too: all idle threads are number 0.
+/// The `scsi_device` a thread prepares a command for: the block layer dispatches in the context of
+/// a thread (`blk_mq_run_hw_queue`), which may go to another CPU meanwhile. The least recent goes
+/// when there is no room: that of a thread whose return was missed.
 #[map]
-static PREPARING: HashMap<u64, u64> = HashMap::with_max_entries(1024, 0);
+static PREPARING: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
 fn key() -> u64 {
-    // SAFETY: takes no arguments and cannot fail.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    bpf_get_current_pid_tgid() ^ u64::from(cpu) << 48
+    match bpf_get_current_pid_tgid() {
+        // Every CPU has an idle thread of this number, which stays on it.
+        // SAFETY: takes no arguments and cannot fail.
+        0 => u64::from(unsafe { bpf_get_smp_processor_id() }),
+        thread => thread,
+    }
 }
 
 /// `static blk_status_t alua_prep_fn(struct scsi_device *sdev, struct request *req)`
@@ -51,8 +59,10 @@ pub fn rdac_prep_fn_return(ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn prepare(ctx: &ProbeContext) {
-    if let Some(sdev) = ctx.arg::<u64>(0) {
-        let _ = PREPARING.insert(key(), sdev, 0);
+    if let Some(sdev) = ctx.arg::<u64>(0)
+        && PREPARING.insert(key(), sdev, 0).is_err()
+    {
+        count_globally(|counts| counts.lost_records += 1);
     }
 }
 

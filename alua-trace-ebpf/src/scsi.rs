@@ -6,8 +6,8 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, OFFENCE_QUIET_NS, PathCounts,
-    command_flag, record_kind, state_index,
+    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, OFFENCE_QUIET_NS, command_flag,
+    record_kind, state_index,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, helpers::bpf_ktime_get_ns, macros::raw_tracepoint,
@@ -19,8 +19,8 @@ use crate::{
     in_flight::{self, End},
     kernel::{Reader, Window, layout, read},
     management,
-    maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally},
-    path,
+    maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally, count_globally_interrupted},
+    path::{self, count_interrupted},
 };
 
 /// `REQ_OP_DRV_IN` and `REQ_OP_DRV_OUT` are 34 and 35 in every kernel that has them; `REQ_OP_SCSI_IN`
@@ -194,11 +194,15 @@ pub fn scsi_dispatch_cmd_done(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn completed(cmd: u64, now: u64) {
     let Some(command) = in_flight::take(cmd, End::Free) else {
-        count_globally(|counts| counts.unmatched_ends += 1);
+        count_unmatched();
         return;
     };
+    count_completion(&command);
     let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) else {
-        count_completion(&command, |counts| counts.ring_full += 1);
+        // SAFETY: a field of the element.
+        count_interrupted(command.followed.path(), 1, |it| unsafe {
+            &raw mut (*it).ring_full
+        });
         return;
     };
     // SAFETY: the entry is a record's memory; every field is written below.
@@ -206,7 +210,6 @@ fn completed(cmd: u64, now: u64) {
     // The collector reads on a timer: waking it for each command would cost more than all the
     // rest of this program.
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-    count_completion(&command, |_| {});
     if command.followed.has(command_flag::PASSTHROUGH) {
         let path = u64::from(command.followed.path());
         management::completed(cmd, path, command.dispatch_ns, now);
@@ -214,14 +217,21 @@ fn completed(cmd: u64, now: u64) {
 }
 
 #[inline(always)]
-fn count_completion(command: &CommandSlot, add: impl FnOnce(&mut PathCounts)) {
-    path::count(command.followed.path(), |counts| {
-        counts.completed += 1;
-        if command.followed.has(command_flag::LATE) {
-            counts.timed_out = counts.timed_out.wrapping_sub(1);
-        }
-        add(counts);
-    });
+fn count_completion(command: &CommandSlot) {
+    let path = command.followed.path();
+    // SAFETY: a field of the element.
+    count_interrupted(path, 1, |it| unsafe { &raw mut (*it).completed });
+    if command.followed.has(command_flag::LATE) {
+        // SAFETY: as above.
+        count_interrupted(path, u64::MAX, |it| unsafe { &raw mut (*it).timed_out });
+    }
+}
+
+/// The end of a command that is not followed.
+#[inline(always)]
+fn count_unmatched() {
+    // SAFETY: a field of the element.
+    count_globally_interrupted(|it| unsafe { &raw mut (*it).unmatched_ends });
 }
 
 /// Writes the record of a command that has completed.
@@ -309,7 +319,7 @@ fn sense(buffer: u64) -> Option<[u8; 3]> {
 pub fn scsi_dispatch_cmd_error(ctx: RawTracePointContext) -> i32 {
     match in_flight::take(ctx.arg::<u64>(0), End::Free) {
         Some(command) => path::count(command.followed.path(), |counts| counts.failed += 1),
-        None => count_globally(|counts| counts.unmatched_ends += 1),
+        None => count_unmatched(),
     }
     0
 }
@@ -319,10 +329,13 @@ pub fn scsi_dispatch_cmd_timeout(ctx: RawTracePointContext) -> i32 {
     match in_flight::take(ctx.arg::<u64>(0), End::MarkTimedOut) {
         // A timer that the driver resets may fire more than once for one command.
         Some(command) if !command.followed.has(command_flag::LATE) => {
-            path::count(command.followed.path(), |counts| counts.timed_out += 1);
+            // SAFETY: a field of the element.
+            count_interrupted(command.followed.path(), 1, |it| unsafe {
+                &raw mut (*it).timed_out
+            });
         }
         Some(_) => {}
-        None => count_globally(|counts| counts.unmatched_ends += 1),
+        None => count_unmatched(),
     }
     0
 }

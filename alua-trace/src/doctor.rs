@@ -81,6 +81,7 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
             &layout,
             &facts.control(1, false, false),
             RING_BYTES.max(page_size()),
+            0,
         ) {
             Ok((mut probes, _ring)) => probes.attach(&mut plan),
             Err(error) => plan.iter_mut().for_each(|planned| {

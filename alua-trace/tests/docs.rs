@@ -8,9 +8,7 @@ const JSON: &str = include_str!("../../docs/json.md");
 
 fn examples() -> Vec<&'static str> {
     let blocks = JSON.split("```json\n").skip(1);
-    blocks
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect()
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
 }
 
 /// No example shows a probe that there is not, or another hook or loss than the table's.

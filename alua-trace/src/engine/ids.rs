@@ -47,6 +47,13 @@ impl Ids {
         index != UNKNOWN
     }
 
+    /// A path id stands for nothing any more.
+    pub fn forget_path(&mut self, id: u16) {
+        if let Some(known) = self.paths.get_mut(usize::from(id)) {
+            *known = UNKNOWN;
+        }
+    }
+
     /// Where a route leads, if it is one.
     #[inline]
     pub fn route(&self, id: u16) -> Option<Route> {

@@ -16,7 +16,11 @@ pub enum Input<'a> {
     /// What the probes know of a path id: before the first record with that id, and before the
     /// first one after it has changed.
     Path(u16, &'a PathSlot),
-    /// What the probes know of a route id: before the first record with that id.
+    /// A path id stands for nothing any more, and these are its last counts: who is introduced with
+    /// it next is counted from 0.
+    PathRetired(u16, &'a PathCounts),
+    /// What the probes know of a route id: before the first record with that id, and before the
+    /// first one after it has been given to another route.
     Route(u16, &'a RouteSlot),
     /// All counts of the probes since the start: those that belong to no path, and those of the
     /// path ids that have been introduced.

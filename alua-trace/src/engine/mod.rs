@@ -116,7 +116,11 @@ impl Engine {
             Input::Begin => self.begin(at_ns),
             Input::Record(bytes) => self.record(bytes),
             Input::Path(id, slot) => self.path(id, slot),
-            Input::Route(id, slot) => self.ids.route_is(id, slot),
+            Input::PathRetired(id, counts) => self.path_retired(id, counts),
+            Input::Route(id, slot) => {
+                self.ids.route_is(id, slot);
+                self.paths.route_is_new(id);
+            }
             Input::Counts(global, per_path) => self.counts(global, per_path, at_ns),
             Input::Topology(topology) => self.topology(topology, at_ns),
             Input::MissedRuns(runs) => self.missed_runs = runs,
@@ -135,6 +139,12 @@ impl Engine {
             retire: self.paths.take_stale(),
             refusing: self.paths.refusing(),
         }
+    }
+
+    /// Whether I/O goes over ports that are not active/optimized.
+    #[must_use]
+    pub fn is_flagged(&self) -> bool {
+        self.flags.any_episode()
     }
 
     /// How much there is to say.
@@ -171,6 +181,14 @@ impl Engine {
             }
         };
         self.note_slot(index, slot);
+    }
+
+    fn path_retired(&mut self, id: u16, counts: &PathCounts) {
+        if let Some(index) = self.ids.path(id) {
+            self.paths.set_counts(index, id, counts);
+            self.paths.retire(index, id);
+            self.ids.forget_path(id);
+        }
     }
 
     fn topology(&mut self, topology: &Topology, at_ns: u64) {

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub implausible: u64,
     /// Of the ids the probes gave it: more than one when the device came and went.
     kernel: Vec<(u16, PathCounts)>,
+    /// Of ids that it had, and that may be another path's now.
+    retired: PathCounts,
     /// When its state was last seen, on the monotonic clock.
     state_at_ns: u64,
     /// When its state was first seen to be what it is.
@@ -85,7 +87,7 @@ impl Entry {
     pub fn counts(&self) -> PathCounts {
         self.kernel
             .iter()
-            .fold(PathCounts::default(), |sum, (_, counts)| sum.plus(counts))
+            .fold(self.retired, |sum, (_, counts)| sum.plus(counts))
     }
 
     /// Dispatched and not ended, by subtraction: for the live view.
@@ -195,6 +197,26 @@ impl Paths {
         }
     }
 
+    /// An id of the probes is the path's no more; its counts stay.
+    pub fn retire(&mut self, index: usize, id: u16) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let own = entry.kernel.iter().position(|(known, _)| *known == id);
+        if let Some((_, counts)) = own.map(|at| entry.kernel.swap_remove(at)) {
+            entry.retired = entry.retired.plus(&counts);
+        }
+    }
+
+    /// A route id leads elsewhere: what the last command said by it is news again.
+    pub fn route_is_new(&mut self, route: u16) {
+        for entry in &mut self.entries {
+            if entry.last.route() == route {
+                entry.last = Followed(u64::MAX);
+            }
+        }
+    }
+
     fn add(&mut self, hctl: Hctl, lun: String, usable: bool) -> usize {
         let index = self.entries.len();
         let lun = self.lun(lun);
@@ -213,6 +235,7 @@ impl Paths {
             stats: PathStats::default(),
             implausible: 0,
             kernel: Vec::new(),
+            retired: PathCounts::default(),
             state_at_ns: 0,
             state_since_ns: 0,
             usable_since_ns: 0,
@@ -429,6 +452,7 @@ impl Paths {
         (entry.present, entry.is_disk) = (false, false);
         entry.label = unlabelled(met, entry.hctl);
         let kernel = std::mem::take(&mut entry.kernel);
+        let retired = std::mem::take(&mut entry.retired);
         let stats = std::mem::take(&mut entry.stats);
         let implausible = std::mem::take(&mut entry.implausible);
         let ios = std::mem::take(&mut entry.ios);
@@ -436,6 +460,7 @@ impl Paths {
             .extend(kernel.iter().map(|(id, _)| (*id, returned)));
         let entry = &mut self.entries[returned];
         entry.kernel.extend(kernel);
+        entry.retired = entry.retired.plus(&retired);
         entry.stats.add(&stats);
         entry.implausible += implausible;
         entry.ios += ios;

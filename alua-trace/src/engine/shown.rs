@@ -1,6 +1,6 @@
 //! What of a trace is reported on: the paths, flags and units of the maps that are wanted.
 
-use super::{Engine, ownership, paths::Entry};
+use super::{Engine, paths::Entry};
 use crate::{
     model::{Flag, FlagEvent, Line, Path},
     topology::Hctl,
@@ -55,14 +55,11 @@ impl Engine {
     }
 
     pub(super) fn say_ownership(&mut self) {
-        for event in self.ownership.take_events() {
-            match event {
-                ownership::Event::Transfer(event) => {
-                    if self.wants_unit(event.transfer.wwid.as_ref()) {
-                        self.lines.push(Line::Transfer(*event));
-                    }
-                }
-                ownership::Event::Flag(event) => self.say_flags(vec![event]),
+        for line in self.ownership.take_lines() {
+            match line {
+                Line::Flag(event) => self.say_flags(vec![event]),
+                Line::Transfer(event) if !self.wants_unit(event.transfer.wwid.as_ref()) => {}
+                line => self.lines.push(line),
             }
         }
     }

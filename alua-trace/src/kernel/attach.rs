@@ -1,49 +1,36 @@
-//! Loading the probes, attaching each alone, and reading their maps. With `ingest::ring` the only
+//! Loading the probes and attaching each alone. With [`super::tables`] and `ingest::ring` the only
 //! place that knows aya.
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use alua_trace_ebpf::{
-    CommandSlot, Control, GlobalCounts, InFlightSlot, MAX_PATHS, PathCounts, PathSlot, RETIRED,
-    RouteSlot, SCSI_LAYOUT_GLOBAL, ScsiLayout, map_name,
-};
+use alua_trace_ebpf::{Control, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS, map_name};
 use anyhow::{Context, Result, anyhow};
 use aya::{
-    Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    Ebpf, EbpfLoader,
+    maps::{Array, MapData, RingBuf},
     programs::{KProbe, Program, ProgramError},
 };
 
-use super::probes::{Hook, Planned};
+use super::{
+    probes::{Hook, Planned},
+    tables::{Tables, Wire},
+};
 use crate::{model::ProbeStatus, sysroot};
 
 /// The probes' object file, built by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
 
-/// A wire record as a map value.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Wire<T>(T);
-
-// SAFETY: the wire's records are `repr(C)` integers without padding, which their own assertions
-// hold; any bytes are valid for them.
-unsafe impl<T: Copy + 'static> Pod for Wire<T> {}
-
 /// The loaded probes. Dropping it detaches them.
 pub struct Probes {
     ebpf: Ebpf,
     control: Array<MapData, Wire<Control>>,
-    paths: Array<MapData, Wire<PathSlot>>,
-    routes: Array<MapData, Wire<RouteSlot>>,
-    counts: PerCpuArray<MapData, Wire<PathCounts>>,
-    global: PerCpuArray<MapData, Wire<GlobalCounts>>,
-    in_flight: Array<MapData, Wire<InFlightSlot>>,
-    overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
+    /// What they count and keep.
+    pub tables: Tables,
 }
 
 impl Probes {
-    /// Loads the object with the kernel's layout and gives the ring buffer beside it. Nothing is
-    /// attached yet.
+    /// Loads the object with the kernel's layout, for a host with so many SCSI devices, and gives the
+    /// ring buffer beside it. Nothing is attached yet.
     ///
     /// # Errors
     /// The kernel refuses maps or programs: not permitted, or too old.
@@ -51,25 +38,24 @@ impl Probes {
         layout: &ScsiLayout,
         control: &Control,
         ring_bytes: u32,
+        devices: usize,
     ) -> Result<(Self, RingBuf<MapData>)> {
         let layout = Wire(*layout);
+        let paths = path_entries(devices);
         let mut ebpf = EbpfLoader::new()
             // Our programs need no relocation against the kernel's types: offsets are data.
             .btf(None)
             .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
             .map_max_entries(map_name::EVENTS, ring_bytes)
+            .map_max_entries(map_name::PATHS, paths)
+            .map_max_entries(map_name::PATH_COUNTS, paths)
             .load(OBJECT)
             .context("the kernel does not take the probes' maps")?;
         let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
             .context("failed to map the ring buffer")?;
         let mut probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
-            paths: Array::try_from(take(&mut ebpf, map_name::PATHS)?)?,
-            routes: Array::try_from(take(&mut ebpf, map_name::ROUTES)?)?,
-            counts: PerCpuArray::try_from(take(&mut ebpf, map_name::PATH_COUNTS)?)?,
-            global: PerCpuArray::try_from(take(&mut ebpf, map_name::GLOBAL_COUNTS)?)?,
-            in_flight: Array::try_from(take(&mut ebpf, map_name::IN_FLIGHT)?)?,
-            overflow: HashMap::try_from(take(&mut ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
+            tables: Tables::open(&mut ebpf)?,
             ebpf,
         };
         probes.set_control(control)?;
@@ -175,116 +161,17 @@ impl Probes {
             _ => Ok(()),
         };
     }
-
-    /// What the probes know of a path; `None` for an id they do not use.
-    ///
-    /// # Errors
-    /// The map cannot be read: does not happen on a running trace.
-    pub fn path(&self, id: u16) -> Result<Option<PathSlot>> {
-        let slot = self
-            .paths
-            .get(&u32::from(id), 0)
-            .context("failed to read the path table")?
-            .0;
-        Ok((slot.sdev != 0).then_some(slot))
-    }
-
-    /// Makes the probes give the device at a path's address another id from its next command on.
-    /// Commands in flight keep theirs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn retire(&mut self, id: u16) -> Result<()> {
-        if let Some(slot) = self.path(id)? {
-            let retired = PathSlot {
-                sdev: RETIRED,
-                ..slot
-            };
-            self.paths
-                .set(u32::from(id), Wire(retired), 0)
-                .context("failed to write the path table")?;
-        }
-        Ok(())
-    }
-
-    /// What the probes know of a route; `None` for an id they do not use.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn route(&self, id: u16) -> Result<Option<RouteSlot>> {
-        let slot = self
-            .routes
-            .get(&u32::from(id), 0)
-            .context("failed to read the route table")?
-            .0;
-        Ok((slot.pgpath != 0).then_some(slot))
-    }
-
-    /// Ids of every path the probes have met. Reads the whole table: for the end of a trace.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn path_ids(&self) -> Result<Vec<u16>> {
-        let mut ids = Vec::new();
-        for id in 0..MAX_PATHS as u16 {
-            if self.path(id)?.is_some() {
-                ids.push(id);
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Counts of a path, over all CPUs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn counts(&self, id: u16) -> Result<PathCounts> {
-        let per_cpu = self
-            .counts
-            .get(&u32::from(id), 0)
-            .context("failed to read path counts")?;
-        Ok(per_cpu
-            .iter()
-            .fold(PathCounts::default(), |sum, cpu| sum.plus(&cpu.0)))
-    }
-
-    /// Counts that belong to no path, over all CPUs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn global_counts(&self) -> Result<GlobalCounts> {
-        let per_cpu = self
-            .global
-            .get(&0, 0)
-            .context("failed to read the global counts")?;
-        Ok(per_cpu
-            .iter()
-            .fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
-    }
-
-    /// Every command in flight, those marked as timed out among them. Reads the whole table: for
-    /// the end of a trace.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
-        let mut commands = Vec::new();
-        for slot in self.in_flight.iter() {
-            commands.push(
-                slot.context("failed to read the commands in flight")?
-                    .0
-                    .command,
-            );
-        }
-        for slot in self.overflow.iter() {
-            commands.push(slot.context("failed to read the overflow map")?.1.0);
-        }
-        commands.retain(|command| command.cmd != 0);
-        Ok(commands)
-    }
 }
 
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+/// Ids of paths on a host with so many devices: twice as many, because an id is not given back at
+/// once.
+fn path_entries(devices: usize) -> u32 {
+    u32::try_from(devices)
+        .map_or(MAX_PATHS, |devices| devices.saturating_mul(2))
+        .clamp(USUAL_PATHS, MAX_PATHS)
+}
+
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
         .ok_or_else(|| anyhow!("no map {name} in the object"))
 }
@@ -319,18 +206,5 @@ fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
             Err(anyhow!("the kernel refuses the program: {io_error}; {end}"))
         }
         Err(error) => Err(error).context("the kernel refuses the program"),
-    }
-}
-
-fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
-    GlobalCounts {
-        unmatched_ends: a.unmatched_ends + b.unmatched_ends,
-        path_table_full: a.path_table_full + b.path_table_full,
-        route_table_full: a.route_table_full + b.route_table_full,
-        lost_records: a.lost_records + b.lost_records,
-        failed_reads: a.failed_reads + b.failed_reads,
-        overflowed: a.overflowed + b.overflowed,
-        paths: a.paths + b.paths,
-        not_optimized: a.not_optimized + b.not_optimized,
     }
 }

@@ -81,8 +81,8 @@ pub const VMLINUX: &str = "vmlinux";
 /// Variables that tell where a page of memory is: with them a command's data can be read.
 pub const PAGES: [&str; 2] = ["page_offset_base", "vmemmap_base"];
 
-/// Every probe. The ends come before the start: attached in this order, no command is seen to
-/// start whose end could be missed.
+/// Every probe. The ends come before the starts: attached in this order, no command, and no work of
+/// a handler, is seen to start whose end could be missed.
 pub const TABLE: [Spec; 24] = [
     Spec::required(
         "scsi_dispatch_cmd_done",
@@ -117,14 +117,14 @@ pub const TABLE: [Spec; 24] = [
         "the map and path group of commands from bio-based maps",
     ),
     Spec::new(
-        "alua_rtpg_work",
-        Hook::KProbe("alua_rtpg_work"),
+        "alua_rtpg_work_return",
+        Hook::KRetProbe("alua_rtpg_work"),
         "scsi_dh_alua",
         "when an access state became known or changed; it is noticed seconds later",
     ),
     Spec::new(
-        "alua_rtpg_work_return",
-        Hook::KRetProbe("alua_rtpg_work"),
+        "alua_rtpg_work",
+        Hook::KProbe("alua_rtpg_work"),
         "scsi_dh_alua",
         "when an access state became known or changed; it is noticed seconds later",
     ),
@@ -201,13 +201,6 @@ pub const TABLE: [Spec; 24] = [
         "that a MODE SELECT was sent by the handler",
     ),
     Spec::new(
-        "alua_prep_fn",
-        Hook::KProbe("alua_prep_fn"),
-        "scsi_dh_alua",
-        "I/O that the handler refuses: it never reaches dispatch",
-    )
-    .on_demand(),
-    Spec::new(
         "alua_prep_fn_return",
         Hook::KRetProbe("alua_prep_fn"),
         "scsi_dh_alua",
@@ -215,15 +208,22 @@ pub const TABLE: [Spec; 24] = [
     )
     .on_demand(),
     Spec::new(
-        "rdac_prep_fn",
-        Hook::KProbe("rdac_prep_fn"),
-        "scsi_dh_rdac",
+        "alua_prep_fn",
+        Hook::KProbe("alua_prep_fn"),
+        "scsi_dh_alua",
         "I/O that the handler refuses: it never reaches dispatch",
     )
     .on_demand(),
     Spec::new(
         "rdac_prep_fn_return",
         Hook::KRetProbe("rdac_prep_fn"),
+        "scsi_dh_rdac",
+        "I/O that the handler refuses: it never reaches dispatch",
+    )
+    .on_demand(),
+    Spec::new(
+        "rdac_prep_fn",
+        Hook::KProbe("rdac_prep_fn"),
         "scsi_dh_rdac",
         "I/O that the handler refuses: it never reaches dispatch",
     )

@@ -182,7 +182,7 @@ impl Attached {
     /// # Errors
     /// The map cannot be read: does not happen on a running trace.
     pub fn global_counts(&self) -> Result<GlobalCounts> {
-        self.probes.global_counts()
+        self.probes.tables.global_counts()
     }
 }
 

@@ -76,6 +76,11 @@ impl Scanner {
         let _ = self.requests.send(());
     }
 
+    /// Whether one is under way.
+    pub fn is_busy(&self) -> bool {
+        self.asked_ns.is_some()
+    }
+
     /// Waits for the next scan.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use crate::{
     clock::{monotonic_ns, wall_unix_ns},
     engine::{End as Ended, Input, Wanted, Wants},
     ingest::ring::Ring,
-    kernel::{attach::Probes, facts::KernelFacts, probes},
+    kernel::{attach::Probes, facts::KernelFacts, probes, recycling::Recycling},
     model::{Line, SCHEMA, Start, Summary},
     sysroot::Sysroot,
     topology::{self, DmControl, Topology, Uevents},
@@ -45,6 +45,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
 /// How long a flag waits for a fresh look at the topology before it is raised without.
 const FLAG_PATIENCE_NS: u64 = 250_000_000;
+/// How often the paths' counts are read while a flag is up: there may be thousands, by CPU.
+const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
+/// How long the end waits for a look at the topology.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
 /// Lines that are handed over at once.
@@ -80,6 +84,9 @@ pub(super) struct Session<'config> {
     flag_waits_since_ns: Option<u64>,
     /// Block I/O on paths that are not active/optimized, when last counted.
     not_optimized: u64,
+    /// When the paths' counts were last read.
+    counted_at_ns: u64,
+    recycling: Recycling,
     /// Modules that were unloaded under the trace.
     unloaded: Vec<&'static str>,
 }
@@ -102,6 +109,7 @@ impl<'config> Session<'config> {
             config
                 .ring_bytes
                 .max(u32::try_from(rustix::param::page_size())?),
+            topology.devices().len(),
         )?;
         let complaints = Complaints::new(&mut probes);
         let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts)?;
@@ -134,6 +142,8 @@ impl<'config> Session<'config> {
             announced: false,
             flag_waits_since_ns: None,
             not_optimized: 0,
+            counted_at_ns: 0,
+            recycling: Recycling::default(),
             unloaded: Vec::new(),
         })
     }
@@ -150,6 +160,7 @@ impl<'config> Session<'config> {
             End::Command(status) => Some(status),
             End::Asked => None,
         };
+        self.last_look().await?;
         let summary = self.finish(command_status).await?;
         self.outputs.leave_live(&mut self.signals).await;
         load.print_output();
@@ -195,6 +206,24 @@ impl<'config> Session<'config> {
         Ok(End::Asked)
     }
 
+    /// Takes what has been announced, and the scan under way: a module may be gone.
+    async fn last_look(&mut self) -> Result<()> {
+        if self.announced {
+            self.look(monotonic_ns());
+        }
+        let mut poll = timer(POLL);
+        let deadline = sleep(LAST_LOOK);
+        tokio::pin!(deadline);
+        while self.scanner.is_busy() {
+            tokio::select! {
+                scan = self.scanner.next() => self.scanned(scan?)?,
+                _ = poll.tick() => self.drain(),
+                () = &mut deadline => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Drains the ring and raises flags.
     fn poll(&mut self) -> Result<()> {
         self.drain();
@@ -204,9 +233,10 @@ impl<'config> Session<'config> {
         }
         self.attached.settle(now_ns)?;
         let global = self.attached.global_counts()?;
-        if global.not_optimized != self.not_optimized {
-            let (slots, probes, feed) = (&mut self.slots, &self.attached.probes, &mut self.feed);
-            slots.meet(&global, probes, &mut |input| feed.take(now_ns, input))?;
+        if global.not_optimized != self.not_optimized && self.may_count(now_ns) {
+            let (slots, feed) = (&mut self.slots, &mut self.feed);
+            let tables = &self.attached.probes.tables;
+            slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
             self.read_counts()?;
         }
         if self.may_tick(now_ns)? {
@@ -236,10 +266,10 @@ impl<'config> Session<'config> {
             announced,
             ..
         } = self;
-        let probes = &self.attached.probes;
+        let tables = &self.attached.probes.tables;
         ring.drain(DRAIN_LIMIT, |bytes| {
             // The kernel has filed new states: sysfs has those of idle paths.
-            *announced |= slots.introduce(bytes, probes, &mut |input| feed.take(at_ns, input));
+            *announced |= slots.introduce(bytes, tables, &mut |input| feed.take(at_ns, input));
             feed.take(at_ns, Input::Record(bytes));
             if feed.engine.waiting_lines() >= LINES_LIMIT {
                 outputs.say(feed.lines());
@@ -262,12 +292,20 @@ impl<'config> Session<'config> {
         }
     }
 
+    /// Whether the paths' counts are worth reading: at once when I/O begins to go over ports that are
+    /// not active/optimized, now and then while it goes on.
+    fn may_count(&mut self, now_ns: u64) -> bool {
+        !self.feed.engine.is_flagged()
+            || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_WHILE_FLAGGED_NS
+    }
+
     fn read_counts(&mut self) -> Result<()> {
         let global = self.attached.global_counts()?;
-        let per_path = self.slots.counts(&self.attached.probes)?;
+        let per_path = self.slots.counts(&self.attached.probes.tables)?;
         self.not_optimized = global.not_optimized;
+        self.counted_at_ns = monotonic_ns();
         self.feed
-            .take(monotonic_ns(), Input::Counts(&global, &per_path));
+            .take(self.counted_at_ns, Input::Counts(&global, &per_path));
         Ok(())
     }
 
@@ -306,7 +344,7 @@ impl<'config> Session<'config> {
     fn obey(&mut self) -> Result<Wants> {
         let wants = self.feed.engine.wants();
         for id in &wants.retire {
-            self.attached.probes.retire(*id)?;
+            self.attached.probes.tables.retire_path(*id)?;
         }
         Ok(wants)
     }
@@ -322,6 +360,7 @@ impl<'config> Session<'config> {
         let wants = self.obey()?;
         self.attached.follow_refusals(&wants.refusing);
         self.attached.scanned(is_bio_based(&scan.topology))?;
+        self.recycle()?;
         if self
             .flag_waits_since_ns
             .is_some_and(|since_ns| scan.began_ns >= since_ns)
@@ -332,6 +371,31 @@ impl<'config> Session<'config> {
             self.tick();
         }
         self.say();
+        Ok(())
+    }
+
+    /// Gives ids back that nothing stands for any more.
+    fn recycle(&mut self) -> Result<()> {
+        let probes = &mut self.attached.probes;
+        let (global, generation) = (probes.tables.global_counts()?, probes.generation()?);
+        let tables = &mut probes.tables;
+        let unused = self
+            .recycling
+            .look(tables, &global, generation, monotonic_ns())?;
+        // What ended before the commands in flight were read is in the ring.
+        self.drain();
+        let at_ns = monotonic_ns();
+        let tables = &mut self.attached.probes.tables;
+        for (id, counts) in tables.counts(&unused.paths)? {
+            self.feed.take(at_ns, Input::PathRetired(id, &counts));
+            self.slots.forget_path(id);
+            tables.free_path(id)?;
+        }
+        for id in &unused.routes {
+            self.slots.forget_route(*id);
+            tables.free_route(*id)?;
+        }
+        self.recycling.freed(&unused);
         Ok(())
     }
 
@@ -365,7 +429,7 @@ impl<'config> Session<'config> {
         self.tick();
         let end = Ended {
             ended_at_ns,
-            in_flight: in_flight(&self.attached.probes)?,
+            in_flight: in_flight(&self.attached.probes.tables)?,
             probes: self.attached.report(),
             command_status,
         };
@@ -381,8 +445,9 @@ impl<'config> Session<'config> {
     /// Paths whose commands never completed have no record, and topology may not know them yet.
     fn look_last(&mut self) -> Result<()> {
         let now_ns = monotonic_ns();
-        let (slots, probes, feed) = (&mut self.slots, &self.attached.probes, &mut self.feed);
-        slots.meet_all(probes, &mut |input| feed.take(now_ns, input))?;
+        let (slots, feed) = (&mut self.slots, &mut self.feed);
+        let tables = &self.attached.probes.tables;
+        slots.meet_all(tables, &mut |input| feed.take(now_ns, input))?;
         if self.feed.engine.wants().scan_before_end {
             let topology = topology::scan(&self.root, &DmControl::new(&self.root));
             self.feed.take(now_ns, Input::Topology(&topology));

@@ -11,8 +11,11 @@ use anyhow::Result;
 use crate::{
     engine::Input,
     ingest::{self, About},
-    kernel::attach::Probes,
+    kernel::tables::Tables,
 };
+
+/// What no command says: there is no such source.
+const NOTHING: Followed = Followed(u64::MAX);
 
 /// What the engine has been told of the tables.
 pub(super) struct Slots {
@@ -27,8 +30,7 @@ pub(super) struct Slots {
 impl Slots {
     pub fn new() -> Self {
         Self {
-            // No command says so: there is no such source.
-            last: vec![Followed(u64::MAX); MAX_PATHS as usize].into(),
+            last: vec![NOTHING; MAX_PATHS as usize].into(),
             paths: BTreeMap::new(),
             routes: BTreeSet::new(),
             paths_met: 0,
@@ -40,7 +42,7 @@ impl Slots {
     pub fn introduce(
         &mut self,
         bytes: &[u8],
-        probes: &Probes,
+        tables: &Tables,
         tell: &mut dyn FnMut(Input<'_>),
     ) -> bool {
         match ingest::about(bytes) {
@@ -48,12 +50,12 @@ impl Slots {
                 let last = self.last.get_mut(usize::from(followed.path()));
                 if let Some(last) = last.filter(|last| **last != followed) {
                     *last = followed;
-                    self.look(followed.path(), followed.route(), probes, tell);
+                    self.look(followed.path(), followed.route(), tables, tell);
                 }
             }
-            Some(About::Path(id)) => self.look(id, NO_ROUTE, probes, tell),
+            Some(About::Path(id)) => self.look(id, NO_ROUTE, tables, tell),
             Some(About::PortGroup(address)) => {
-                self.find(address, probes, tell);
+                self.find(address, tables, tell);
                 return true;
             }
             None => {}
@@ -62,20 +64,20 @@ impl Slots {
     }
 
     #[cold]
-    fn look(&mut self, path: u16, route: u16, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
+    fn look(&mut self, path: u16, route: u16, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
         if route != NO_ROUTE
             && !self.routes.contains(&route)
-            && let Ok(Some(slot)) = probes.route(route)
+            && let Ok(Some(slot)) = tables.route(route)
         {
             self.routes.insert(route);
             tell(Input::Route(route, &slot));
         }
-        self.path(path, probes, tell);
+        self.path(path, tables, tell);
     }
 
     /// Tells of a path's slot, unless it is as it was.
-    fn path(&mut self, id: u16, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
-        let Ok(Some(slot)) = probes.path(id) else {
+    fn path(&mut self, id: u16, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
+        let Ok(Some(slot)) = tables.path(id) else {
             return;
         };
         // The state in it is renewed all the time, and comes with each command.
@@ -92,13 +94,13 @@ impl Slots {
 
     /// Looks for the paths of a port group that none is known of.
     #[cold]
-    fn find(&mut self, address: u64, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) {
+    fn find(&mut self, address: u64, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
         if self.paths.values().any(|slot| slot.state_keeper == address) {
             return;
         }
         let ids: Vec<u16> = self.paths.keys().copied().collect();
         for id in ids {
-            self.path(id, probes, tell);
+            self.path(id, tables, tell);
         }
     }
 
@@ -110,13 +112,13 @@ impl Slots {
     pub fn meet(
         &mut self,
         global: &GlobalCounts,
-        probes: &Probes,
+        tables: &Tables,
         tell: &mut dyn FnMut(Input<'_>),
     ) -> Result<()> {
         // Reading the whole table costs too much to do it for every new path.
         if global.paths != self.paths_met {
             self.paths_met = global.paths;
-            self.meet_all(probes, tell)?;
+            self.meet_all(tables, tell)?;
         }
         Ok(())
     }
@@ -125,10 +127,10 @@ impl Slots {
     ///
     /// # Errors
     /// As [`Self::meet`].
-    pub fn meet_all(&mut self, probes: &Probes, tell: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        for id in probes.path_ids()? {
-            if !self.paths.contains_key(&id) {
-                self.path(id, probes, tell);
+    pub fn meet_all(&mut self, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        for (id, slot) in (0..).zip(tables.paths()?) {
+            if slot.sdev != 0 && !self.paths.contains_key(&id) {
+                self.path(id, tables, tell);
             }
         }
         Ok(())
@@ -138,9 +140,25 @@ impl Slots {
     ///
     /// # Errors
     /// As [`Self::meet`].
-    pub fn counts(&self, probes: &Probes) -> Result<Vec<(u16, PathCounts)>> {
-        let ids = self.paths.keys();
-        ids.map(|id| Ok((*id, probes.counts(*id)?))).collect()
+    pub fn counts(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
+        let ids: Vec<u16> = self.paths.keys().copied().collect();
+        tables.counts(&ids)
+    }
+
+    /// A path id has been given back: who gets it next is told anew.
+    pub fn forget_path(&mut self, id: u16) {
+        self.paths.remove(&id);
+        if let Some(last) = self.last.get_mut(usize::from(id)) {
+            *last = NOTHING;
+        }
+    }
+
+    /// A route id has been given back.
+    pub fn forget_route(&mut self, id: u16) {
+        self.routes.remove(&id);
+        for last in self.last.iter_mut().filter(|last| last.route() == id) {
+            *last = NOTHING;
+        }
     }
 }
 
@@ -148,9 +166,9 @@ impl Slots {
 ///
 /// # Errors
 /// The map cannot be read: does not happen on a running trace.
-pub(super) fn in_flight(probes: &Probes) -> Result<Vec<(u16, u64)>> {
+pub(super) fn in_flight(tables: &Tables) -> Result<Vec<(u16, u64)>> {
     let mut in_flight: BTreeMap<u16, u64> = BTreeMap::new();
-    for command in probes.in_flight()? {
+    for command in tables.in_flight()? {
         if !command.followed.has(command_flag::LATE) {
             *in_flight.entry(command.followed.path()).or_default() += 1;
         }

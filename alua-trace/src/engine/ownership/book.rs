@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Event;
-use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Severity};
+use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Line, Severity};
 
 /// Flags that are over and kept for the end; the oldest go first.
 const KEPT: usize = 1024;
@@ -22,7 +21,7 @@ pub(super) struct Book {
     ended: VecDeque<Flag>,
     left_out: u64,
     next_id: u32,
-    events: Vec<Event>,
+    lines: Vec<Line>,
 }
 
 impl Book {
@@ -100,13 +99,13 @@ impl Book {
     }
 
     /// One more thing to say.
-    pub fn push(&mut self, event: Event) {
-        self.events.push(event);
+    pub fn push(&mut self, line: Line) {
+        self.lines.push(line);
     }
 
     /// What is to be said since the last call.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.lines)
     }
 
     /// Every flag that is kept, by id, and how many were left out.
@@ -122,7 +121,7 @@ impl Book {
     }
 
     fn say(&mut self, change: FlagChange, flag: &Flag) {
-        self.events.push(Event::Flag(FlagEvent {
+        self.lines.push(Line::Flag(FlagEvent {
             change,
             flag: flag.clone(),
         }));

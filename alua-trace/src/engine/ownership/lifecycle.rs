@@ -1,7 +1,7 @@
 //! The transfers of one logical unit: found, judged, flagged, closed.
 
 use super::{
-    Cx, Event,
+    Cx,
     meter::{Closed, WINDOW_NS},
     moves::{self, Move},
     sides::{Owner, strings},
@@ -10,7 +10,7 @@ use super::{
     verdict::{Case, Verdict, judge},
 };
 use crate::{
-    model::{FlagKind, Ownership, Severity, TransferChange, TransferEvent},
+    model::{FlagKind, Line, Ownership, Severity, TransferChange, TransferEvent},
     report::ownership::sentence,
 };
 
@@ -92,10 +92,10 @@ impl Unit {
             (transfer.started_at_ns, cx.now_ns),
             sentence(&transfer),
         );
-        cx.book.push(Event::Transfer(Box::new(TransferEvent {
+        cx.book.push(Line::Transfer(TransferEvent {
             change: TransferChange::Seen,
             transfer,
-        })));
+        }));
         self.owe(
             open.verdict.start_ns,
             open.verdict.command.map(|(path, _)| path),
@@ -237,10 +237,10 @@ impl Unit {
         cx.book
             .update(open.flag, transfer.ended_at_ns, sentence(&transfer));
         cx.book.end(open.flag, transfer.ended_at_ns);
-        cx.book.push(Event::Transfer(Box::new(TransferEvent {
+        cx.book.push(Line::Transfer(TransferEvent {
             change: TransferChange::Done,
             transfer: transfer.clone(),
-        })));
+        }));
         self.history.moved(transfer, closed.tenure);
     }
 

@@ -21,7 +21,7 @@ use std::{
 
 use self::book::Book;
 use self::unit::Unit;
-use crate::model::{self, Flag, FlagEvent, TransferEvent};
+use crate::model::{self, Flag, Line};
 use crate::topology::Hctl;
 
 pub use observation::{
@@ -54,15 +54,6 @@ const MOST_UNITS: usize = 4096;
 const MOST_WAITING: usize = 65_536;
 /// Port groups or LUNs in one observation that count.
 const MOST_PARTS: usize = 256;
-
-/// Something to say now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// A logical unit moved.
-    Transfer(Box<TransferEvent>),
-    /// A flag changed.
-    Flag(FlagEvent),
-}
 
 /// What is left at the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -231,11 +222,11 @@ impl Ownership {
     }
 
     /// What is to be said since the last call.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        self.book.take_events()
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        self.book.take_lines()
     }
 
-    /// The end at `now_ns`: nothing waits any longer. Call [`Self::take_events`] once more.
+    /// The end at `now_ns`: nothing waits any longer. Call [`Self::take_lines`] once more.
     pub fn finish(&mut self, now_ns: u64, last_flag_id: &mut u32) -> Outcome {
         self.book.number_from(*last_flag_id);
         self.take_until(u64::MAX, now_ns);

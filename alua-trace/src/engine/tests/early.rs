@@ -360,3 +360,56 @@ fn an_answer_before_topology_knows_the_path_is_the_logical_units() {
     assert_eq!(unit.wwid.as_deref(), Some("naa.6001"));
     assert_eq!(unit.tenures[0].owner, ["TPG 1"]);
 }
+
+/// The probes give an id back and to another device: what it counted stays with the first.
+#[test]
+fn an_id_that_is_given_again_counts_for_its_new_path_alone() {
+    struct Given(u32);
+    impl Tables for Given {
+        fn path(&self, _: u16) -> Option<PathSlot> {
+            Some(PathSlot {
+                sdev: 0xffff,
+                host: self.0,
+                ..PathSlot::default()
+            })
+        }
+
+        fn route(&self, id: u16) -> Option<RouteSlot> {
+            Host.route(id).map(|slot| RouteSlot {
+                path_group: self.0,
+                ..slot
+            })
+        }
+    }
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Given(1));
+    engine.take(2, Input::PathRetired(10, &dispatched(5, 0)));
+    engine.command(&read(10, AO, 3, 1_000), &Given(2));
+    engine.counts(GlobalCounts::default(), &[(10, dispatched(2, 0))], 4);
+    let paths = engine.finish(5, &|_| 1).paths;
+    let of = |hctl: &str| {
+        let path = paths.iter().find(|path| path.path.hctl == hctl).unwrap();
+        let counts = &path.counts;
+        (counts.dispatched, counts.recorded, counts.in_flight)
+    };
+    assert_eq!((of("1:0:0:0"), of("2:0:0:0")), ((5, 1, 0), (2, 1, 1)));
+}
+
+/// What the last command said by a route is news again once its id leads elsewhere.
+#[test]
+fn a_route_that_leads_elsewhere_is_looked_at_again() {
+    let mut engine = engine();
+    engine.command(&read(10, AO, 1, 1_000), &Host);
+    assert_eq!(engine.paths.get(0).map(|it| it.path_group), Some(2));
+    let other = RouteSlot {
+        pgpath: 2 << 40,
+        path_group: 1,
+        ..RouteSlot::default()
+    };
+    engine.take(2, Input::Route(3, &other));
+    engine.take(
+        3,
+        Input::Record(&crate::ingest::bytes_of(&read(10, AO, 3, 1_000))),
+    );
+    assert_eq!(engine.paths.get(0).map(|it| it.path_group), Some(1));
+}

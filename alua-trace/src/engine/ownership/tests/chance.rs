@@ -239,7 +239,7 @@ fn nothing_panics_and_memory_stays_bounded() {
             if step % 7 == 0 {
                 now_ns += chance.below(300_000_000);
                 engine.tick(now_ns, &mut ids);
-                engine.take_events();
+                engine.take_lines();
             }
         }
         let outcome = engine.finish(now_ns, &mut ids);

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    Event, GroupAnswer, Io, Issuer, Moves, Observation, Outcome, Ownership, RdacMode, SenseAt,
-    Side, Voice,
+    GroupAnswer, Io, Issuer, Moves, Observation, Outcome, Ownership, RdacMode, SenseAt, Side, Voice,
 };
 use crate::{
-    model::{AccessState, Transfer},
+    model::{AccessState, Line, Transfer},
     topology::{DevNo, Hctl},
 };
 
@@ -275,8 +274,8 @@ impl Scenario {
             }
         }
         let outcome = engine.finish(now_ns, &mut ids);
-        for event in engine.take_events() {
-            if let Event::Transfer(event) = event {
+        for event in engine.take_lines() {
+            if let Line::Transfer(event) = event {
                 transfers.insert(event.transfer.id, event.transfer);
             }
         }

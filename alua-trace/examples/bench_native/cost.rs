@@ -1,0 +1,216 @@
+//! What a command costs: the probes by the number of paths, and the collector.
+
+use std::{collections::BTreeSet, os::fd::AsRawFd, time::Instant};
+
+use alua_trace::{
+    engine::{End, Engine, Input, Wanted},
+    ingest::{self, About},
+    kernel::{facts::KernelFacts, tables::Tables},
+    model::Line,
+    sysroot::{self, Sysroot},
+};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    bpf::{instruction, load, run, run_time},
+    memory::Memory,
+    probes::Probes,
+};
+
+/// Commands in flight at once where the cost is compared with that of before.
+const COMMANDS: usize = 64;
+/// Commands in flight at once where the cost is compared by the number of paths.
+const IN_FLIGHT: usize = 1000;
+const PATHS: [usize; 4] = [4, 256, 2048, 4096];
+/// Commands of one measurement.
+const RUNS: usize = 1_280_000;
+/// Measured apart from each other.
+const PARTS: usize = 20;
+const RECORDS: usize = 3_000_000;
+
+/// Prints all.
+pub fn measure() -> Result<()> {
+    start()?;
+    let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
+        .context("failed to turn BPF statistics on (root?)")?;
+    let mut probes = Probes::load()?;
+    let commands = Commands::new(1, COMMANDS, COMMANDS)?;
+    let sum = probes_cost(&mut probes, &commands, true)?;
+    println!("dispatch and completion {}", spread(&sum));
+    for paths in PATHS {
+        let mut probes = Probes::load()?;
+        let commands = Commands::new(paths, IN_FLIGHT.max(paths), IN_FLIGHT)?;
+        let sum = probes_cost(&mut probes, &commands, false)?;
+        println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));
+    }
+    collector(&mut probes, &commands)
+}
+
+/// Commands, dispatched some at a time.
+struct Commands {
+    _memory: Memory,
+    addresses: Vec<u64>,
+    in_flight: usize,
+}
+
+impl Commands {
+    fn new(paths: usize, commands: usize, in_flight: usize) -> Result<Self> {
+        let mut memory = Memory::new(paths, commands)?;
+        let addresses = (0..commands)
+            .map(|place| memory.command(place, place % paths, place as u32))
+            .collect::<Result<_>>()?;
+        memory.update()?;
+        Ok(Self {
+            _memory: memory,
+            addresses,
+            in_flight,
+        })
+    }
+
+    /// Dispatches and completes each once, an empty program beside each.
+    fn round(&self, probes: &mut Probes, empty: i32) -> Result<()> {
+        for some in self.addresses.chunks(self.in_flight) {
+            for program in [probes.start, probes.done] {
+                for command in some {
+                    run(program, *command)?;
+                    run(empty, 0)?;
+                }
+            }
+            probes.ring.drain(usize::MAX, |_| {});
+        }
+        Ok(())
+    }
+}
+
+/// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns.
+fn probes_cost(probes: &mut Probes, commands: &Commands, say_each: bool) -> Result<Vec<f64>> {
+    let empty = load(&[instruction(0xb7, 0, 0), instruction(0x95, 0, 0)])?;
+    let rounds = (RUNS / commands.addresses.len()).max(PARTS);
+    for _ in 0..(rounds / 20).max(1) {
+        commands.round(probes, empty.as_raw_fd())?;
+    }
+    let programs = [probes.start, probes.done, empty.as_raw_fd()];
+    let mut parts = Vec::new();
+    for _ in 0..PARTS {
+        let [start, done, none] = programs.map(run_time);
+        let before = [start?, done?, none?];
+        for _ in 0..rounds / PARTS {
+            commands.round(probes, empty.as_raw_fd())?;
+        }
+        let [start, done, none] = [0, 1, 2].map(|at| per_run(programs[at], before[at]));
+        parts.push([start?, done?, none?]);
+    }
+    let of = |of: fn(&[f64; 3]) -> f64| parts.iter().map(of).collect::<Vec<f64>>();
+    if say_each {
+        println!("empty program {}", spread(&of(|[_, _, none]| *none)));
+        let dispatch = of(|[start, _, none]| start - none);
+        println!("dispatch less empty {}", spread(&dispatch));
+        let completion = of(|[_, done, none]| done - none);
+        println!("completion less empty {}", spread(&completion));
+    }
+    Ok(of(|[start, done, none]| start + done - 2.0 * none))
+}
+
+fn per_run(program: i32, before: (u64, u64)) -> Result<f64> {
+    let after = run_time(program)?;
+    ensure!(after.1 > before.1, "the kernel counted no runs");
+    Ok((after.0 - before.0) as f64 / (after.1 - before.1) as f64)
+}
+
+/// The median of the parts, and how far they were apart: another guest of the machine shows there.
+fn spread(parts: &[f64]) -> String {
+    let mut parts = parts.to_vec();
+    parts.sort_by(f64::total_cmp);
+    match parts[..] {
+        [best, .., worst] => {
+            let median = parts[parts.len() / 2];
+            format!("{median:.1} ns ({best:.1} to {worst:.1})")
+        }
+        _ => "not measured".to_owned(),
+    }
+}
+
+/// Tells the engine of what it has not been told of before the record that needs it.
+fn introduce(bytes: &[u8], tables: &Tables, told: &mut BTreeSet<u16>, engine: &mut Engine) {
+    let Some(About::Command(followed)) = ingest::about(bytes) else {
+        return;
+    };
+    if !told.insert(followed.path()) {
+        return;
+    }
+    if let Ok(Some(slot)) = tables.path(followed.path()) {
+        engine.take(0, Input::Path(followed.path(), &slot));
+    }
+    if let Ok(Some(slot)) = tables.route(followed.route()) {
+        engine.take(0, Input::Route(followed.route(), &slot));
+    }
+}
+
+/// Records a second from the ring to the histograms, on one core.
+fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
+    let mut told = BTreeSet::new();
+    let mut engine = Engine::new(Wanted::default());
+    let (mut records, mut seconds) = (0, 0.0);
+    while records < RECORDS {
+        for _ in 0..500 {
+            for program in [probes.start, probes.done] {
+                for command in &commands.addresses {
+                    run(program, *command)?;
+                }
+            }
+        }
+        let began = Instant::now();
+        let Probes { ring, tables, .. } = probes;
+        records += ring.drain(usize::MAX, |bytes| {
+            introduce(bytes, tables, &mut told, &mut engine);
+            engine.take(0, Input::Record(bytes));
+        });
+        seconds += began.elapsed().as_secs_f64();
+    }
+    ensure!(
+        engine.losses().undecodable == 0,
+        "records could not be decoded"
+    );
+    check(&mut engine, records)?;
+    println!(
+        "collector {:.2} million records/s",
+        records as f64 / seconds / 1e6
+    );
+    Ok(())
+}
+
+fn check(engine: &mut Engine, records: usize) -> Result<()> {
+    engine.take(u64::MAX, Input::End(&End::default()));
+    let Some(Line::Summary(summary)) = engine.take_lines().pop() else {
+        bail!("no summary");
+    };
+    let latency = summary.paths.iter().flat_map(|path| &path.latency);
+    let recorded: u64 = latency.map(|latency| latency.mapped).sum();
+    ensure!(
+        recorded == records as u64,
+        "{recorded} of {records} records in histograms"
+    );
+    Ok(())
+}
+
+/// What a start takes before the hooks: type information, one pass over the kernel's symbols (here
+/// for one that is not there: the longest), maps and programs.
+fn start() -> Result<()> {
+    let root = Sysroot::default();
+    let began = Instant::now();
+    let _facts = KernelFacts::gather(&root, None)?;
+    let gathered = began.elapsed();
+    sysroot::addresses(&root, &[("vmlinux", "no such function")])?;
+    let searched = began.elapsed();
+    let _probes = Probes::load()?;
+    let ready = began.elapsed();
+    for (what, took) in [
+        ("types", gathered),
+        ("symbols", searched - gathered),
+        ("programs", ready - searched),
+        ("start", ready),
+    ] {
+        println!("{what} {:.1} ms", took.as_secs_f64() * 1e3);
+    }
+    Ok(())
+}

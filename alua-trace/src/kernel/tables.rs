@@ -1,0 +1,313 @@
+//! The probes' tables and counts: reading them, and giving ids back that nothing stands for any more.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use alua_trace_ebpf::{
+    CommandSlot, GlobalCounts, InFlightSlot, PathCounts, PathSlot, RETIRED, RouteSlot, map_name,
+};
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, Queue},
+    util::nr_cpus,
+};
+
+use super::{attach::take, batch};
+
+/// A wire record as a map value.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct Wire<T>(pub T);
+
+// SAFETY: the wire's records are `repr(C)` integers without padding, which their own assertions
+// hold; any bytes are valid for them.
+unsafe impl<T: Copy + 'static> Pod for Wire<T> {}
+
+/// An array and its descriptor, for reading it in one call.
+struct Whole<T: Copy + 'static> {
+    array: Array<MapData, Wire<T>>,
+    fd: OwnedFd,
+    entries: u32,
+}
+
+impl<T: Copy + 'static> Whole<T> {
+    fn open(ebpf: &mut Ebpf, name: &str) -> Result<Self> {
+        let (map, fd) = with_fd(ebpf, name)?;
+        let array: Array<MapData, Wire<T>> = Array::try_from(map)?;
+        Ok(Self {
+            entries: array.len(),
+            array,
+            fd,
+        })
+    }
+
+    fn get(&self, index: u32) -> Result<T> {
+        let value = self.array.get(&index, 0);
+        Ok(value.context("failed to read a table of the probes")?.0)
+    }
+
+    fn set(&mut self, index: u32, value: T) -> Result<()> {
+        self.array
+            .set(index, Wire(value), 0)
+            .context("failed to write a table of the probes")
+    }
+
+    fn all(&self) -> Result<Vec<T>> {
+        // SAFETY: the wire's records are integers, of whole words.
+        match unsafe { batch::values(self.fd.as_fd(), self.entries, 1) } {
+            Ok(values) => Ok(values),
+            // Before Linux 5.6 one by one.
+            Err(_) => (0..self.entries).map(|index| self.get(index)).collect(),
+        }
+    }
+}
+
+/// Everything the probes count and keep.
+pub struct Tables {
+    paths: Whole<PathSlot>,
+    path_ids: HashMap<MapData, u64, u32>,
+    free_paths: Queue<MapData, u32>,
+    routes: Whole<RouteSlot>,
+    route_ids: HashMap<MapData, u64, u32>,
+    free_routes: Queue<MapData, u32>,
+    counts: PerCpuArray<MapData, Wire<PathCounts>>,
+    counts_fd: OwnedFd,
+    cpus: usize,
+    global: PerCpuArray<MapData, Wire<GlobalCounts>>,
+    in_flight: Whole<InFlightSlot>,
+    overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
+}
+
+impl Tables {
+    /// Opens the maps, and makes every id free.
+    ///
+    /// # Errors
+    /// The object has other maps.
+    pub fn open(ebpf: &mut Ebpf) -> Result<Self> {
+        let (counts, counts_fd) = with_fd(ebpf, map_name::PATH_COUNTS)?;
+        let mut tables = Self {
+            paths: Whole::open(ebpf, map_name::PATHS)?,
+            path_ids: HashMap::try_from(take(ebpf, map_name::PATH_IDS)?)?,
+            free_paths: Queue::try_from(take(ebpf, map_name::FREE_PATHS)?)?,
+            routes: Whole::open(ebpf, map_name::ROUTES)?,
+            route_ids: HashMap::try_from(take(ebpf, map_name::ROUTE_IDS)?)?,
+            free_routes: Queue::try_from(take(ebpf, map_name::FREE_ROUTES)?)?,
+            counts: PerCpuArray::try_from(counts)?,
+            counts_fd,
+            cpus: nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?,
+            global: PerCpuArray::try_from(take(ebpf, map_name::GLOBAL_COUNTS)?)?,
+            in_flight: Whole::open(ebpf, map_name::IN_FLIGHT)?,
+            overflow: HashMap::try_from(take(ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
+        };
+        for id in 0..tables.path_entries() {
+            free(&mut tables.free_paths, id)?;
+        }
+        for id in 0..tables.routes.entries {
+            free(&mut tables.free_routes, id)?;
+        }
+        Ok(tables)
+    }
+
+    /// Ids of paths that there are.
+    #[must_use]
+    pub fn path_entries(&self) -> u32 {
+        self.paths.entries
+    }
+
+    /// What the probes know of a path; `None` for an id that is nobody's.
+    ///
+    /// # Errors
+    /// The map cannot be read: does not happen on a running trace.
+    pub fn path(&self, id: u16) -> Result<Option<PathSlot>> {
+        let slot = self.paths.get(u32::from(id))?;
+        Ok((slot.sdev != 0).then_some(slot))
+    }
+
+    /// The slots of all path ids.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn paths(&self) -> Result<Vec<PathSlot>> {
+        self.paths.all()
+    }
+
+    /// What the probes know of a route; `None` for an id that is nobody's.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn route(&self, id: u16) -> Result<Option<RouteSlot>> {
+        let slot = self.routes.get(u32::from(id))?;
+        Ok((slot.pgpath != 0).then_some(slot))
+    }
+
+    /// The slots of all route ids.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn routes(&self) -> Result<Vec<RouteSlot>> {
+        self.routes.all()
+    }
+
+    /// Makes the probes give the device at a path's address another id from its next command on.
+    /// Commands in flight keep theirs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn retire_path(&mut self, id: u16) -> Result<()> {
+        if let Some(slot) = self.path(id)?
+            && slot.sdev != RETIRED
+        {
+            let retired = PathSlot {
+                sdev: RETIRED,
+                ..slot
+            };
+            self.paths.set(u32::from(id), retired)?;
+            forget(&mut self.path_ids, slot.sdev, id);
+        }
+        Ok(())
+    }
+
+    /// Makes the probes give a route another id from its next command on.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn retire_route(&mut self, id: u16) -> Result<()> {
+        if let Some(slot) = self.route(id)?
+            && slot.pgpath != RETIRED
+        {
+            let retired = RouteSlot {
+                pgpath: RETIRED,
+                ..slot
+            };
+            self.routes.set(u32::from(id), retired)?;
+            forget(&mut self.route_ids, slot.pgpath, id);
+        }
+        Ok(())
+    }
+
+    /// Gives a retired path's id back, with its counts at 0. Nothing must stand for it any more: no
+    /// command in flight, no record that was not taken.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn free_path(&mut self, id: u16) -> Result<()> {
+        let id = u32::from(id);
+        let none = vec![Wire(PathCounts::default()); self.cpus];
+        self.counts
+            .set(id, PerCpuValues::try_from(none)?, 0)
+            .context("failed to clear a path's counts")?;
+        self.paths.set(id, PathSlot::FREE)?;
+        free(&mut self.free_paths, id)
+    }
+
+    /// Gives a retired route's id back, as [`Self::free_path`] does.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn free_route(&mut self, id: u16) -> Result<()> {
+        self.routes.set(u32::from(id), RouteSlot::default())?;
+        free(&mut self.free_routes, u32::from(id))
+    }
+
+    /// Counts of these paths, over all CPUs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn counts(&self, ids: &[u16]) -> Result<Vec<(u16, PathCounts)>> {
+        let Some(highest) = ids.iter().max() else {
+            return Ok(Vec::new());
+        };
+        let entries = u32::from(*highest) + 1;
+        // SAFETY: as for the arrays.
+        let all =
+            unsafe { batch::values::<PathCounts>(self.counts_fd.as_fd(), entries, self.cpus) };
+        match all {
+            Ok(all) => {
+                let of = |id: u16| &all[usize::from(id) * self.cpus..][..self.cpus];
+                Ok(ids.iter().map(|id| (*id, sum(of(*id)))).collect())
+            }
+            // Before Linux 5.13 one by one.
+            Err(_) => ids
+                .iter()
+                .map(|id| Ok((*id, self.counts_of(*id)?)))
+                .collect(),
+        }
+    }
+
+    fn counts_of(&self, id: u16) -> Result<PathCounts> {
+        let per_cpu = self
+            .counts
+            .get(&u32::from(id), 0)
+            .context("failed to read path counts")?;
+        let values = per_cpu.iter();
+        Ok(values.fold(PathCounts::default(), |sum, cpu| sum.plus(&cpu.0)))
+    }
+
+    /// Counts that belong to no path, over all CPUs.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn global_counts(&self) -> Result<GlobalCounts> {
+        let per_cpu = self
+            .global
+            .get(&0, 0)
+            .context("failed to read the global counts")?;
+        let values = per_cpu.iter();
+        Ok(values.fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
+    }
+
+    /// Every command in flight, those marked as timed out among them.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
+        let slots = self.in_flight.all()?.into_iter();
+        let mut commands: Vec<CommandSlot> = slots.map(|slot| slot.command).collect();
+        for slot in self.overflow.iter() {
+            commands.push(slot.context("failed to read the overflow map")?.1.0);
+        }
+        commands.retain(|command| command.cmd != 0);
+        Ok(commands)
+    }
+}
+
+fn with_fd(ebpf: &mut Ebpf, name: &str) -> Result<(Map, OwnedFd)> {
+    let map = take(ebpf, name)?;
+    let fd = match &map {
+        Map::Array(data) | Map::PerCpuArray(data) => data.fd().as_fd().try_clone_to_owned()?,
+        _ => return Err(anyhow!("map {name} in the object is no array")),
+    };
+    Ok((map, fd))
+}
+
+fn free(queue: &mut Queue<MapData, u32>, id: u32) -> Result<()> {
+    queue
+        .push(id, 0)
+        .context("failed to give an id to the probes")
+}
+
+fn forget(ids: &mut HashMap<MapData, u64, u32>, address: u64, id: u16) {
+    // The probes may have retired it, or given the address another id, meanwhile.
+    if ids.get(&address, 0).is_ok_and(|it| it == u32::from(id)) {
+        let _ = ids.remove(&address);
+    }
+}
+
+fn sum(cpus: &[PathCounts]) -> PathCounts {
+    let values = cpus.iter();
+    values.fold(PathCounts::default(), |sum, cpu| sum.plus(cpu))
+}
+
+fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
+    GlobalCounts {
+        unmatched_ends: a.unmatched_ends + b.unmatched_ends,
+        path_table_full: a.path_table_full + b.path_table_full,
+        route_table_full: a.route_table_full + b.route_table_full,
+        lost_records: a.lost_records + b.lost_records,
+        failed_reads: a.failed_reads + b.failed_reads,
+        overflowed: a.overflowed + b.overflowed,
+        paths: a.paths + b.paths,
+        routes: a.routes + b.routes,
+        not_optimized: a.not_optimized + b.not_optimized,
+    }
+}
