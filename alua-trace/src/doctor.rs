@@ -12,11 +12,12 @@ use crate::{
     kernel::{attach::Probes, facts::KernelFacts, probes},
     live,
     model::ProbeStatus,
-    multipath_conf::{self, gather, section::Note, setup::Setup, source::Sources},
+    multipath_conf::{gather, section::Note, setup::Setup, source::Sources},
     paths,
     report::{
         doctor::{DoctorReport, doctor},
         json,
+        setup::setup as report_setup,
     },
     sysroot::Sysroot,
     topology::{self, DmControl, Topology},
@@ -26,6 +27,8 @@ use crate::{
 /// Smallest ring buffer there is: the probes run for a moment only.
 const RING_BYTES: u32 = 4096;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+/// Exit status: findings that are worse than advice.
+const WANTING: u8 = 1;
 
 /// Examines this host; gives the exit status.
 ///
@@ -34,7 +37,7 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// printed all the same.
 pub fn run(config: &DoctorConfig) -> Result<u8> {
     if let Some(file) = &config.multipath_conf {
-        return multipath_conf::run(file, config.json);
+        return examine_file(file, config.json);
     }
     let root = Sysroot::default();
     let topology = topology::scan(&root, &DmControl::new(&root));
@@ -110,6 +113,25 @@ fn print(config: &DoctorConfig, report: &DoctorReport) -> Result<()> {
     } else {
         doctor(report, live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL))
     };
+    write(&text)
+}
+
+/// Examines a configuration file alone, or a directory of them; gives the exit status.
+///
+/// # Errors
+/// The file cannot be read.
+fn examine_file(file: &Path, as_json: bool) -> Result<u8> {
+    let setup = Setup::new(Sources::of_path(file)?, None);
+    let text = if as_json {
+        json::to_line(&setup)?
+    } else {
+        report_setup(&setup, live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL))
+    };
+    write(&text)?;
+    Ok(if setup.is_wanting() { WANTING } else { 0 })
+}
+
+fn write(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod decode;
 pub mod doctor;
 pub mod engine;
+pub mod format;
 pub mod import;
 pub mod ingest;
 pub mod inventory;

@@ -24,6 +24,8 @@ pub(crate) enum Verb {
     Lab(LabArgs),
     /// All tests: units here, then real kernels in the lab
     Test(TestArgs),
+    /// Proofs that take long: all tests have their short form
+    Soak(SoakArgs),
     /// Measure: what the tool costs natively, and what tracing costs a guest
     Bench(BenchArgs),
     /// Say what is here and what is missing, with remedies; changes nothing
@@ -103,6 +105,14 @@ pub(crate) struct TestArgs {
     /// Only tests whose name, or lab group, contains one of these
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
+}
+
+/// Options of `soak`.
+#[derive(Debug, Args)]
+pub(crate) struct SoakArgs {
+    /// Only these: `stress`, `churn`
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
 }
 
 /// Options of `bench`.

@@ -52,6 +52,7 @@ fn execute(cli: &Cli) -> Result<bool> {
         Verb::Run(args) => commands::run::run(&paths, args),
         Verb::Lab(args) => commands::lab::lab(&paths, args),
         Verb::Test(args) => commands::test::test(&paths, args),
+        Verb::Soak(args) => commands::soak::soak(&paths, args),
         Verb::Bench(args) => commands::bench::bench(&paths, args),
         Verb::Doctor => commands::doctor::doctor(&paths),
         Verb::Fuzz(args) => commands::fuzz::fuzz(&paths, args),

@@ -77,6 +77,12 @@ impl Totals {
         });
     }
 
+    /// Adds one that passed.
+    pub(crate) fn pass(&mut self, name: &str) {
+        println!("  ok       {name}");
+        self.passed += 1;
+    }
+
     /// Adds something that could not run.
     pub(crate) fn skip(&mut self, name: &str, detail: &str) {
         self.not_run.push(Unpassed {

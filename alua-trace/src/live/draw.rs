@@ -9,9 +9,10 @@ use ratatui::style::{Color, Modifier, Style};
 use super::cells::Canvas;
 use super::columns::{Column, Place, places};
 use super::screen::Screen;
+use crate::format;
 use crate::model::{AccessState, Flag, Row, Severity, Transfer};
 use crate::report::histogram::push_bar;
-use crate::report::{flags, format, ownership, safe, words};
+use crate::report::{flags, safe, words};
 
 const PLAIN: Style = Style::new();
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -280,7 +281,7 @@ fn path_cell(canvas: &mut Canvas<'_>, row: &Row, (x, y): (u16, u16), width: u16)
 
 fn state_cell(canvas: &mut Canvas<'_>, row: &Row, at: (u16, u16), width: u16) {
     canvas.left(at, width, state_style(row.path.state), |out| {
-        out.push_str(words::state(row.path.state));
+        out.push_str(row.path.state.short());
         if row.path.preferred == Some(true) {
             out.push('*');
         }
@@ -390,5 +391,5 @@ fn push_transfer(out: &mut String, transfer: &Transfer, started_at_ns: u64) {
     out.push(' ');
     safe::push(out, &transfer.subject, safe::NAME_CHARS);
     out.push(' ');
-    out.push_str(&ownership::sentence(transfer));
+    out.push_str(&safe::sentence(&transfer.sentence()));
 }

@@ -16,7 +16,7 @@ pub use flag::{
     Baseline, Flag, FlagChange, FlagEvent, FlagKind, Judgement, PathState, Severity, Verdict,
 };
 pub use ownership::{
-    Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent,
+    Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent, owners,
 };
 pub use path::{AccessState, Class, Command, Path, PathChange, PathEvent, StateSource};
 pub use summary::{Counts, Hold, Latency, Losses, PathSummary, Summary};

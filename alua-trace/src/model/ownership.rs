@@ -1,6 +1,10 @@
 //! Who owned a logical unit, each move of it, and what that cost.
 
+use std::fmt::Write;
+
 use serde::{Deserialize, Serialize};
+
+use crate::format;
 
 /// Who or what made a logical unit move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +20,19 @@ pub enum Cause {
     IoDriven,
     /// Nothing that was seen tells.
     Unknown,
+}
+
+impl Cause {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LocalExplicit => "local-explicit",
+            Self::RemoteExplicit => "remote-explicit",
+            Self::ArrayImplicit => "array-implicit",
+            Self::IoDriven => "io-driven",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What a transfer cost the I/O of its logical unit.
@@ -88,6 +105,61 @@ pub struct Transfer {
     pub during: Option<Load>,
     /// I/O in the seconds after.
     pub after: Option<Load>,
+}
+
+impl Transfer {
+    /// `moved from TPG 1 to TPG 2 in 1.20 ms by sg_stpg[123] (local-explicit); 16 I/Os delayed …`.
+    /// Raw: the name of a process is in it.
+    pub fn sentence(&self) -> String {
+        let took = match self.ended_at_ns.saturating_sub(self.started_at_ns) {
+            0 => String::new(),
+            took => format!(" in {}", format::duration(took)),
+        };
+        let by = match self.cause {
+            Cause::Unknown => ", by whom is not known".to_owned(),
+            cause => format!(" by {} ({})", self.actor, cause.name()),
+        };
+        let (from, to) = (owners(&self.from), owners(&self.to));
+        let mut out = format!("moved from {from} to {to}{took}{by}");
+        if let Some(impact) = &self.impact {
+            out.push_str("; ");
+            push_impact(&mut out, impact);
+        }
+        out
+    }
+}
+
+/// `16 I/Os delayed by 47.9 s in all, 3.01 s at most, 4 of them held in dm`.
+fn push_impact(out: &mut String, impact: &Impact) {
+    if impact.delayed == 0 {
+        out.push_str("no I/O delayed");
+    } else {
+        let delayed = format::plural(impact.delayed, "I/O");
+        let added = format::duration(impact.added_ns);
+        let longest = format::duration(impact.longest_ns);
+        let _ = write!(
+            out,
+            "{delayed} delayed by {added} in all, {longest} at most"
+        );
+    }
+    for (count, what) in [
+        (impact.held_in_dm, "of them held in dm"),
+        (impact.retried, "retried"),
+        (impact.failed, "failed on a path"),
+    ] {
+        if count > 0 {
+            let _ = write!(out, ", {} {what}", format::count(count));
+        }
+    }
+}
+
+/// Owners: `TPG 1 and TPG 2`.
+pub fn owners(owner: &[String]) -> String {
+    if owner.is_empty() {
+        "no side".to_owned()
+    } else {
+        owner.join(" and ")
+    }
 }
 
 /// What happened to a transfer.

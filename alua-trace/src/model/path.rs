@@ -31,6 +31,22 @@ pub enum AccessState {
     Unknown,
 }
 
+impl AccessState {
+    /// In at most seven characters, for people.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Optimized => "AO",
+            Self::NonOptimized => "AN",
+            Self::Standby => "standby",
+            Self::Unavailable => "unavail",
+            Self::LbaDependent => "LBD",
+            Self::Offline => "offline",
+            Self::Transitioning => "transit",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Who said which state a path has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

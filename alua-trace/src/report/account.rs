@@ -1,7 +1,8 @@
 //! The account: what became of every command, checked path by path, and what was lost.
 
 use super::table::{self, Column, label, number};
-use super::{format, safe, words};
+use super::{safe, words};
+use crate::format;
 use crate::model::{Counts, PathSummary, Probe, ProbeStatus, Summary};
 
 /// A column, and whether it may be left out when all of it is zero. Nothing else is ever left out,
@@ -109,7 +110,7 @@ fn push_losses(out: &mut String, summary: &Summary) {
     words::push_losses(out, &summary.losses);
     out.push('\n');
     if summary.losses.unmatched_ends > 0 {
-        let ended = words::plural(summary.losses.unmatched_ends, "command");
+        let ended = format::plural(summary.losses.unmatched_ends, "command");
         out.push_str(&format!(
             "  {ended} from before the trace ended during it: not counted\n"
         ));

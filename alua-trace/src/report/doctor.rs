@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::table::{self, Column, label, push_wrapped};
 use super::{safe, setup, words};
+use crate::format;
 use crate::model::{Probe, ProbeStatus};
 use crate::multipath_conf::setup::Setup;
 
@@ -36,8 +37,8 @@ const BTF: [Column; 2] = [label("module", 0), label("BTF", 0)];
 
 /// The report for people.
 pub fn doctor(report: &DoctorReport, width: u16) -> String {
-    let paths = words::plural(report.paths as u64, "path");
-    let maps = words::plural(report.maps as u64, "map");
+    let paths = format::plural(report.paths as u64, "path");
+    let maps = format::plural(report.maps as u64, "map");
     let mut out = format!("Linux {}: {paths}, {maps}\n\n", safe::name(&report.kernel));
     if report.error.is_none() {
         push_probes(&mut out, report, width);

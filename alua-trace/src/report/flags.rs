@@ -1,7 +1,8 @@
 //! Flags in words, for the summary and the plain lines.
 
 use super::table::push_wrapped;
-use super::{format, safe, words};
+use super::{safe, words};
+use crate::format;
 use crate::model::{Baseline, Flag};
 
 /// The section of the summary.
@@ -84,7 +85,7 @@ pub(super) fn numbers(flag: &Flag) -> String {
     if flag.commands == 0 {
         return String::new();
     }
-    let mut out = words::plural(flag.commands, "command");
+    let mut out = format::plural(flag.commands, "command");
     out.push_str(&format!(
         " ({} of the LUN's)",
         format::share(Some(flag.share))

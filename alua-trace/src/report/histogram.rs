@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{format, words};
+use crate::format;
 use crate::model::{AccessState, Class, PathSummary};
 
 /// Steps within a decade, in tenths; the finest that needs no more than [`MAX_ROWS`] rows is used.
@@ -137,8 +137,8 @@ fn push_group(out: &mut String, group: &[Series], bounds: &[u64], layout: &Layou
     let block = layout.bar_width + layout.count_width + SHARE_WIDTH + 3;
     let _ = write!(out, "{:LABEL_WIDTH$}", "");
     for series in group {
-        let commands = words::plural(series.total, "command");
-        let title = format!("{}: {commands}", words::state(series.state));
+        let commands = format::plural(series.total, "command");
+        let title = format!("{}: {commands}", series.state.short());
         let _ = write!(out, "  {title:<block$}");
     }
     end_line(out);

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use super::{flags, format, ownership, safe, words};
+use super::{flags, safe, words};
+use crate::format;
 use crate::model::{
     FlagChange, FlagEvent, Interval, LeftOut, Line, Losses, Path, PathChange, PathEvent,
     ProbeStatus, Row, Start, TransferChange, TransferEvent,
@@ -49,7 +50,7 @@ impl Lines {
     /// What is traced, and which probes are missing.
     pub fn start(&mut self, start: &Start) -> String {
         self.started_at_ns = start.started_at_ns;
-        let paths = words::plural(start.paths.len() as u64, "path");
+        let paths = format::plural(start.paths.len() as u64, "path");
         let (version, kernel) = (safe::name(&start.version), safe::name(&start.kernel));
         let mut out = self.stamp(start.started_at_ns);
         let _ = writeln!(out, "alua-trace {version} on Linux {kernel}, {paths}");
@@ -149,7 +150,7 @@ impl Lines {
             "transfer {verb} #{} {}: {}",
             transfer.id,
             safe::name(&transfer.subject),
-            ownership::sentence(transfer)
+            safe::sentence(&transfer.sentence())
         );
         out
     }
@@ -192,7 +193,7 @@ impl Lines {
 
 /// A gap between the lines, where their reader was slow.
 fn left_out(gap: &LeftOut) -> String {
-    let lines = words::plural(gap.lines, "line");
+    let lines = format::plural(gap.lines, "line");
     format!("           {lines} left out: nobody read them in time\n")
 }
 

@@ -2,7 +2,6 @@
 //! summary at the end.
 
 pub mod doctor;
-pub mod format;
 pub mod histogram;
 pub mod json;
 pub mod lines;

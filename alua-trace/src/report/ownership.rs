@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::safe;
 use super::table::{self, Column, label, number, push_wrapped};
-use super::{format, safe, words};
-use crate::model::{Cause, Impact, Load, Ownership, Tenure, Transfer};
+use crate::format;
+use crate::model::{Load, Ownership, Tenure, Transfer, owners};
 
 const COLUMNS: [Column; 7] = [
     label("owner", 0),
@@ -15,63 +16,6 @@ const COLUMNS: [Column; 7] = [
     number("p50", 1),
     number("p99", 2),
 ];
-
-/// `moved from TPG 1 to TPG 2 in 1.20 ms by sg_stpg[123] (local-explicit); 16 I/Os delayed …`.
-pub(crate) fn sentence(transfer: &Transfer) -> String {
-    let took = match transfer.ended_at_ns.saturating_sub(transfer.started_at_ns) {
-        0 => String::new(),
-        took => format!(" in {}", format::duration(took)),
-    };
-    let by = match transfer.cause {
-        Cause::Unknown => ", by whom is not known".to_owned(),
-        cause => format!(
-            " by {} ({})",
-            safe::name(&transfer.actor),
-            words::cause(cause)
-        ),
-    };
-    let (from, to) = (owner(&transfer.from), owner(&transfer.to));
-    let mut out = format!("moved from {from} to {to}{took}{by}");
-    if let Some(impact) = &transfer.impact {
-        out.push_str("; ");
-        push_impact(&mut out, impact);
-    }
-    out
-}
-
-/// `16 I/Os delayed by 47.9 s in all, 3.01 s at most, 4 of them held in dm`.
-fn push_impact(out: &mut String, impact: &Impact) {
-    if impact.delayed == 0 {
-        out.push_str("no I/O delayed");
-    } else {
-        let delayed = words::plural(impact.delayed, "I/O");
-        let added = format::duration(impact.added_ns);
-        let longest = format::duration(impact.longest_ns);
-        let _ = write!(
-            out,
-            "{delayed} delayed by {added} in all, {longest} at most"
-        );
-    }
-    for (count, what) in [
-        (impact.held_in_dm, "of them held in dm"),
-        (impact.retried, "retried"),
-        (impact.failed, "failed on a path"),
-    ] {
-        if count > 0 {
-            let _ = write!(out, ", {} {what}", format::count(count));
-        }
-    }
-}
-
-/// Owners: `TPG 1 and TPG 2`.
-fn owner(owner: &[String]) -> String {
-    if owner.is_empty() {
-        "no side".to_owned()
-    } else {
-        let names: Vec<String> = owner.iter().map(|name| safe::name(name)).collect();
-        names.join(" and ")
-    }
-}
 
 /// The section of the summary; empty when nobody told who owned what.
 pub(super) fn section(units: &[Ownership], started_at_ns: u64, width: u16) -> String {
@@ -91,7 +35,7 @@ pub(super) fn section(units: &[Ownership], started_at_ns: u64, width: u16) -> St
         let _ = writeln!(
             out,
             "  {} never moved",
-            words::plural(stayed, "logical unit")
+            format::plural(stayed, "logical unit")
         );
     }
     out
@@ -110,7 +54,7 @@ fn push_unit(out: &mut String, unit: &Ownership, started_at_ns: u64, width: u16)
         .collect();
     out.push_str(&table::render(&COLUMNS, &rows, width, 4));
     if unit.transfers_left_out > 0 {
-        let left_out = words::plural(unit.transfers_left_out, "earlier transfer");
+        let left_out = format::plural(unit.transfers_left_out, "earlier transfer");
         let _ = writeln!(out, "    {left_out} left out");
     }
     for transfer in &unit.transfers {
@@ -121,7 +65,7 @@ fn push_unit(out: &mut String, unit: &Ownership, started_at_ns: u64, width: u16)
 fn row(tenure: &Tenure, started_at_ns: u64) -> Vec<String> {
     let load = &tenure.load;
     vec![
-        owner(&tenure.owner),
+        safe::name(&owners(&tenure.owner)),
         since(tenure.began_at_ns, started_at_ns),
         format::duration(tenure.ended_at_ns.saturating_sub(tenure.began_at_ns)),
         format::count(load.commands),
@@ -133,7 +77,11 @@ fn row(tenure: &Tenure, started_at_ns: u64) -> Vec<String> {
 
 fn push_transfer(out: &mut String, transfer: &Transfer, started_at_ns: u64, width: u16) {
     let at = since(transfer.started_at_ns, started_at_ns);
-    let title = format!("#{} at {at}: {}", transfer.id, sentence(transfer));
+    let title = format!(
+        "#{} at {at}: {}",
+        transfer.id,
+        safe::sentence(&transfer.sentence())
+    );
     push_wrapped(out, &title, width, 4);
     let loads = loads(transfer);
     if !loads.is_empty() {
@@ -177,6 +125,7 @@ fn since(at_ns: u64, started_at_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Cause, Impact};
     use crate::report::samples::{self, STARTED_AT_NS};
 
     #[test]
@@ -211,10 +160,10 @@ Ownership
         transfer.ended_at_ns = transfer.started_at_ns;
         transfer.impact = None;
         assert_eq!(
-            sentence(&transfer),
+            transfer.sentence(),
             "moved from TPG 1 to no side, by whom is not known"
         );
         transfer.impact = Some(Impact::default());
-        assert!(sentence(&transfer).ends_with("; no I/O delayed"));
+        assert!(transfer.sentence().ends_with("; no I/O delayed"));
     }
 }

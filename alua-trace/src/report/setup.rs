@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::safe;
 use super::table::push_wrapped;
 use super::table::{self, Column, label};
-use super::{safe, words};
+use crate::format;
 use crate::multipath_conf::findings::{Finding, Severity};
 use crate::multipath_conf::section::{Line, Note};
 use crate::multipath_conf::setup::{MapSettings, Setup};
@@ -130,8 +131,8 @@ fn count(findings: &[Finding]) -> String {
         of_it.count()
     };
     let parts = [
-        words::plural(number(Severity::Problem) as u64, "problem"),
-        words::plural(number(Severity::Warning) as u64, "warning"),
+        format::plural(number(Severity::Problem) as u64, "problem"),
+        format::plural(number(Severity::Warning) as u64, "warning"),
         format!("{} advice", number(Severity::Advice)),
     ];
     format!("The multipath set-up has {}.", parts.join(", "))

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::histogram::histogram;
 use super::table::{self, Column, label, number};
-use super::{account, flags, format, ownership, safe, words};
+use super::{account, flags, ownership, safe, words};
+use crate::format;
 use crate::model::{AccessState, Latency, PathSummary, Summary};
 
 const COLUMNS: [Column; 10] = [
@@ -50,12 +51,12 @@ fn headline(summary: &Summary) -> String {
     if summary.paths.is_empty() {
         return format!("No SCSI path was seen in {duration}.\n");
     }
-    let paths = words::plural(summary.paths.len() as u64, "path");
+    let paths = format::plural(summary.paths.len() as u64, "path");
     match total(&summary.paths, |path| path.counts.dispatched) {
         0 => format!("No I/O was seen in {duration} on {paths}.\n"),
         commands => format!(
             "{} in {duration} on {paths}\n",
-            words::plural(commands, "command")
+            format::plural(commands, "command")
         ),
     }
 }
@@ -122,7 +123,7 @@ fn row(latency: &Latency, duration_ns: u64, recorded: u64) -> Vec<String> {
     vec![
         format!(
             "  {} {}",
-            words::state(latency.state),
+            latency.state.short(),
             words::class(latency.class)
         ),
         format::count(latency.commands),

@@ -1,24 +1,10 @@
 //! The words for states, flags, probes and losses that every output shares.
 
-use super::{format, safe};
+use super::safe;
+use crate::format;
 use crate::model::{
-    AccessState, Cause, Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
-    StateSource, Verdict,
+    Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity, StateSource, Verdict,
 };
-
-/// Short name of an access state, at most seven characters.
-pub fn state(state: AccessState) -> &'static str {
-    match state {
-        AccessState::Optimized => "AO",
-        AccessState::NonOptimized => "AN",
-        AccessState::Standby => "standby",
-        AccessState::Unavailable => "unavail",
-        AccessState::LbaDependent => "LBD",
-        AccessState::Offline => "offline",
-        AccessState::Transitioning => "transit",
-        AccessState::Unknown => "unknown",
-    }
-}
 
 /// A path in a few words: `3:0:0:1 sdb`.
 pub fn path(path: &Path) -> String {
@@ -37,7 +23,7 @@ pub fn state_of(path: &Path) -> String {
     } else {
         ""
     };
-    format!("{}{star}", state(path.state))
+    format!("{}{star}", path.state.short())
 }
 
 /// Who said so.
@@ -93,17 +79,6 @@ pub fn kind(kind: FlagKind) -> &'static str {
     }
 }
 
-/// Who or what made a logical unit move, as in JSON.
-pub fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::LocalExplicit => "local-explicit",
-        Cause::RemoteExplicit => "remote-explicit",
-        Cause::ArrayImplicit => "array-implicit",
-        Cause::IoDriven => "io-driven",
-        Cause::Unknown => "unknown",
-    }
-}
-
 /// How much a flag matters.
 pub fn severity(severity: Severity) -> &'static str {
     match severity {
@@ -137,12 +112,6 @@ pub fn known(value: Option<&str>) -> String {
 /// A number that may be unknown.
 pub fn number<N: ToString>(value: Option<N>) -> String {
     value.map_or_else(|| format::UNKNOWN.to_owned(), |value| value.to_string())
-}
-
-/// `1 path`, `2 paths`.
-pub fn plural(count: u64, noun: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", format::count(count))
 }
 
 /// Every cause of loss with its count. Ends of commands from before the trace are no loss.
@@ -210,11 +179,5 @@ mod tests {
         push_losses(&mut out, &losses);
         assert_eq!(out, "1,234 lost: 1,200 ring buffer full, 34 not followed");
         assert!(lost_anything(&losses));
-    }
-
-    #[test]
-    fn one_is_singular() {
-        assert_eq!(plural(1, "path"), "1 path");
-        assert_eq!(plural(1200, "path"), "1,200 paths");
     }
 }

@@ -15,6 +15,7 @@ mod judgements;
 mod lab_itself;
 mod paths_lab;
 mod rdac_lab;
+mod readers;
 mod state_swaps;
 mod transfers;
 mod waits;
@@ -95,6 +96,7 @@ const GROUPS: &[&Group] = &[
     &transfers::GROUP,
     &cluster::GROUP,
     &waits::GROUP,
+    &readers::GROUP,
     &paths_lab::GROUP,
 ];
 

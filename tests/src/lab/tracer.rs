@@ -217,7 +217,7 @@ pub(crate) struct Report {
     pub(crate) stderr: String,
 }
 
-fn parse_lines(text: &str) -> Result<Vec<Line>> {
+pub(crate) fn parse_lines(text: &str) -> Result<Vec<Line>> {
     text.lines()
         .enumerate()
         .map(|(index, line)| {
@@ -228,7 +228,7 @@ fn parse_lines(text: &str) -> Result<Vec<Line>> {
 }
 
 impl Report {
-    fn parse(raw: String, output: Output) -> Result<Report> {
+    pub(crate) fn parse(raw: String, output: Output) -> Result<Report> {
         let lines = parse_lines(&raw)?;
         let Some(Line::Start(start)) = lines.first().cloned() else {
             bail!("the trace does not begin with `start`");

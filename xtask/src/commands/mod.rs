@@ -6,4 +6,5 @@ pub(crate) mod doctor;
 pub(crate) mod fuzz;
 pub(crate) mod lab;
 pub(crate) mod run;
+pub(crate) mod soak;
 pub(crate) mod test;

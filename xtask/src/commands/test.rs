@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::cli::TestArgs;
+use crate::commands::soak;
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -61,6 +62,9 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
     let mut totals = Totals::default();
     if !args.lab {
         totals.add(units::run(paths, &args.filters)?, "unit");
+        if args.filters.is_empty() {
+            soak::short(paths, &mut totals);
+        }
     }
     if !args.unit {
         lab_tests(paths, args, &mut totals)?;

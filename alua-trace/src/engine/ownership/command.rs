@@ -4,12 +4,7 @@ use super::{
     observation::{Issuer, Moves, Side},
     verdict::Case,
 };
-use crate::{
-    model::AccessState,
-    report::{format, words},
-    scsi::sense::Sense,
-    topology::Hctl,
-};
+use crate::{format, model::AccessState, scsi::sense::Sense, topology::Hctl};
 
 /// Port groups of one command that count.
 const MOST_GROUPS: usize = 32;
@@ -164,5 +159,5 @@ pub(super) fn process(comm: &str, pid: u32) -> String {
 
 /// `TPG 2 AO`.
 pub(super) fn side_state(side: Side, state: AccessState) -> String {
-    format!("{side} {}", words::state(state))
+    format!("{side} {}", state.short())
 }

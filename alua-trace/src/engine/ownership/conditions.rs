@@ -9,8 +9,8 @@ use super::{
     unit::PathState,
 };
 use crate::{
+    format,
     model::{AccessState, FlagKind, Severity},
-    report::{format, words},
 };
 
 /// A transition may take this long when the array does not say (the kernel's
@@ -162,19 +162,19 @@ fn disagreement(sides: &Sides, paths: &[PathState]) -> Option<String> {
             .filed
             .filter(|filed| is_told(filed) && *filed != array)
         {
-            voices.push(format!("the handler {}", words::state(filed)));
+            voices.push(format!("the handler {}", filed.short()));
         }
         for path in paths.iter().filter(|path| path.side == Some(side)) {
             if let Some(sysfs) = path.sysfs.filter(|sysfs| is_told(sysfs) && *sysfs != array) {
-                voices.push(format!("sysfs of {} {}", path.hctl, words::state(sysfs)));
+                voices.push(format!("sysfs of {} {}", path.hctl, sysfs.short()));
             }
             if let Some((behaved, _)) = path.behaved.filter(|(behaved, _)| *behaved != array) {
-                let behaved = words::state(behaved);
+                let behaved = behaved.short();
                 voices.push(format!("{} behaves as {behaved}", path.hctl));
             }
         }
         if !voices.is_empty() {
-            let array = words::state(array);
+            let array = array.short();
             found.push(format!("{side}: the array {array}, {}", voices.join(", ")));
         }
     }

@@ -9,10 +9,7 @@ use super::{
     unit::{Heard, Unit},
     verdict::{Case, Verdict, judge},
 };
-use crate::{
-    model::{FlagKind, Line, Ownership, Severity, TransferChange, TransferEvent},
-    report::ownership::sentence,
-};
+use crate::model::{FlagKind, Line, Ownership, Severity, TransferChange, TransferEvent};
 
 impl Unit {
     /// The owner is another one than before.
@@ -90,7 +87,7 @@ impl Unit {
             (FlagKind::OwnershipTransfer, Severity::Info),
             &self.subject,
             (transfer.started_at_ns, cx.now_ns),
-            sentence(&transfer),
+            transfer.sentence(),
         );
         cx.book.push(Line::Transfer(TransferEvent {
             change: TransferChange::Seen,
@@ -235,7 +232,7 @@ impl Unit {
         });
         let transfer = open.transfer(&self.subject, &self.notes, since_ns, Some(&closed));
         cx.book
-            .update(open.flag, transfer.ended_at_ns, sentence(&transfer));
+            .update(open.flag, transfer.ended_at_ns, transfer.sentence());
         cx.book.end(open.flag, transfer.ended_at_ns);
         cx.book.push(Line::Transfer(TransferEvent {
             change: TransferChange::Done,

@@ -19,7 +19,7 @@ use super::{
     observation::Side,
     sides::{Owner, names},
 };
-use crate::{model::Cause, report::format};
+use crate::{format, model::Cause};
 
 /// Alternations count within this time.
 pub(super) const WINDOW_NS: u64 = 60_000_000_000;

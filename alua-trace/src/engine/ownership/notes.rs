@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::report::format;
+use crate::format;
 
 /// Notes kept per logical unit.
 const KEPT: usize = 64;

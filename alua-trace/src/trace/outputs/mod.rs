@@ -9,9 +9,10 @@ use tokio::{sync::oneshot, time::sleep};
 use super::signals::EndSignals;
 use crate::{
     cli::{JsonTarget, RunConfig},
+    format,
     live::{self, Screen, Terminal},
     model::{Line, Start, Summary},
-    report::{format, safe},
+    report::safe,
 };
 use json::{Json, Target};
 use queue::{Order, Output};

@@ -18,7 +18,7 @@ fn found(transfer: &Transfer, key: &str) -> String {
         "unit" => transfer.subject.clone(),
         "from" => transfer.from.join("+"),
         "to" => transfer.to.join("+"),
-        "cause" => words::cause(transfer.cause).to_owned(),
+        "cause" => transfer.cause.name().to_owned(),
         "by" => transfer.actor.replace('_', " "),
         "start" => ms(transfer.started_at_ns).to_string(),
         "end" => ms(transfer.ended_at_ns).to_string(),

@@ -188,6 +188,12 @@ fn built(push: impl FnOnce(&mut String)) -> String {
     out
 }
 
+/// `1 path`, `2 paths`.
+pub fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", self::count(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,5 +276,11 @@ mod tests {
         assert_eq!(duration(125_000_000_000), "2 min 05 s");
         assert_eq!(duration(3_725_000_000_000), "1 h 02 min");
         assert_eq!(elapsed(12_045_900_000), "12.045");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(plural(1, "path"), "1 path");
+        assert_eq!(plural(1200, "path"), "1,200 paths");
     }
 }
