@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::{
     cli::DoctorConfig,
+    json,
     kernel::{attach::Probes, facts::KernelFacts, probes},
     live,
     model::ProbeStatus,
@@ -16,7 +17,6 @@ use crate::{
     paths,
     report::{
         doctor::{DoctorReport, doctor},
-        json,
         setup::setup as report_setup,
     },
     sysroot::Sysroot,

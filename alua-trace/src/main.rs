@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use alua_trace::{
     cli::{Action, Cli},
-    decode, doctor, import, paths,
-    report::safe,
-    trace,
+    decode, doctor, import, paths, safe, trace,
 };
 use clap::Parser;
 

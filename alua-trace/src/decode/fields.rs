@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::report::safe;
+use crate::safe;
 
 /// Space between columns.
 const GAP: usize = 2;

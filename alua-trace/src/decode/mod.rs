@@ -12,7 +12,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::cli::{DecodeConfig, DecodePage};
-use crate::report::json;
+use crate::json;
 
 /// Longest input that is read: more than a hundred times the longest answer there is.
 const MAX_MIB: u64 = 1;

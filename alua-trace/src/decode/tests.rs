@@ -220,7 +220,7 @@ fn strings_of_devices_reach_no_terminal_raw() {
         assert!(
             !output
                 .chars()
-                .any(|c| c != '\n' && crate::report::safe::is_unsafe(c)),
+                .any(|c| c != '\n' && crate::safe::is_unsafe(c)),
             "{output}"
         );
     }

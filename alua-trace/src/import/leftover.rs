@@ -1,6 +1,6 @@
 //! Owns the account of lines that were not understood: how many, and the first.
 
-use crate::report::safe;
+use crate::safe;
 
 /// Longest part of a line that is quoted, in characters.
 const QUOTE_CHARS: usize = 80;

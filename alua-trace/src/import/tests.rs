@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::*;
-use crate::report::safe;
+use crate::safe;
 use crate::scsi::bytes::Noise;
 
 const SAMPLES: [(ImportKind, &str); 13] = [

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::report::safe;
+use crate::safe;
 
 /// A part of the screen to write to, and a string to build text in.
 pub(super) struct Canvas<'a> {

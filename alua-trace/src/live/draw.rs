@@ -12,7 +12,8 @@ use super::screen::Screen;
 use crate::format;
 use crate::model::{AccessState, Flag, Row, Severity, Transfer};
 use crate::report::histogram::push_bar;
-use crate::report::{flags, safe, words};
+use crate::report::{flags, words};
+use crate::safe;
 
 const PLAIN: Style = Style::new();
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);

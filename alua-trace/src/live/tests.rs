@@ -8,7 +8,8 @@ use ratatui::style::Color;
 use super::Screen;
 use super::draw::{draw, needed_lines};
 use crate::model::{FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent};
-use crate::report::{safe, samples};
+use crate::report::samples;
+use crate::safe;
 
 fn screen(interval: Option<Interval>) -> Screen {
     let mut screen = Screen::new(&samples::start(0), &[]);

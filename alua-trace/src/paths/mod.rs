@@ -20,7 +20,7 @@ use anyhow::Result;
 use crate::cli::{PathsConfig, View};
 use crate::inventory::{model::Inventory, views};
 use crate::live;
-use crate::report::safe;
+use crate::safe;
 use crate::sysroot::Sysroot;
 use crate::topology::{self, DmControl, DmSource, Topology};
 

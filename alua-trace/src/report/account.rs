@@ -1,9 +1,10 @@
 //! The account: what became of every command, checked path by path, and what was lost.
 
 use super::table::{self, Column, label, number};
-use super::{safe, words};
+use super::words;
 use crate::format;
 use crate::model::{Counts, PathSummary, Probe, ProbeStatus, Summary};
+use crate::safe;
 
 /// A column, and whether it may be left out when all of it is zero. Nothing else is ever left out,
 /// however narrow the terminal: the sums would no longer be right.

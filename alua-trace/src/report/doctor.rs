@@ -6,10 +6,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::table::{self, Column, label, push_wrapped};
-use super::{safe, setup, words};
+use super::{setup, words};
 use crate::format;
 use crate::model::{Probe, ProbeStatus};
 use crate::multipath_conf::setup::Setup;
+use crate::safe;
 
 /// Facts about this host.
 #[derive(Debug, Clone, PartialEq, Serialize)]

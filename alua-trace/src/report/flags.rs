@@ -1,9 +1,10 @@
 //! Flags in words, for the summary and the plain lines.
 
 use super::table::push_wrapped;
-use super::{safe, words};
+use super::words;
 use crate::format;
 use crate::model::{Baseline, Flag};
+use crate::safe;
 
 /// The section of the summary.
 pub(super) fn section(flags: &[Flag], started_at_ns: u64, width: u16) -> String {

@@ -3,12 +3,13 @@
 
 use std::fmt::Write;
 
-use super::{flags, safe, words};
+use super::{flags, words};
 use crate::format;
 use crate::model::{
     FlagChange, FlagEvent, Interval, LeftOut, Line, Losses, Path, PathChange, PathEvent,
     ProbeStatus, Row, Start, TransferChange, TransferEvent,
 };
+use crate::safe;
 
 /// The header is repeated after this many intervals.
 const HEADER_EVERY: u32 = 20;

@@ -3,9 +3,7 @@
 
 pub mod doctor;
 pub mod histogram;
-pub mod json;
 pub mod lines;
-pub mod safe;
 pub mod setup;
 pub mod summary;
 pub mod words;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::safe;
 use super::table::{self, Column, label, number, push_wrapped};
 use crate::format;
 use crate::model::{Load, Ownership, Tenure, Transfer, owners};
+use crate::safe;
 
 const COLUMNS: [Column; 7] = [
     label("owner", 0),

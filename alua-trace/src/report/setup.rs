@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::safe;
 use super::table::push_wrapped;
 use super::table::{self, Column, label};
 use crate::format;
 use crate::multipath_conf::findings::{Finding, Severity};
 use crate::multipath_conf::section::{Line, Note};
 use crate::multipath_conf::setup::{MapSettings, Setup};
+use crate::safe;
 
 /// Most names of maps or paths in one line.
 const MAX_NAMES: usize = 8;

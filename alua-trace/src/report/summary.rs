@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use super::histogram::histogram;
 use super::table::{self, Column, label, number};
-use super::{account, flags, ownership, safe, words};
+use super::{account, flags, ownership, words};
 use crate::format;
 use crate::model::{AccessState, Latency, PathSummary, Summary};
+use crate::safe;
 
 const COLUMNS: [Column; 10] = [
     label("I/O", 0),

@@ -1,10 +1,10 @@
 //! The words for states, flags, probes and losses that every output shares.
 
-use super::safe;
 use crate::format;
 use crate::model::{
     Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity, StateSource, Verdict,
 };
+use crate::safe;
 
 /// A path in a few words: `3:0:0:1 sdb`.
 pub fn path(path: &Path) -> String {

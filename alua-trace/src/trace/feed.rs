@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     engine::{End, Engine, Input, Wanted},
+    json,
     model::Line,
-    report::json,
     topology::Topology,
 };
 

@@ -4,7 +4,7 @@
 
 use alua_trace::cli::DecodePage;
 use alua_trace::decode;
-use alua_trace::report::safe;
+use alua_trace::safe;
 use clap::ValueEnum;
 use libfuzzer_sys::fuzz_target;
 

@@ -5,7 +5,7 @@
 use alua_trace::cli::View;
 use alua_trace::import;
 use alua_trace::inventory::views;
-use alua_trace::report::safe;
+use alua_trace::safe;
 use clap::ValueEnum;
 use libfuzzer_sys::fuzz_target;
 

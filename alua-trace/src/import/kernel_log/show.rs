@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{Event, Source};
 use crate::inventory::model::{Inventory, SCHEMA};
-use crate::report::{json, safe};
+use crate::json;
+use crate::safe;
 
 /// Widest that a column is made for the sake of one long value.
 const COLUMN_CHARS: usize = 32;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::graph::{self, Stroke, Unit};
 use crate::inventory::model::Inventory;
-use crate::report::safe;
+use crate::safe;
 
 /// Longest line of a label.
 const LABEL_CHARS: usize = 140;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::inventory::model::{Inventory, SCHEMA};
-use crate::report::json;
+use crate::json;
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::inventory::checker;
 use crate::inventory::model::{Inventory, Map, Path, PathGroup};
-use crate::report::safe::{name, sentence};
+use crate::safe::{name, sentence};
 
 const UNDEF: &str = "undef";
 

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::inventory::model::{Inventory, Map, Nmp, Path, PortGroup, Transport};
-use crate::report::safe::{name, sentence};
+use crate::safe::{name, sentence};
 use crate::scsi::AccessState;
 
 const UNKNOWN: &str = "unknown";

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use super::graph::{self, Group, HostPort, Line, Stroke, Unit};
 use crate::inventory::model::Inventory;
-use crate::report::safe;
+use crate::safe;
 use shapes::{CHAR, Column, PADDING, end_text, escape, fit, middle_text, rect, text};
 
 /// Everything is in pixels.

@@ -1,7 +1,7 @@
 //! Owns how a path's transport is told in words.
 
 use crate::inventory::model::{Iscsi, Transport};
-use crate::report::safe::name;
+use crate::safe::name;
 
 /// What is known of how the path reaches the array, one item each.
 pub(super) fn words(transport: Option<&Transport>) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::transport;
 use super::wrap::push_wrapped;
 use crate::inventory::model::{Access, AccessSource, Inventory, Map, Path, PathGroup, PortGroup};
-use crate::report::safe::{name, sentence};
+use crate::safe::{name, sentence};
 
 /// Narrower than this, lines are not cut any more.
 const MIN_COLUMNS: usize = 40;

@@ -3,7 +3,7 @@
 use std::{fs::File, io};
 
 use super::queue;
-use crate::{model::Line, report::json::JsonWriter};
+use crate::{json::JsonWriter, model::Line};
 
 /// Where JSON goes, and how many bytes of it are whole lines.
 pub(super) struct Target {

@@ -12,7 +12,7 @@ use crate::{
     format,
     live::{self, Screen, Terminal},
     model::{Line, Start, Summary},
-    report::safe,
+    safe,
 };
 use json::{Json, Target};
 use queue::{Order, Output};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::safe;
+use crate::safe;
 
 /// Width of a character, a little more than fonts make it.
 pub(super) const CHAR: u32 = 8;

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::safe;
 use crate::model::Line;
+use crate::safe;
 
 /// Commands are collected up to this size; every other line goes out at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -204,7 +204,7 @@ mod tests {
     /// Every example in the documentation is a line of this model, with no field more or less.
     #[test]
     fn documented_examples_are_what_is_written() {
-        let docs = include_str!("../../../docs/json.md");
+        let docs = include_str!("../../docs/json.md");
         let examples = docs
             .split("```json\n")
             .skip(1)
@@ -240,7 +240,7 @@ mod tests {
                 _ => {}
             }
         }
-        let docs = include_str!("../../../docs/json.md");
+        let docs = include_str!("../../docs/json.md");
         let mut fields = Vec::new();
         lines()
             .iter()

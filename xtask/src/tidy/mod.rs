@@ -1,4 +1,7 @@
-//! What no lint checks: every source file says what it owns, and no kernel version decides.
+//! What no lint checks: every source file says what it owns and is not too long, no kernel version
+//! decides, and no module uses another than the table of them allows.
+
+mod edges;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,9 @@ const VERSION_COMPARISONS: [&str; 4] = [
     "KERNEL_VERSION(",
     "kernel_version_code",
 ];
+
+/// A file of more lines owns more than one thing.
+const MOST_LINES: usize = 500;
 
 /// Checks every source file below `root`.
 pub(crate) fn check(root: &Path) -> Result<()> {
@@ -42,6 +48,13 @@ fn faults(name: &str, text: &str) -> Vec<String> {
             "{name}: does not begin with `//!` and what the file owns"
         ));
     }
+    let lines = text.lines().count();
+    if lines > MOST_LINES {
+        found.push(format!(
+            "{name}: {lines} lines: part it by what it owns ({MOST_LINES} at most)"
+        ));
+    }
+    found.extend(edges::faults(name, text));
     if name.starts_with("alua-trace") {
         for (number, line) in text.lines().enumerate() {
             if let Some(word) = VERSION_COMPARISONS
@@ -82,9 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_must_not_be_too_long() {
+        let text = format!("//! Owns a.\n{}", "// x\n".repeat(MOST_LINES));
+        assert_eq!(faults("xtask/src/a.rs", &text).len(), 1);
+    }
+
+    #[test]
     fn versions_are_not_compared_in_the_tool() {
         let text = "//! x\nif version >= KernelVersion::new(6, 1, 0) {}\n";
-        assert!(faults("alua-trace/src/a.rs", text)[0].contains("a.rs:2"));
+        assert!(faults("alua-trace/src/format.rs", text)[0].contains("format.rs:2"));
         assert!(faults("xtask/src/a.rs", text).is_empty());
     }
 
