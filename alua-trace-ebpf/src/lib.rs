@@ -7,11 +7,15 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
+mod counts;
 mod events;
 mod layout;
+mod slots;
 
+pub use counts::{GlobalCounts, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
 pub use layout::{ABSENT, AluaLayout, BufferLayout, Control, DmLayout, RdacLayout, ScsiLayout};
+pub use slots::{CommandSlot, InFlightSlot, PathSlot, RETIRED, RouteSlot};
 
 /// Names of the maps both sides open.
 pub mod map_name {
@@ -292,218 +296,6 @@ impl CommandRecord {
     }
 }
 
-/// Counts kept per path beside the stream; exact whatever the stream loses.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PathCounts {
-    /// Commands handed to the low-level driver.
-    pub dispatched: u64,
-    /// Of those, completed.
-    pub completed: u64,
-    /// Of those, refused by the low-level driver (`scsi_dispatch_cmd_error`).
-    pub failed: u64,
-    /// Of those, timed out and not completed since. Goes down when a late completion arrives.
-    pub timed_out: u64,
-    /// Of those, never seen to end before their command block was dispatched again.
-    pub superseded: u64,
-    /// Of those, untracked: no slot and no room in the overflow map. Their end is not seen.
-    pub untracked: u64,
-    /// Completed commands that found the ring buffer full.
-    pub ring_full: u64,
-    /// Requests that the device handler's `prep_fn` refused: they never reach dispatch.
-    pub rejected: u64,
-    /// First block I/O dispatched in a known state other than active/optimized since there was
-    /// none for [`OFFENCE_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
-    pub offence_first_ns: u64,
-    /// Last such dispatch, on this CPU.
-    pub offence_last_ns: u64,
-    /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
-    pub dispatched_by_state: [u64; 8],
-}
-
-impl PathCounts {
-    /// The sum of two: of CPUs, or of two ids of one path. Wrapping, because `timed_out` may be
-    /// negative on one CPU and is right only in the sum.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        let mut by_state = self.dispatched_by_state;
-        for (sum, more) in by_state.iter_mut().zip(other.dispatched_by_state) {
-            *sum = sum.wrapping_add(more);
-        }
-        let (offence_first_ns, offence_last_ns) = self.offences_with(other);
-        Self {
-            dispatched: self.dispatched.wrapping_add(other.dispatched),
-            completed: self.completed.wrapping_add(other.completed),
-            failed: self.failed.wrapping_add(other.failed),
-            timed_out: self.timed_out.wrapping_add(other.timed_out),
-            superseded: self.superseded.wrapping_add(other.superseded),
-            untracked: self.untracked.wrapping_add(other.untracked),
-            ring_full: self.ring_full.wrapping_add(other.ring_full),
-            rejected: self.rejected.wrapping_add(other.rejected),
-            offence_first_ns,
-            offence_last_ns,
-            dispatched_by_state: by_state,
-        }
-    }
-
-    /// First and last of the episode that is the younger of the two, or of both when they touch.
-    fn offences_with(&self, other: &Self) -> (u64, u64) {
-        let (older, younger) = if self.offence_last_ns <= other.offence_last_ns {
-            (self, other)
-        } else {
-            (other, self)
-        };
-        let apart = younger
-            .offence_first_ns
-            .saturating_sub(older.offence_last_ns);
-        let first = if older.offence_last_ns == 0 || apart > OFFENCE_QUIET_NS {
-            younger.offence_first_ns
-        } else {
-            older.offence_first_ns.min(younger.offence_first_ns)
-        };
-        (first, younger.offence_last_ns)
-    }
-}
-
-/// Index into [`PathCounts::dispatched_by_state`] for a state byte.
-#[inline(always)]
-pub const fn state_index(state: u8) -> usize {
-    if state & access_state::UNKNOWN != 0 {
-        return 7;
-    }
-    match state & access_state::MASK {
-        access_state::OFFLINE => 5,
-        access_state::TRANSITIONING => 6,
-        low if low <= access_state::LBA_DEPENDENT => low as usize,
-        _ => 7,
-    }
-}
-
-/// Counts that belong to no path.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GlobalCounts {
-    /// Ends of commands dispatched before the trace began, or untracked.
-    pub unmatched_ends: u64,
-    /// Dispatches on a device that found no room in the path table.
-    pub path_table_full: u64,
-    /// Commands whose route found no room in the route table.
-    pub route_table_full: u64,
-    /// RTPG records that found the ring buffer full.
-    pub lost_records: u64,
-    /// Reads of kernel memory that failed.
-    pub failed_reads: u64,
-    /// Commands that took the overflow map because their slot was taken.
-    pub overflowed: u64,
-    /// Ids given to paths: tells the collector to look for paths whose commands have not completed
-    /// yet, and for ids to give back.
-    pub paths: u64,
-    /// Ids given to routes: tells the collector when to look for some to give back.
-    pub routes: u64,
-    /// Block I/O dispatched in a known state other than active/optimized: tells the collector at
-    /// little cost that the paths' own counts are worth a look.
-    pub not_optimized: u64,
-}
-
-/// A command in flight. What does not change until it ends is read from the command then.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CommandSlot {
-    /// Address of the `scsi_cmnd`, or 0 for a free slot.
-    pub cmd: u64,
-    /// As [`CommandRecord::dispatch_ns`].
-    pub dispatch_ns: u64,
-    /// As [`CommandRecord::followed`].
-    pub followed: Followed,
-}
-
-/// A place for a command in flight.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct InFlightSlot {
-    /// Who has it.
-    pub command: CommandSlot,
-    /// How many CPUs are trying to have it at this moment.
-    pub claimants: u64,
-}
-
-/// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again until the collector
-/// gives its id back.
-pub const RETIRED: u64 = 1;
-
-/// What the probes know of a path, by its id. The collector looks here when it meets an id that it
-/// does not know, and gives ids back: none stands for two devices in one stretch of records.
-///
-/// The slot of an id that is nobody's is filled by who has taken the id, before anybody can find it.
-/// Later one writer at a time has it (`writers`), sets `generation` to 0 first and to its value
-/// last; readers read `generation` before and after the rest.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PathSlot {
-    /// Address of the `scsi_device`, 0 for a free slot, or [`RETIRED`].
-    pub sdev: u64,
-    /// Address of what its handler keeps its state in: `alua_port_group`, `rdac_dh_data`, or 0.
-    pub state_keeper: u64,
-    /// `scsi_device.lun`.
-    pub lun: u64,
-    /// [`Control::generation`] at which the rest was read from the kernel; 0 while it is written.
-    pub generation: u64,
-    /// Who would write it now.
-    pub writers: u64,
-    /// `Scsi_Host.host_no`.
-    pub host: u32,
-    /// `scsi_device.channel`.
-    pub channel: u32,
-    /// `scsi_device.id`.
-    pub target: u32,
-    /// [`handler`].
-    pub handler: u8,
-    /// [`state_source`] once the state in `state_keeper` is known; it stays known.
-    pub state_source: u8,
-    /// State byte at `generation`, or [`access_state::LIVE`].
-    pub state: u8,
-    /// RDAC: slot of the controller it leads to (`rdac_controller.index`, 0 is A) in bits 5:0, and
-    /// `rdac_dh_data.mode` (0 RDAC, 1 AVT, 2 IOSHIP) above; else [`NO_CONTROLLER`].
-    pub controller: u8,
-}
-
-impl PathSlot {
-    /// Nobody's.
-    pub const FREE: Self = Self {
-        sdev: 0,
-        state_keeper: 0,
-        lun: 0,
-        generation: 0,
-        writers: 0,
-        host: 0,
-        channel: 0,
-        target: 0,
-        handler: handler::NONE,
-        state_source: state_source::NONE,
-        state: access_state::UNKNOWN,
-        controller: NO_CONTROLLER,
-    };
-}
-
-/// What the probes know of a route, by its id: a path as a member of a path group of a map. Written
-/// once, by who has taken the id, but for `generation`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RouteSlot {
-    /// Address of the `pgpath`, 0 for a free slot, or [`RETIRED`].
-    pub pgpath: u64,
-    /// [`Control::generation`] at which it was last seen to be this.
-    pub generation: u64,
-    /// `priority_group.pg_num`.
-    pub path_group: u32,
-    /// dm device.
-    pub major: u32,
-    /// dm device.
-    pub minor: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
 // A layout that drifts must not compile: both sides and every recording rely on it.
 const _: () = {
     assert!(size_of::<CommandRecord>() == 56 && align_of::<CommandRecord>() == 8);
@@ -511,11 +303,6 @@ const _: () = {
     assert!(offset_of!(CommandRecord, completion_ns) == 16);
     assert!(offset_of!(CommandRecord, followed) == 24 && offset_of!(CommandRecord, cdb) == 32);
     assert!(offset_of!(CommandRecord, bytes) == 44 && offset_of!(CommandRecord, retries) == 48);
-    assert!(size_of::<PathCounts>() == 144);
-    assert!(size_of::<GlobalCounts>() == 72);
-    assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
-    assert!(size_of::<PathSlot>() == 56 && offset_of!(PathSlot, generation) == 24);
-    assert!(size_of::<RouteSlot>() == 32);
 };
 
 #[cfg(test)]
@@ -561,30 +348,6 @@ mod tests {
     }
 
     #[test]
-    fn episodes_of_two_cpus_are_one_when_they_touch() {
-        let cpu = |first, last| PathCounts {
-            offence_first_ns: first,
-            offence_last_ns: last,
-            ..PathCounts::default()
-        };
-        let of = |sum: PathCounts| (sum.offence_first_ns, sum.offence_last_ns);
-        const S: u64 = OFFENCE_QUIET_NS;
-        assert_eq!(of(cpu(0, 0).plus(&cpu(5, 9))), (5, 9));
-        assert_eq!(of(cpu(5, 9).plus(&cpu(S, S + 7))), (5, S + 7));
-        assert_eq!(of(cpu(3 * S, 4 * S).plus(&cpu(5, 9))), (3 * S, 4 * S));
-        let one = cpu(0, 0);
-        let late = PathCounts {
-            timed_out: 1,
-            ..one
-        }
-        .plus(&PathCounts {
-            timed_out: 1_u64.wrapping_neg(),
-            ..one
-        });
-        assert_eq!(late.timed_out, 0);
-    }
-
-    #[test]
     fn what_is_followed_survives_packing() {
         let followed = Followed::new(0x0102, 0x0304, 0x85, 2, command_flag::BIO_BASED);
         assert_eq!((followed.path(), followed.route()), (0x0102, 0x0304));
@@ -592,19 +355,5 @@ mod tests {
         let late = followed.with(command_flag::LATE);
         assert!(late.has(command_flag::LATE) && late.has(command_flag::BIO_BASED));
         assert!(!late.has(command_flag::SENSE));
-    }
-
-    #[test]
-    fn every_state_has_its_index_and_reserved_ones_are_unknown() {
-        let index = [0u8, 1, 2, 3, 4, 0xe, 0xf].map(state_index);
-        assert_eq!(index, [0, 1, 2, 3, 4, 5, 6]);
-        for reserved in 5..=0xd {
-            assert_eq!(state_index(reserved), 7);
-        }
-        assert_eq!(state_index(access_state::UNKNOWN), 7);
-        assert_eq!(
-            state_index(access_state::PREFERRED | access_state::NON_OPTIMIZED),
-            1
-        );
     }
 }

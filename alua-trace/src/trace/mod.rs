@@ -14,6 +14,7 @@ use session::Session;
 
 mod attached;
 mod complaints;
+mod ending;
 mod feed;
 mod load;
 mod outputs;
@@ -22,6 +23,7 @@ mod scanner;
 mod session;
 mod signals;
 mod slots;
+mod waiting;
 
 /// Runs a trace; gives the exit status.
 ///

@@ -7,12 +7,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rustix::process::Signal;
-use tokio::{
-    io::unix::AsyncFd,
-    time::{Instant, Interval as Timer, MissedTickBehavior, interval_at, sleep},
-};
+use tokio::time::sleep;
 
 use super::{
     attached::{Attached, refuse_without_required},
@@ -22,22 +19,23 @@ use super::{
     outputs::Outputs,
     scanner::{Scan, Scanner},
     signals::EndSignals,
-    slots::{Slots, in_flight},
+    slots::Slots,
+    waiting::{announcement, listen_to_uevents, timer},
 };
 use crate::{
     cli::RunConfig,
     clock::{monotonic_ns, wall_unix_ns},
-    engine::{End as Ended, Input, Wanted, Wants},
+    engine::{Input, Wanted, Wants},
     ingest::ring::Ring,
     kernel::{attach::Probes, facts::KernelFacts, probes, recycling::Recycling},
-    model::{Line, SCHEMA, Start, Summary},
+    model::{SCHEMA, Start},
     sysroot::Sysroot,
-    topology::{self, DmControl, Topology, Uevents},
+    topology::Topology,
 };
 
 /// How often the ring is drained: it holds several times what arrives in between, and a flag is
 /// raised at most this much after its cause.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 /// How often topology and modules are looked at without an announcement: the kernel announces
 /// devices, maps, failed paths and modules, and the probes announce states.
 const LOOK: Duration = Duration::from_secs(5);
@@ -47,14 +45,10 @@ const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
 const FLAG_PATIENCE_NS: u64 = 250_000_000;
 /// How often the paths' counts are read while a flag is up: there may be thousands, by CPU.
 const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
-/// How long the end waits for a look at the topology.
-const LAST_LOOK: Duration = Duration::from_secs(10);
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
 /// Lines that are handed over at once.
 const LINES_LIMIT: usize = 1024;
-/// How long a program that is being detached may still run: a grace period of the kernel's.
-const GRACE: Duration = Duration::from_millis(20);
 
 /// Why a trace ends.
 enum End {
@@ -66,29 +60,29 @@ enum End {
 
 /// A trace.
 pub(super) struct Session<'config> {
-    config: &'config RunConfig,
-    root: Sysroot,
-    attached: Attached,
-    complaints: Complaints,
-    ring: Ring,
-    slots: Slots,
-    feed: Feed,
-    outputs: Outputs,
-    scanner: Scanner,
-    signals: EndSignals,
+    pub(super) config: &'config RunConfig,
+    pub(super) root: Sysroot,
+    pub(super) attached: Attached,
+    pub(super) complaints: Complaints,
+    pub(super) ring: Ring,
+    pub(super) slots: Slots,
+    pub(super) feed: Feed,
+    pub(super) outputs: Outputs,
+    pub(super) scanner: Scanner,
+    pub(super) signals: EndSignals,
     /// When the last scan was asked for.
-    looked_at_ns: u64,
+    pub(super) looked_at_ns: u64,
     /// Something changed since then.
-    announced: bool,
+    pub(super) announced: bool,
     /// Since when a flag waits for a scan.
-    flag_waits_since_ns: Option<u64>,
+    pub(super) flag_waits_since_ns: Option<u64>,
     /// Block I/O on paths that are not active/optimized, when last counted.
-    not_optimized: u64,
+    pub(super) not_optimized: u64,
     /// When the paths' counts were last read.
-    counted_at_ns: u64,
-    recycling: Recycling,
+    pub(super) counted_at_ns: u64,
+    pub(super) recycling: Recycling,
     /// Modules that were unloaded under the trace.
-    unloaded: Vec<&'static str>,
+    pub(super) unloaded: Vec<&'static str>,
 }
 
 impl<'config> Session<'config> {
@@ -206,24 +200,6 @@ impl<'config> Session<'config> {
         Ok(End::Asked)
     }
 
-    /// Takes what has been announced, and the scan under way: a module may be gone.
-    async fn last_look(&mut self) -> Result<()> {
-        if self.announced {
-            self.look(monotonic_ns());
-        }
-        let mut poll = timer(POLL);
-        let deadline = sleep(LAST_LOOK);
-        tokio::pin!(deadline);
-        while self.scanner.is_busy() {
-            tokio::select! {
-                scan = self.scanner.next() => self.scanned(scan?)?,
-                _ = poll.tick() => self.drain(),
-                () = &mut deadline => break,
-            }
-        }
-        Ok(())
-    }
-
     /// Drains the ring and raises flags.
     fn poll(&mut self) -> Result<()> {
         self.drain();
@@ -246,7 +222,7 @@ impl<'config> Session<'config> {
         Ok(())
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let at_ns = monotonic_ns();
         loop {
             let drained = self.drain_some(at_ns);
@@ -299,7 +275,7 @@ impl<'config> Session<'config> {
             || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_WHILE_FLAGGED_NS
     }
 
-    fn read_counts(&mut self) -> Result<()> {
+    pub(super) fn read_counts(&mut self) -> Result<()> {
         let global = self.attached.global_counts()?;
         let per_path = self.slots.counts(&self.attached.probes.tables)?;
         self.not_optimized = global.not_optimized;
@@ -310,7 +286,7 @@ impl<'config> Session<'config> {
     }
 
     /// Asks for a look at topology and modules.
-    fn look(&mut self, now_ns: u64) {
+    pub(super) fn look(&mut self, now_ns: u64) {
         self.announced = false;
         self.looked_at_ns = now_ns;
         self.scanner.ask(now_ns);
@@ -334,7 +310,7 @@ impl<'config> Session<'config> {
         Ok(now_ns.saturating_sub(since_ns) >= FLAG_PATIENCE_NS)
     }
 
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         self.flag_waits_since_ns = None;
         self.feed.take(monotonic_ns(), Input::Tick);
         self.say();
@@ -350,7 +326,7 @@ impl<'config> Session<'config> {
     }
 
     /// Takes what a look found, and makes the probes read again what they cached.
-    fn scanned(&mut self, scan: Scan) -> Result<()> {
+    pub(super) fn scanned(&mut self, scan: Scan) -> Result<()> {
         if let Some(facts) = scan.facts {
             self.follow_modules(facts?);
         }
@@ -406,54 +382,6 @@ impl<'config> Session<'config> {
             self.feed.take(now_ns, Input::ModuleUnloaded(module));
         }
     }
-
-    /// Takes the probes down so that every count is final, and sums up.
-    async fn finish(&mut self, command_status: Option<i32>) -> Result<Summary> {
-        let ended_at_ns = monotonic_ns();
-        self.attached.stop_caching()?;
-        // Programs tell it while they are loaded.
-        let missed = self.attached.probes.missed_runs();
-        self.feed.take(ended_at_ns, Input::MissedRuns(missed));
-        // The start goes first: what it has counted can still be seen to end.
-        for spec in probes::TABLE.iter().rev() {
-            self.attached.probes.detach(spec.name);
-            if spec.name == "scsi_dispatch_cmd_start" {
-                sleep(GRACE).await;
-                self.drain();
-            }
-        }
-        sleep(GRACE).await;
-        self.drain();
-        self.look_last()?;
-        self.read_counts()?;
-        self.tick();
-        let end = Ended {
-            ended_at_ns,
-            in_flight: in_flight(&self.attached.probes.tables)?,
-            probes: self.attached.report(),
-            command_status,
-        };
-        self.feed.take(monotonic_ns(), Input::End(&end));
-        let mut lines = self.feed.lines();
-        let Some(Line::Summary(summary)) = lines.pop() else {
-            bail!("the trace ended without a summary");
-        };
-        self.outputs.say(lines);
-        Ok(summary)
-    }
-
-    /// Paths whose commands never completed have no record, and topology may not know them yet.
-    fn look_last(&mut self) -> Result<()> {
-        let now_ns = monotonic_ns();
-        let (slots, feed) = (&mut self.slots, &mut self.feed);
-        let tables = &self.attached.probes.tables;
-        slots.meet_all(tables, &mut |input| feed.take(now_ns, input))?;
-        if self.feed.engine.wants().scan_before_end {
-            let topology = topology::scan(&self.root, &DmControl::new(&self.root));
-            self.feed.take(now_ns, Input::Topology(&topology));
-        }
-        Ok(())
-    }
 }
 
 fn exit_status(command_status: Option<i32>, unloaded: &[&str], unsaid: &[String]) -> u8 {
@@ -495,36 +423,5 @@ fn start_line(root: &Sysroot, attached: &Attached, feed: &Feed, started_at_ns: u
         started_at_ns,
         probes: attached.report(),
         paths: feed.engine.shown_paths(),
-    }
-}
-
-/// A timer whose first tick comes after its first period, and that does not catch up.
-fn timer(period: Duration) -> Timer {
-    let mut timer = interval_at(Instant::now() + period, period);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    timer
-}
-
-fn listen_to_uevents() -> Option<AsyncFd<Uevents>> {
-    let uevents = Uevents::open().ok()?;
-    // SAFETY: `Uevents` owns its socket, gives the same descriptor until it is dropped, and
-    // `AsyncFd` keeps it from being dropped or replaced before.
-    unsafe { AsyncFd::register(uevents) }.ok()
-}
-
-/// Waits for an announcement that matters.
-async fn announcement(uevents: &mut Option<AsyncFd<Uevents>>) {
-    let Some(uevents) = uevents else {
-        return std::future::pending().await;
-    };
-    loop {
-        let Ok(mut ready) = uevents.readable_mut().await else {
-            return std::future::pending().await;
-        };
-        let matters = ready.get_inner_mut().drain();
-        ready.clear_ready();
-        if matters {
-            return;
-        }
     }
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use super::bad_input::with_hostile_map;
+use super::hostile::with_hostile_map;
 use super::judge::same;
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::bpf::Traces;
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
+use crate::lab::report::commands_of;
 use crate::lab::schema::Class;
-use crate::lab::tracer::{self, TOOL, Trace, TraceOptions, commands_of};
+use crate::lab::tracer::{self, TOOL, Trace, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
 use crate::sys::terminal::{Ended, OnTerminal};

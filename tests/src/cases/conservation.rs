@@ -10,8 +10,9 @@ use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{Map, MapOptions, Selector};
+use crate::lab::report::Report;
 use crate::lab::schema::PathSummary;
-use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk};
 use crate::sys;
 

@@ -8,8 +8,9 @@ use super::judge::{close, latencies, mean, percentile, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
+use crate::lab::report::commands_of;
 use crate::lab::schema::{Class, State};
-use crate::lab::tracer::{TraceOptions, commands_of};
+use crate::lab::tracer::TraceOptions;
 use crate::sys;
 
 pub(super) const GROUP: Group = Group {

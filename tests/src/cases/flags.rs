@@ -9,8 +9,9 @@ use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, LoggedCommand};
 use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS, percentile};
 use crate::lab::multipath::{Map, MapOptions};
+use crate::lab::report::Report;
 use crate::lab::schema::{Flag, FlagChange, FlagKind, Line, State};
-use crate::lab::tracer::{Report, Trace, TraceOptions};
+use crate::lab::tracer::{Trace, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
 

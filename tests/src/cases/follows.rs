@@ -8,8 +8,9 @@ use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::MapOptions;
+use crate::lab::report::commands_of;
 use crate::lab::schema::{Class, Line, PathChange};
-use crate::lab::tracer::{TraceOptions, commands_of};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk, loopback};
 use crate::sys;
 

@@ -10,8 +10,10 @@ use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Controller, LoggedCommand, PathName};
 use crate::lab::load::{Load, Until, percentile as exact_percentile};
 use crate::lab::multipath::{Map, MapOptions};
+use crate::lab::report::Report;
+use crate::lab::report::merge_buckets;
 use crate::lab::schema::{Class, State};
-use crate::lab::tracer::{Report, TraceOptions, merge_buckets};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk};
 use crate::sys;
 

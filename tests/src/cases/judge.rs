@@ -3,8 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::lab::load::rank;
+use crate::lab::report::Report;
+use crate::lab::report::merge_buckets;
 use crate::lab::schema::{Class, Latency, State};
-use crate::lab::tracer::{Report, merge_buckets};
 
 /// Both numbers are the same.
 pub(super) fn same(what: &str, left: (&str, u64), right: (&str, u64)) -> Result<()> {

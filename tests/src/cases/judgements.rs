@@ -7,8 +7,9 @@ use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Access, Controller, Moved, StateChange};
 use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Map, MapOptions};
+use crate::lab::report::Report;
 use crate::lab::schema::{Flag, FlagKind, Judgement, State, Verdict};
-use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk, loopback};
 use crate::sys;
 

@@ -10,6 +10,7 @@ mod fio_one_path;
 mod flags;
 mod follows;
 mod ground_truth;
+mod hostile;
 mod judge;
 mod judgements;
 mod lab_itself;

@@ -11,8 +11,9 @@ use crate::array::Controller;
 use crate::lab::kmsg::{KernelLog, Line};
 use crate::lab::lio;
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
+use crate::lab::report::Report;
 use crate::lab::schema::{Command, PathChange, State};
-use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk};
 use crate::sys;
 

@@ -12,8 +12,9 @@ use crate::array::{Mode, Options};
 use crate::lab::lio::State;
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{Handler, Map, MapOptions};
+use crate::lab::report::Report;
 use crate::lab::schema::{Cause, Flag, FlagKind, Transfer};
-use crate::lab::tracer::{Report, TraceOptions};
+use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk};
 use crate::sys;
 

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod loopback;
 pub(crate) mod multipath;
 pub(crate) mod multipathd;
+pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod tracer;
 
@@ -26,7 +27,8 @@ use emulator::Emulator;
 use lio::Lio;
 use loopback::LabPath;
 use multipath::{Handler, Map, MapOptions};
-use tracer::{Report, Trace, TraceOptions};
+use report::Report;
+use tracer::{Trace, TraceOptions};
 
 /// One case's laboratory.
 pub(crate) struct Lab<'r> {

@@ -37,6 +37,7 @@ mod meter;
 mod moves;
 mod notes;
 mod observation;
+mod owner;
 mod sides;
 mod signals;
 mod signs;

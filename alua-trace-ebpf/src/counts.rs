@@ -1,0 +1,164 @@
+//! What the probes count by CPU.
+
+use crate::{OFFENCE_QUIET_NS, access_state};
+
+/// Counts kept per path beside the stream; exact whatever the stream loses.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathCounts {
+    /// Commands handed to the low-level driver.
+    pub dispatched: u64,
+    /// Of those, completed.
+    pub completed: u64,
+    /// Of those, refused by the low-level driver (`scsi_dispatch_cmd_error`).
+    pub failed: u64,
+    /// Of those, timed out and not completed since. Goes down when a late completion arrives.
+    pub timed_out: u64,
+    /// Of those, never seen to end before their command block was dispatched again.
+    pub superseded: u64,
+    /// Of those, untracked: no slot and no room in the overflow map. Their end is not seen.
+    pub untracked: u64,
+    /// Completed commands that found the ring buffer full.
+    pub ring_full: u64,
+    /// Requests that the device handler's `prep_fn` refused: they never reach dispatch.
+    pub rejected: u64,
+    /// First block I/O dispatched in a known state other than active/optimized since there was
+    /// none for [`OFFENCE_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
+    pub offence_first_ns: u64,
+    /// Last such dispatch, on this CPU.
+    pub offence_last_ns: u64,
+    /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
+    pub dispatched_by_state: [u64; 8],
+}
+
+impl PathCounts {
+    /// The sum of two: of CPUs, or of two ids of one path. Wrapping, because `timed_out` may be
+    /// negative on one CPU and is right only in the sum.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut by_state = self.dispatched_by_state;
+        for (sum, more) in by_state.iter_mut().zip(other.dispatched_by_state) {
+            *sum = sum.wrapping_add(more);
+        }
+        let (offence_first_ns, offence_last_ns) = self.offences_with(other);
+        Self {
+            dispatched: self.dispatched.wrapping_add(other.dispatched),
+            completed: self.completed.wrapping_add(other.completed),
+            failed: self.failed.wrapping_add(other.failed),
+            timed_out: self.timed_out.wrapping_add(other.timed_out),
+            superseded: self.superseded.wrapping_add(other.superseded),
+            untracked: self.untracked.wrapping_add(other.untracked),
+            ring_full: self.ring_full.wrapping_add(other.ring_full),
+            rejected: self.rejected.wrapping_add(other.rejected),
+            offence_first_ns,
+            offence_last_ns,
+            dispatched_by_state: by_state,
+        }
+    }
+
+    /// First and last of the episode that is the younger of the two, or of both when they touch.
+    fn offences_with(&self, other: &Self) -> (u64, u64) {
+        let (older, younger) = if self.offence_last_ns <= other.offence_last_ns {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let apart = younger
+            .offence_first_ns
+            .saturating_sub(older.offence_last_ns);
+        let first = if older.offence_last_ns == 0 || apart > OFFENCE_QUIET_NS {
+            younger.offence_first_ns
+        } else {
+            older.offence_first_ns.min(younger.offence_first_ns)
+        };
+        (first, younger.offence_last_ns)
+    }
+}
+
+/// Index into [`PathCounts::dispatched_by_state`] for a state byte.
+#[inline(always)]
+pub const fn state_index(state: u8) -> usize {
+    if state & access_state::UNKNOWN != 0 {
+        return 7;
+    }
+    match state & access_state::MASK {
+        access_state::OFFLINE => 5,
+        access_state::TRANSITIONING => 6,
+        low if low <= access_state::LBA_DEPENDENT => low as usize,
+        _ => 7,
+    }
+}
+
+/// Counts that belong to no path.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GlobalCounts {
+    /// Ends of commands dispatched before the trace began, or untracked.
+    pub unmatched_ends: u64,
+    /// Dispatches on a device that found no room in the path table.
+    pub path_table_full: u64,
+    /// Commands whose route found no room in the route table.
+    pub route_table_full: u64,
+    /// RTPG records that found the ring buffer full.
+    pub lost_records: u64,
+    /// Reads of kernel memory that failed.
+    pub failed_reads: u64,
+    /// Commands that took the overflow map because their slot was taken.
+    pub overflowed: u64,
+    /// Ids given to paths: tells the collector to look for paths whose commands have not completed
+    /// yet, and for ids to give back.
+    pub paths: u64,
+    /// Ids given to routes: tells the collector when to look for some to give back.
+    pub routes: u64,
+    /// Block I/O dispatched in a known state other than active/optimized: tells the collector at
+    /// little cost that the paths' own counts are worth a look.
+    pub not_optimized: u64,
+}
+
+const _: () = {
+    assert!(size_of::<PathCounts>() == 144);
+    assert!(size_of::<GlobalCounts>() == 72);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn episodes_of_two_cpus_are_one_when_they_touch() {
+        let cpu = |first, last| PathCounts {
+            offence_first_ns: first,
+            offence_last_ns: last,
+            ..PathCounts::default()
+        };
+        let of = |sum: PathCounts| (sum.offence_first_ns, sum.offence_last_ns);
+        const S: u64 = OFFENCE_QUIET_NS;
+        assert_eq!(of(cpu(0, 0).plus(&cpu(5, 9))), (5, 9));
+        assert_eq!(of(cpu(5, 9).plus(&cpu(S, S + 7))), (5, S + 7));
+        assert_eq!(of(cpu(3 * S, 4 * S).plus(&cpu(5, 9))), (3 * S, 4 * S));
+        let one = cpu(0, 0);
+        let late = PathCounts {
+            timed_out: 1,
+            ..one
+        }
+        .plus(&PathCounts {
+            timed_out: 1_u64.wrapping_neg(),
+            ..one
+        });
+        assert_eq!(late.timed_out, 0);
+    }
+
+    #[test]
+    fn every_state_has_its_index_and_reserved_ones_are_unknown() {
+        let index = [0u8, 1, 2, 3, 4, 0xe, 0xf].map(state_index);
+        assert_eq!(index, [0, 1, 2, 3, 4, 5, 6]);
+        for reserved in 5..=0xd {
+            assert_eq!(state_index(reserved), 7);
+        }
+        assert_eq!(state_index(access_state::UNKNOWN), 7);
+        assert_eq!(
+            state_index(access_state::PREFERRED | access_state::NON_OPTIMIZED),
+            1
+        );
+    }
+}

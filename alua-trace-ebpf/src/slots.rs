@@ -1,0 +1,110 @@
+//! What the probes keep between a command's hooks: the command, its path and its route.
+
+use core::mem::offset_of;
+
+use crate::{Followed, NO_CONTROLLER, access_state, handler, state_source};
+
+/// A command in flight. What does not change until it ends is read from the command then.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommandSlot {
+    /// Address of the `scsi_cmnd`, or 0 for a free slot.
+    pub cmd: u64,
+    /// As [`CommandRecord::dispatch_ns`].
+    pub dispatch_ns: u64,
+    /// As [`CommandRecord::followed`].
+    pub followed: Followed,
+}
+
+/// A place for a command in flight.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlightSlot {
+    /// Who has it.
+    pub command: CommandSlot,
+    /// How many CPUs are trying to have it at this moment.
+    pub claimants: u64,
+}
+
+/// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again until the collector
+/// gives its id back.
+pub const RETIRED: u64 = 1;
+
+/// What the probes know of a path, by its id. The collector looks here when it meets an id that it
+/// does not know, and gives ids back: none stands for two devices in one stretch of records.
+///
+/// The slot of an id that is nobody's is filled by who has taken the id, before anybody can find it.
+/// Later one writer at a time has it (`writers`), sets `generation` to 0 first and to its value
+/// last; readers read `generation` before and after the rest.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathSlot {
+    /// Address of the `scsi_device`, 0 for a free slot, or [`RETIRED`].
+    pub sdev: u64,
+    /// Address of what its handler keeps its state in: `alua_port_group`, `rdac_dh_data`, or 0.
+    pub state_keeper: u64,
+    /// `scsi_device.lun`.
+    pub lun: u64,
+    /// [`Control::generation`] at which the rest was read from the kernel; 0 while it is written.
+    pub generation: u64,
+    /// Who would write it now.
+    pub writers: u64,
+    /// `Scsi_Host.host_no`.
+    pub host: u32,
+    /// `scsi_device.channel`.
+    pub channel: u32,
+    /// `scsi_device.id`.
+    pub target: u32,
+    /// [`handler`].
+    pub handler: u8,
+    /// [`state_source`] once the state in `state_keeper` is known; it stays known.
+    pub state_source: u8,
+    /// State byte at `generation`, or [`access_state::LIVE`].
+    pub state: u8,
+    /// RDAC: slot of the controller it leads to (`rdac_controller.index`, 0 is A) in bits 5:0, and
+    /// `rdac_dh_data.mode` (0 RDAC, 1 AVT, 2 IOSHIP) above; else [`NO_CONTROLLER`].
+    pub controller: u8,
+}
+
+impl PathSlot {
+    /// Nobody's.
+    pub const FREE: Self = Self {
+        sdev: 0,
+        state_keeper: 0,
+        lun: 0,
+        generation: 0,
+        writers: 0,
+        host: 0,
+        channel: 0,
+        target: 0,
+        handler: handler::NONE,
+        state_source: state_source::NONE,
+        state: access_state::UNKNOWN,
+        controller: NO_CONTROLLER,
+    };
+}
+
+/// What the probes know of a route, by its id: a path as a member of a path group of a map. Written
+/// once, by who has taken the id, but for `generation`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteSlot {
+    /// Address of the `pgpath`, 0 for a free slot, or [`RETIRED`].
+    pub pgpath: u64,
+    /// [`Control::generation`] at which it was last seen to be this.
+    pub generation: u64,
+    /// `priority_group.pg_num`.
+    pub path_group: u32,
+    /// dm device.
+    pub major: u32,
+    /// dm device.
+    pub minor: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+const _: () = {
+    assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
+    assert!(size_of::<PathSlot>() == 56 && offset_of!(PathSlot, generation) == 24);
+    assert!(size_of::<RouteSlot>() == 32);
+};

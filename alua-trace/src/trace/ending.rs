@@ -1,0 +1,93 @@
+//! The end of a trace: what was announced is looked at, the probes are taken down so that every count
+//! is final, and it is summed up.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::sleep;
+
+use super::{
+    session::{POLL, Session},
+    slots::in_flight,
+    waiting::timer,
+};
+use crate::{
+    clock::monotonic_ns,
+    engine::{End, Input},
+    kernel::probes,
+    model::{Line, Summary},
+    topology::{self, DmControl},
+};
+
+/// How long the end waits for a look at the topology.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+/// How long a program that is being detached may still run: a grace period of the kernel's.
+const GRACE: Duration = Duration::from_millis(20);
+
+impl Session<'_> {
+    /// Takes what has been announced, and the scan under way: a module may be gone.
+    pub(super) async fn last_look(&mut self) -> Result<()> {
+        if self.announced {
+            self.look(monotonic_ns());
+        }
+        let mut poll = timer(POLL);
+        let deadline = sleep(LAST_LOOK);
+        tokio::pin!(deadline);
+        while self.scanner.is_busy() {
+            tokio::select! {
+                scan = self.scanner.next() => self.scanned(scan?)?,
+                _ = poll.tick() => self.drain(),
+                () = &mut deadline => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the probes down so that every count is final, and sums up.
+    pub(super) async fn finish(&mut self, command_status: Option<i32>) -> Result<Summary> {
+        let ended_at_ns = monotonic_ns();
+        self.attached.stop_caching()?;
+        // Programs tell it while they are loaded.
+        let missed = self.attached.probes.missed_runs();
+        self.feed.take(ended_at_ns, Input::MissedRuns(missed));
+        // The start goes first: what it has counted can still be seen to end.
+        for spec in probes::TABLE.iter().rev() {
+            self.attached.probes.detach(spec.name);
+            if spec.name == "scsi_dispatch_cmd_start" {
+                sleep(GRACE).await;
+                self.drain();
+            }
+        }
+        sleep(GRACE).await;
+        self.drain();
+        self.look_last()?;
+        self.read_counts()?;
+        self.tick();
+        let end = End {
+            ended_at_ns,
+            in_flight: in_flight(&self.attached.probes.tables)?,
+            probes: self.attached.report(),
+            command_status,
+        };
+        self.feed.take(monotonic_ns(), Input::End(&end));
+        let mut lines = self.feed.lines();
+        let Some(Line::Summary(summary)) = lines.pop() else {
+            bail!("the trace ended without a summary");
+        };
+        self.outputs.say(lines);
+        Ok(summary)
+    }
+
+    /// Paths whose commands never completed have no record, and topology may not know them yet.
+    fn look_last(&mut self) -> Result<()> {
+        let now_ns = monotonic_ns();
+        let (slots, feed) = (&mut self.slots, &mut self.feed);
+        let tables = &self.attached.probes.tables;
+        slots.meet_all(tables, &mut |input| feed.take(now_ns, input))?;
+        if self.feed.engine.wants().scan_before_end {
+            let topology = topology::scan(&self.root, &DmControl::new(&self.root));
+            self.feed.take(now_ns, Input::Topology(&topology));
+        }
+        Ok(())
+    }
+}
