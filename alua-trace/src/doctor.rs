@@ -66,6 +66,7 @@ fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
         kernel: root.kernel_release().unwrap_or_default(),
         btf: Vec::new(),
         probes: Vec::new(),
+        missing_rights: Vec::new(),
         paths: disks.count(),
         maps: topology.maps().len(),
         complete: false,
@@ -76,6 +77,10 @@ fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
 
 /// Tries the probes.
 fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Result<()> {
+    let missing = privileges::missing()?.into_iter();
+    report.missing_rights = missing
+        .map(|right| (right.capability.into(), right.lost_without.into()))
+        .collect();
     privileges::check()?;
     let facts = KernelFacts::gather(root, btf)?;
     let mut plan = probes::plan(&facts);
@@ -94,11 +99,12 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
         }
     }
     report.btf = facts.sources.clone();
-    report.complete = plan.iter().all(|planned| match planned.status {
-        ProbeStatus::Ok => true,
-        ProbeStatus::NotApplicable => !planned.spec.required,
-        ProbeStatus::Unsupported | ProbeStatus::Broken => false,
-    });
+    report.complete = report.missing_rights.is_empty()
+        && plan.iter().all(|planned| match planned.status {
+            ProbeStatus::Ok => true,
+            ProbeStatus::NotApplicable => !planned.spec.required,
+            ProbeStatus::Unsupported | ProbeStatus::Broken => false,
+        });
     report.probes = plan.iter().map(probes::Planned::report).collect();
     Ok(())
 }

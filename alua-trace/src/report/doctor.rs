@@ -21,6 +21,8 @@ pub struct DoctorReport {
     pub btf: Vec<(String, String)>,
     /// Every probe of the table and what would become of it.
     pub probes: Vec<Probe>,
+    /// Capabilities that this process lacks, and what is lost without each.
+    pub missing_rights: Vec<(String, String)>,
     /// SCSI paths found.
     pub paths: usize,
     /// Multipath maps found.
@@ -46,6 +48,10 @@ pub fn doctor(report: &DoctorReport, width: u16) -> String {
         out.push('\n');
     }
     out.push_str(&setup::setup(&report.multipath, width));
+    for (capability, lost) in &report.missing_rights {
+        let text = format!("{capability} is missing; lost without it: {lost}");
+        push_wrapped(&mut out, &safe::sentence(&text), width, 0);
+    }
     let _ = match (report.complete, &report.error) {
         (_, Some(_)) => writeln!(out, "No probe was tried."),
         (true, None) => writeln!(out, "A trace on this host is complete."),
@@ -107,6 +113,7 @@ mod tests {
             kernel: "6.12.48".to_owned(),
             btf: vec![("scsi_mod".to_owned(), "/sys/kernel/btf/scsi_mod".to_owned())],
             probes: samples::probes(),
+            missing_rights: Vec::new(),
             paths: 4,
             maps: 1,
             complete: false,
@@ -146,6 +153,7 @@ A trace on this host is NOT complete.
             btf: Vec::new(),
             probes: Vec::new(),
             error: Some("not permitted".to_owned()),
+            missing_rights: vec![("CAP_SYSLOG".to_owned(), "the addresses".to_owned())],
             ..report()
         };
         let expected = "\
@@ -154,6 +162,7 @@ Linux 6.12.48: 4 paths, 1 map
 Multipath set-up: only what multipath-tools have built in
 
 The multipath set-up has no findings.
+CAP_SYSLOG is missing; lost without it: the addresses
 No probe was tried.
 ";
         assert_eq!(doctor(&report, 80), expected);

@@ -32,6 +32,10 @@ mod waiting;
 /// anything is attached, as far as it can be.
 pub fn run(config: &RunConfig) -> Result<u8> {
     privileges::check()?;
+    for right in privileges::missing()? {
+        let (name, lost) = (right.capability, right.lost_without);
+        eprintln!("alua-trace: {name} is missing; lost without it: {lost}");
+    }
     let root = Sysroot::default();
     let load = Load::find(&config.command)?;
     let topology = topology::scan(&root, &DmControl::new(&root));

@@ -1,22 +1,116 @@
-//! What a trace needs to be allowed to do.
+//! What a trace needs to be allowed to do: the one table of it. `README.md` names the same.
 
 use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, capabilities};
+use serde::Serialize;
 
-/// Checks that this process may load and attach probes.
+/// A capability, and what a trace cannot tell without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Right {
+    /// Its name (capabilities(7)).
+    pub capability: &'static str,
+    /// What is lost without it.
+    pub lost_without: &'static str,
+}
+
+/// Everything a complete trace needs, and the capabilities that each give it.
+const RIGHTS: [(Right, &[CapabilitySet]); 3] = [
+    (
+        Right {
+            capability: "CAP_SYS_ADMIN",
+            lost_without: "multipath maps, which device-mapper tells nobody else (drivers/md/\
+                           dm-ioctl.c ctl_ioctl); and the probes on functions, where \
+                           kernel.perf_event_paranoid is above 2, as Debian has it",
+        },
+        &[CapabilitySet::SYS_ADMIN],
+    ),
+    (
+        Right {
+            capability: "CAP_SYSLOG",
+            lost_without: "the addresses of kernel functions (kallsyms_show_value): which map and \
+                           path group a command came through",
+        },
+        &[CapabilitySet::SYSLOG],
+    ),
+    (
+        Right {
+            capability: "CAP_DAC_READ_SEARCH",
+            lost_without: "multipath maps, as /dev/mapper/control is root's",
+        },
+        &[CapabilitySet::DAC_READ_SEARCH, CapabilitySet::DAC_OVERRIDE],
+    ),
+];
+
+/// The rights that this process lacks. Root's files are root's own.
+///
+/// # Errors
+/// The process' capabilities cannot be read.
+pub fn missing() -> Result<Vec<Right>> {
+    let is_root = rustix::process::geteuid().is_root();
+    Ok(missing_of(effective()?, is_root))
+}
+
+fn missing_of(own: CapabilitySet, is_root: bool) -> Vec<Right> {
+    let lacks = |any: &[CapabilitySet]| !any.iter().any(|one| own.contains(*one));
+    let reads = |any: &[CapabilitySet]| is_root && any.contains(&CapabilitySet::DAC_READ_SEARCH);
+    let rights = RIGHTS.iter();
+    rights
+        .filter(|(_, any)| lacks(any) && !reads(any))
+        .map(|(right, _)| *right)
+        .collect()
+}
+
+/// Checks that this process may load and attach probes (`bpf_capable`, `perfmon_capable`), without
+/// which there is no trace.
 ///
 /// # Errors
 /// It may not; says what to do.
 pub fn check() -> Result<()> {
-    let effective = capabilities(None)
-        .context("failed to read this process' capabilities")?
-        .effective;
+    let own = effective()?;
     let narrow = CapabilitySet::BPF | CapabilitySet::PERFMON;
-    if effective.contains(CapabilitySet::SYS_ADMIN) || effective.contains(narrow) {
+    if own.contains(CapabilitySet::SYS_ADMIN) || own.contains(narrow) {
         return Ok(());
     }
     bail!(
         "not permitted to load probes: run it as root (sudo alua-trace …), or with the \
-         capabilities CAP_BPF, CAP_PERFMON and CAP_SYSLOG"
+         capabilities {}",
+        RIGHTS.map(|(right, _)| right.capability).join(", ")
     )
+}
+
+fn effective() -> Result<CapabilitySet> {
+    Ok(capabilities(None)
+        .context("failed to read this process' capabilities")?
+        .effective)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_right_and_no_other() {
+        let readme = include_str!("../../../README.md");
+        let needs = readme.split("### What it needs").nth(1).unwrap();
+        let sentence = needs.split("CAP_BPF").next().unwrap();
+        let named: Vec<&str> = sentence
+            .split(|it: char| !it.is_ascii_uppercase() && it != '_')
+            .filter(|word| word.starts_with("CAP_"))
+            .collect();
+        assert_eq!(named, RIGHTS.map(|(right, _)| right.capability));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let all = CapabilitySet::SYS_ADMIN | CapabilitySet::SYSLOG;
+        let names = |own, is_root| -> Vec<&str> {
+            let missing = missing_of(own, is_root).into_iter();
+            missing.map(|right| right.capability).collect()
+        };
+        assert_eq!(names(all, true), [""; 0]);
+        assert_eq!(names(all, false), ["CAP_DAC_READ_SEARCH"]);
+        assert_eq!(names(all | CapabilitySet::DAC_OVERRIDE, false), [""; 0]);
+        let narrow = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        assert_eq!(names(narrow, true), ["CAP_SYS_ADMIN", "CAP_SYSLOG"]);
+    }
 }

@@ -17,6 +17,7 @@ mod lab_itself;
 mod paths_lab;
 mod rdac_lab;
 mod readers;
+mod rights;
 mod state_swaps;
 mod transfers;
 mod waits;
@@ -98,6 +99,7 @@ const GROUPS: &[&Group] = &[
     &cluster::GROUP,
     &waits::GROUP,
     &readers::GROUP,
+    &rights::GROUP,
     &paths_lab::GROUP,
 ];
 
