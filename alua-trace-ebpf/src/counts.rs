@@ -1,6 +1,6 @@
 //! What the probes count by CPU.
 
-use crate::{OFFENCE_QUIET_NS, access_state};
+use crate::{NON_OPTIMIZED_QUIET_NS, access_state};
 
 /// Counts kept per path beside the stream; exact whatever the stream loses.
 #[repr(C)]
@@ -23,10 +23,10 @@ pub struct PathCounts {
     /// Requests that the device handler's `prep_fn` refused: they never reach dispatch.
     pub rejected: u64,
     /// First block I/O dispatched in a known state other than active/optimized since there was
-    /// none for [`OFFENCE_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
-    pub offence_first_ns: u64,
+    /// none for [`NON_OPTIMIZED_QUIET_NS`], on this CPU, in monotonic ns; 0 when there was none.
+    pub non_optimized_first_ns: u64,
     /// Last such dispatch, on this CPU.
-    pub offence_last_ns: u64,
+    pub non_optimized_last_ns: u64,
     /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
     pub dispatched_by_state: [u64; 8],
 }
@@ -40,7 +40,7 @@ impl PathCounts {
         for (sum, more) in by_state.iter_mut().zip(other.dispatched_by_state) {
             *sum = sum.wrapping_add(more);
         }
-        let (offence_first_ns, offence_last_ns) = self.offences_with(other);
+        let (non_optimized_first_ns, non_optimized_last_ns) = self.offences_with(other);
         Self {
             dispatched: self.dispatched.wrapping_add(other.dispatched),
             completed: self.completed.wrapping_add(other.completed),
@@ -50,28 +50,30 @@ impl PathCounts {
             untracked: self.untracked.wrapping_add(other.untracked),
             ring_full: self.ring_full.wrapping_add(other.ring_full),
             rejected: self.rejected.wrapping_add(other.rejected),
-            offence_first_ns,
-            offence_last_ns,
+            non_optimized_first_ns,
+            non_optimized_last_ns,
             dispatched_by_state: by_state,
         }
     }
 
     /// First and last of the episode that is the younger of the two, or of both when they touch.
     fn offences_with(&self, other: &Self) -> (u64, u64) {
-        let (older, younger) = if self.offence_last_ns <= other.offence_last_ns {
+        let (older, younger) = if self.non_optimized_last_ns <= other.non_optimized_last_ns {
             (self, other)
         } else {
             (other, self)
         };
         let apart = younger
-            .offence_first_ns
-            .saturating_sub(older.offence_last_ns);
-        let first = if older.offence_last_ns == 0 || apart > OFFENCE_QUIET_NS {
-            younger.offence_first_ns
+            .non_optimized_first_ns
+            .saturating_sub(older.non_optimized_last_ns);
+        let first = if older.non_optimized_last_ns == 0 || apart > NON_OPTIMIZED_QUIET_NS {
+            younger.non_optimized_first_ns
         } else {
-            older.offence_first_ns.min(younger.offence_first_ns)
+            older
+                .non_optimized_first_ns
+                .min(younger.non_optimized_first_ns)
         };
-        (first, younger.offence_last_ns)
+        (first, younger.non_optimized_last_ns)
     }
 }
 
@@ -127,12 +129,12 @@ mod tests {
     #[test]
     fn episodes_of_two_cpus_are_one_when_they_touch() {
         let cpu = |first, last| PathCounts {
-            offence_first_ns: first,
-            offence_last_ns: last,
+            non_optimized_first_ns: first,
+            non_optimized_last_ns: last,
             ..PathCounts::default()
         };
-        let of = |sum: PathCounts| (sum.offence_first_ns, sum.offence_last_ns);
-        const S: u64 = OFFENCE_QUIET_NS;
+        let of = |sum: PathCounts| (sum.non_optimized_first_ns, sum.non_optimized_last_ns);
+        const S: u64 = NON_OPTIMIZED_QUIET_NS;
         assert_eq!(of(cpu(0, 0).plus(&cpu(5, 9))), (5, 9));
         assert_eq!(of(cpu(5, 9).plus(&cpu(S, S + 7))), (5, S + 7));
         assert_eq!(of(cpu(3 * S, 4 * S).plus(&cpu(5, 9))), (3 * S, 4 * S));

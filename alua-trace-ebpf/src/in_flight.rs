@@ -65,8 +65,8 @@ unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
     }
 }
 
-/// Takes a free slot for `cmd`. Who finds itself alone among the claimants has it; when two come at
-/// once, neither may. An add orders what is around it on x86, the only architecture that this runs on.
+/// Claims a free slot for `cmd`. A claimant that is alone wins; if two race, either may fall back to
+/// the overflow map. An atomic add is a full barrier on x86, the only architecture supported.
 ///
 /// # Safety
 /// `slot` points into the array.

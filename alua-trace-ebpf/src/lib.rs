@@ -80,7 +80,7 @@ pub type Candidates = [u16; WAYS];
 
 /// How long no block I/O may be dispatched in a state other than active/optimized before an
 /// episode of it is over.
-pub const OFFENCE_QUIET_NS: u64 = 1_000_000_000;
+pub const NON_OPTIMIZED_QUIET_NS: u64 = 1_000_000_000;
 
 /// How long after an event that makes commands wait their waits are measured.
 pub const WATCH_WAITS_NS: u64 = 10_000_000_000;

@@ -124,9 +124,9 @@ impl Direction {
     }
 }
 
-/// The first 12 bytes of the CDB of a command that was not prepared yet. Requests of other drivers
-/// come here, too: what cannot be read is none of ours and no failure, and what looks like a command
-/// of ours stays unused.
+/// The first 12 bytes of the CDB of a command that is not prepared yet. Requests of other drivers
+/// arrive here as well: a CDB that cannot be read is theirs and not counted as a failed read, and one
+/// that looks like a command of ours is never matched with a dispatch.
 #[inline(always)]
 fn issued_cdb(cmd: u64) -> Option<[u8; 12]> {
     let mut source = cmd.wrapping_add(u64::from(in_window(layout!(window_cdb))));

@@ -117,7 +117,7 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
         let source = (&raw const (*slot).state_source).read_volatile();
         let mut state = (&raw const (*slot).state).read_volatile();
         if state == access_state::LIVE && source != state_source::NONE {
-            let keeper = (&raw const (*slot).state_keeper).read_volatile();
+            let keeper = (&raw const (*slot).handler_state).read_volatile();
             let handler = (&raw const (*slot).handler).read_volatile();
             state = live_state(control, keeper, u64::from(handler));
         }
@@ -168,7 +168,7 @@ fn search(sdev: u64) -> u64 {
     }
     IDS.remember(sdev, id, address_of);
     let state = if fresh.state == access_state::LIVE && fresh.state_source != state_source::NONE {
-        live_state(control, fresh.state_keeper, u64::from(fresh.handler))
+        live_state(control, fresh.handler_state, u64::from(fresh.handler))
     } else {
         fresh.state
     };
@@ -227,7 +227,7 @@ fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, 
     // SAFETY: `slot` points into the array; writers take turns.
     unsafe {
         // Once known it stays known, as long as the same object keeps it.
-        let same = (&raw const (*slot).state_keeper).read_volatile() == fresh.state_keeper;
+        let same = (&raw const (*slot).handler_state).read_volatile() == fresh.handler_state;
         fresh.state_source = (&raw const (*slot).state_source).read_volatile();
         if !same || fresh.state_source == state_source::NONE {
             fresh.state_source = source_of(kernel, control, fresh, false);
@@ -237,7 +237,7 @@ fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, 
         add(writers, 1);
         if writers.read_volatile() == 1 {
             (&raw mut (*slot).generation).write_volatile(0);
-            (&raw mut (*slot).state_keeper).write_volatile(fresh.state_keeper);
+            (&raw mut (*slot).handler_state).write_volatile(fresh.handler_state);
             (&raw mut (*slot).handler).write_volatile(fresh.handler);
             (&raw mut (*slot).controller).write_volatile(fresh.controller);
             (&raw mut (*slot).state_source).write_volatile(fresh.state_source);
@@ -253,7 +253,7 @@ fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, 
 fn cache(control: &Control, fresh: &mut PathSlot, changing: u64) {
     let may = control.cache_states != 0 && changing == 0 && fresh.handler == handler::ALUA;
     if may && fresh.state_source != state_source::NONE {
-        fresh.state = live_state(control, fresh.state_keeper, u64::from(fresh.handler));
+        fresh.state = live_state(control, fresh.handler_state, u64::from(fresh.handler));
     }
 }
 
@@ -329,10 +329,10 @@ fn read_handler(kernel: &mut Reader, control: &Control, fresh: &mut PathSlot) {
     fresh.handler = handler_of(kernel, fresh.sdev);
     let data = kernel.u64(fresh.sdev, layout!(sdev_handler_data));
     if fresh.handler == handler::ALUA && control.alua.dh_pg != ABSENT && data != 0 {
-        fresh.state_keeper = kernel.u64(data, control.alua.dh_pg);
+        fresh.handler_state = kernel.u64(data, control.alua.dh_pg);
     }
     if fresh.handler == handler::RDAC && control.rdac.dh_mode != ABSENT {
-        fresh.state_keeper = data;
+        fresh.handler_state = data;
         let controller = kernel.u64(data, control.rdac.dh_controller);
         // SAFETY: 0 is a number.
         let index = unsafe { kernel.get::<u8>(controller, control.rdac.controller_index) };
@@ -346,7 +346,7 @@ fn read_handler(kernel: &mut Reader, control: &Control, fresh: &mut PathSlot) {
 /// since.
 #[inline(always)]
 fn source_of(kernel: &mut Reader, control: &Control, fresh: &PathSlot, first: bool) -> u8 {
-    let keeper = fresh.state_keeper;
+    let keeper = fresh.handler_state;
     if keeper == 0 {
         return state_source::NONE;
     }

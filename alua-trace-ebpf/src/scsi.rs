@@ -6,7 +6,7 @@
 //! command whose timer the driver resets completes after its `_timeout`.
 
 use alua_trace_ebpf::{
-    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, OFFENCE_QUIET_NS, command_flag,
+    CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, NON_OPTIMIZED_QUIET_NS, command_flag,
     record_kind, state_index,
 };
 use aya_ebpf::{
@@ -116,10 +116,10 @@ fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
             counts.dispatched_by_state[state] += 1;
         }
         if offence {
-            if now.wrapping_sub(counts.offence_last_ns) > OFFENCE_QUIET_NS {
-                counts.offence_first_ns = now;
+            if now.wrapping_sub(counts.non_optimized_last_ns) > NON_OPTIMIZED_QUIET_NS {
+                counts.non_optimized_first_ns = now;
             }
-            counts.offence_last_ns = now;
+            counts.non_optimized_last_ns = now;
         }
     });
     if offence {

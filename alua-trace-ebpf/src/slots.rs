@@ -42,7 +42,7 @@ pub struct PathSlot {
     /// Address of the `scsi_device`, 0 for a free slot, or [`RETIRED`].
     pub sdev: u64,
     /// Address of what its handler keeps its state in: `alua_port_group`, `rdac_dh_data`, or 0.
-    pub state_keeper: u64,
+    pub handler_state: u64,
     /// `scsi_device.lun`.
     pub lun: u64,
     /// [`Control::generation`] at which the rest was read from the kernel; 0 while it is written.
@@ -57,7 +57,7 @@ pub struct PathSlot {
     pub target: u32,
     /// [`handler`].
     pub handler: u8,
-    /// [`state_source`] once the state in `state_keeper` is known; it stays known.
+    /// [`state_source`] once the state in `handler_state` is known; it stays known.
     pub state_source: u8,
     /// State byte at `generation`, or [`access_state::LIVE`].
     pub state: u8,
@@ -70,7 +70,7 @@ impl PathSlot {
     /// Nobody's.
     pub const FREE: Self = Self {
         sdev: 0,
-        state_keeper: 0,
+        handler_state: 0,
         lun: 0,
         generation: 0,
         writers: 0,

@@ -1,5 +1,4 @@
-//! What the probes tell of a path before topology knows it: a handler asks while a device is added,
-//! and sysfs has the device only then.
+//! Records that arrive before sysfs knows the device: handlers query the array during device add.
 
 use alua_trace_ebpf::{CommandRecord, ManagementRecord, RtpgRecord};
 

@@ -13,8 +13,8 @@ use crate::{model::Hold, stats::LatencyHistogram};
 
 /// Commands that SCSI sends again, remembered at once.
 const MOST_RETRIED: usize = 4096;
-/// The first I/Os of an interval are all told to the ownership engine; of those after them, while
-/// nothing is near, one for so many: percentiles of thousands need not each of them.
+/// Every one of the first I/Os of an interval goes to the ownership engine; after them, while no
+/// transfer is suspected, a sample: percentiles over thousands do not need each of them.
 const EACH: u32 = 256;
 const SAMPLE: u32 = 16;
 /// A wait that counts as held in dm: near an event the waits of all commands are measured, and
@@ -49,8 +49,10 @@ impl Engine {
         entry.ios = entry.ios.wrapping_add(1);
         let seen = entry.ios;
         let ordinary = record.result | record.waited_us | record.retries == 0;
-        let each =
-            !ordinary || seen <= EACH || self.ownership.near() || !self.carried.retried.is_empty();
+        let each = !ordinary
+            || seen <= EACH
+            || self.ownership.transfer_suspected()
+            || !self.carried.retried.is_empty();
         if each {
             self.account_io_of(index, record, 1);
         } else if seen.is_multiple_of(SAMPLE) {

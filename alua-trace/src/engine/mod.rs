@@ -221,7 +221,7 @@ impl Engine {
             return;
         };
         let new = entry.counts();
-        if let Some((state, offence_ns)) = flags::offence(&old, &new)
+        if let Some((state, offence_ns)) = flags::last_non_optimized(&old, &new)
             && let Some(event) = self.paths.counted_in_state(index, state, offence_ns)
         {
             self.say_path(event);

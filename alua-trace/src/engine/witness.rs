@@ -10,7 +10,7 @@ use alua_trace_ebpf::{
 use super::{
     Engine,
     early::Early,
-    ownership::{GroupAnswer, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice},
+    ownership::{GroupAnswer, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Source},
     paths::{Entry, model_state},
 };
 use crate::{
@@ -107,8 +107,8 @@ impl Engine {
             return;
         };
         let is_known = entry.is_known();
-        if slot.handler == handler::ALUA && slot.state_keeper != 0 && slot.sdev != RETIRED {
-            self.witness.port_groups.insert(slot.state_keeper, index);
+        if slot.handler == handler::ALUA && slot.handler_state != 0 && slot.sdev != RETIRED {
+            self.witness.port_groups.insert(slot.handler_state, index);
         }
         if slot.handler != handler::RDAC || slot.controller == NO_CONTROLLER {
             return;
@@ -149,7 +149,7 @@ impl Engine {
                 mode,
                 owned: entry.label.state == AccessState::Optimized,
                 preferred,
-                from: Voice::Handler,
+                from: Source::Handler,
             },
             (None, Some(group)) => Observation::Filed {
                 lun,
@@ -392,7 +392,7 @@ fn answered(entry: &Entry, record: &ManagementRecord, data: &[u8]) -> Option<Obs
         },
         owned: page.owned,
         preferred: matches!(page.path_priority, PathPriority::Preferred),
-        from: Voice::Array,
+        from: Source::Array,
     })
 }
 

@@ -221,7 +221,8 @@ fn complaints<'a>(paths: impl Iterator<Item = &'a Path>, extras: &Extras) -> Vec
     extras.flat_map(|extra| extra.complaints.clone()).collect()
 }
 
-/// What only the array can tell, of what the kernel was believed or not believed about.
+/// What the kernel cannot confirm and only the array can: states it claims without having asked, and
+/// owners it does not know.
 pub(super) fn doubts(inventory: &Inventory) -> Vec<String> {
     let mut doubts: Vec<String> = inventory.maps.iter().filter_map(claimed).collect();
     doubts.extend(unknown_owners(inventory));

@@ -167,8 +167,8 @@ impl Attached {
     /// # Errors
     /// The control map cannot be accessed: does not happen on a running trace.
     fn tell(&mut self) -> Result<()> {
-        // By much: the probes may raise it meanwhile, and what they read before that must still be
-        // older than what is written here.
+        // A large step: the probes may increment it between this read and the write, and everything
+        // they cached until then must still compare as older.
         let generation = self.probes.generation()? + GENERATION_STEP;
         self.probes.set_control(
             &self

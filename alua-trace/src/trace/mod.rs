@@ -13,7 +13,6 @@ use load::Load;
 use session::Session;
 
 mod attached;
-mod complaints;
 mod ending;
 mod feed;
 mod load;

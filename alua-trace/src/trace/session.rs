@@ -13,7 +13,6 @@ use tokio::time::sleep;
 
 use super::{
     attached::{Attached, refuse_without_required},
-    complaints::Complaints,
     feed::Feed,
     load::{Load, Running},
     outputs::Outputs,
@@ -27,7 +26,9 @@ use crate::{
     clock::{monotonic_ns, wall_unix_ns},
     engine::{Input, Wanted, Wants},
     ingest::ring::Ring,
-    kernel::{attach::Probes, facts::KernelFacts, probes, recycling::Recycling},
+    kernel::{
+        attach::Probes, complaints::Complaints, facts::KernelFacts, probes, recycling::Recycling,
+    },
     model::{SCHEMA, Start},
     sysroot::Sysroot,
     topology::Topology,

@@ -95,7 +95,11 @@ impl Slots {
     /// Looks for the paths of a port group that none is known of.
     #[cold]
     fn find(&mut self, address: u64, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
-        if self.paths.values().any(|slot| slot.state_keeper == address) {
+        if self
+            .paths
+            .values()
+            .any(|slot| slot.handler_state == address)
+        {
             return;
         }
         let ids: Vec<u16> = self.paths.keys().copied().collect();

@@ -1,7 +1,7 @@
 //! One episode of block I/O over ports that are not active/optimized: its flag, what it costs, and
 //! how it was judged while it lasted.
 
-use super::judgement::{self, Offence, Offences};
+use super::judgement::{self, LastNonOptimized, NonOptimized};
 use crate::{
     engine::paths::Paths,
     model::{AccessState, Baseline, Flag, FlagKind, Judgement, Severity, Verdict},
@@ -20,7 +20,7 @@ pub(super) struct Episode {
     /// Median of the optimized commands before the episode.
     before_ns: Option<u64>,
     /// Every path that has offended.
-    offences: Offences,
+    offences: LastNonOptimized,
     /// Counts of the unit when the episode began.
     pub offences_before: u64,
     pub total_before: u64,
@@ -35,7 +35,7 @@ impl Episode {
             offending: LatencyHistogram::default(),
             optimized: LatencyHistogram::default(),
             before_ns: None,
-            offences: Offences::new(),
+            offences: LastNonOptimized::new(),
             offences_before: offences,
             total_before: total,
             active_at_ns: first_at_ns,
@@ -43,8 +43,8 @@ impl Episode {
     }
 
     /// Block I/O was dispatched over a path in a state that is not active/optimized.
-    pub fn offend(&mut self, hctl: &str, state: AccessState, dispatch_ns: u64) {
-        let offence = Offence { state, dispatch_ns };
+    pub fn non_optimized(&mut self, hctl: &str, state: AccessState, dispatch_ns: u64) {
+        let offence = NonOptimized { state, dispatch_ns };
         match self.offences.get_mut(hctl) {
             Some(last) if last.dispatch_ns < dispatch_ns => *last = offence,
             Some(_) => {}
@@ -55,7 +55,7 @@ impl Episode {
     }
 
     /// Whether this path is among those that have offended.
-    pub fn has_offended(&self, hctl: &str) -> bool {
+    pub fn has_carried(&self, hctl: &str) -> bool {
         self.offences.contains_key(hctl)
     }
 
@@ -136,7 +136,7 @@ impl Episode {
     /// Brings the flag's counts and latencies up to date.
     pub fn refresh(&mut self, offences: u64, total: u64) {
         let flag = &mut self.flag;
-        // The stream may be ahead of the counts, and the counts of a full ring buffer.
+        // Records may be ahead of the counts, or, when the ring buffer is full, behind them.
         flag.commands = offences
             .saturating_sub(self.offences_before)
             .max(self.offending.len());

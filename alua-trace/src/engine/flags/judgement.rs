@@ -10,16 +10,16 @@ use crate::{
 
 /// The last offending block I/O of a path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Offence {
+pub(super) struct NonOptimized {
     pub state: AccessState,
     pub dispatch_ns: u64,
 }
 
 /// By H:C:T:L.
-pub(super) type Offences = BTreeMap<String, Offence>;
+pub(super) type LastNonOptimized = BTreeMap<String, NonOptimized>;
 
 /// Judges a unit by what is known of its paths now. `None` when none of them has offended.
-pub(super) fn judge(paths: &Paths, lun: usize, offences: &Offences) -> Option<Judgement> {
+pub(super) fn judge(paths: &Paths, lun: usize, offences: &LastNonOptimized) -> Option<Judgement> {
     let last_ns = offences.values().map(|it| it.dispatch_ns).max()?;
     let present: Vec<&Entry> = paths.of_lun(lun).filter(|entry| entry.present).collect();
     let mut offenders = still_offending(&present, offences);
@@ -75,9 +75,9 @@ pub(super) fn changed_at_ns(paths: &Paths, lun: usize) -> u64 {
 }
 
 /// Paths that have offended in the state that they still have.
-fn still_offending(present: &[&Entry], offences: &Offences) -> Vec<PathState> {
+fn still_offending(present: &[&Entry], offences: &LastNonOptimized) -> Vec<PathState> {
     let offending = present.iter().filter(|entry| {
-        is_offence(entry.label.state)
+        is_non_optimized(entry.label.state)
             && offences
                 .get(&entry.label.hctl)
                 .is_some_and(|it| it.dispatch_ns >= entry.state_since_ns())
@@ -92,7 +92,7 @@ fn still_offending(present: &[&Entry], offences: &Offences) -> Vec<PathState> {
     offending
 }
 
-fn last_offenders(offences: &Offences, last_ns: u64) -> Vec<PathState> {
+fn last_offenders(offences: &LastNonOptimized, last_ns: u64) -> Vec<PathState> {
     let last = offences.iter().filter(|(_, it)| it.dispatch_ns == last_ns);
     last.map(|(hctl, it)| PathState {
         hctl: hctl.clone(),
@@ -102,7 +102,7 @@ fn last_offenders(offences: &Offences, last_ns: u64) -> Vec<PathState> {
 }
 
 /// Block I/O in this state is worth a flag.
-pub(super) fn is_offence(state: AccessState) -> bool {
+pub(super) fn is_non_optimized(state: AccessState) -> bool {
     !matches!(state, AccessState::Optimized | AccessState::Unknown)
 }
 

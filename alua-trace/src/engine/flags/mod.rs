@@ -6,7 +6,7 @@
 //! of the kind has been dispatched for [`QUIET_NS`] and nothing is in flight there. Whether it could
 //! be avoided may change within an episode: the flag keeps each judgement with its time.
 
-use alua_trace_ebpf::{OFFENCE_QUIET_NS, PathCounts};
+use alua_trace_ebpf::{NON_OPTIMIZED_QUIET_NS, PathCounts};
 
 use super::paths::{Entry, Paths};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     stats,
 };
 use episode::{Episode, blank};
-use judgement::is_offence;
+use judgement::is_non_optimized;
 
 mod episode;
 mod judgement;
@@ -23,7 +23,7 @@ mod judgement;
 const MOST_ENDED: usize = 4096;
 
 /// How long nothing may be dispatched over such paths before an episode is over.
-pub(super) const QUIET_NS: u64 = OFFENCE_QUIET_NS;
+pub(super) const QUIET_NS: u64 = NON_OPTIMIZED_QUIET_NS;
 
 /// Block I/O of a command that matters to flags.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ impl Flags {
                 }
             }
             _ if io.dispatch_ns <= lun.over_ns => {}
-            _ => lun.offence(entry, io),
+            _ => lun.non_optimized(entry, io),
         }
         let begun = !had_episode && lun.episode.is_some();
         self.episodes += usize::from(begun);
@@ -109,14 +109,14 @@ impl Flags {
             episode.active_at_ns = now_ns;
             // The kernel's episode may have begun before this one: it knows no commands in flight.
             let flag = &mut episode.flag;
-            if new.offence_first_ns > lun.over_ns
-                && (begun || new.offence_first_ns < flag.first_at_ns)
+            if new.non_optimized_first_ns > lun.over_ns
+                && (begun || new.non_optimized_first_ns < flag.first_at_ns)
             {
-                flag.first_at_ns = new.offence_first_ns;
+                flag.first_at_ns = new.non_optimized_first_ns;
             }
-            flag.last_at_ns = flag.last_at_ns.max(new.offence_last_ns);
-            if let Some((state, at_ns)) = offence(old, new) {
-                episode.offend(&entry.label.hctl, state, at_ns);
+            flag.last_at_ns = flag.last_at_ns.max(new.non_optimized_last_ns);
+            if let Some((state, at_ns)) = last_non_optimized(old, new) {
+                episode.non_optimized(&entry.label.hctl, state, at_ns);
             }
         }
         lun.offences += grown;
@@ -151,7 +151,7 @@ impl Flags {
             };
             if !episode.raised {
                 self.next_id += 1;
-                // Counts are read now and then: what was not an offence until now came before.
+                // Counts are read periodically: optimized I/O since the last reading preceded the episode.
                 let offences = lun.offences.saturating_sub(episode.offences_before);
                 episode.total_before = lun.total.saturating_sub(offences);
                 episode.raise(paths, index, self.next_id, now_ns);
@@ -258,7 +258,7 @@ impl Flags {
 }
 
 impl Lun {
-    fn offence(&mut self, entry: &Entry, io: &BlockIo) {
+    fn non_optimized(&mut self, entry: &Entry, io: &BlockIo) {
         let (offences, total) = (self.offences, self.total);
         let episode = self
             .episode
@@ -268,7 +268,7 @@ impl Lun {
         flag.last_at_ns = flag.last_at_ns.max(io.dispatch_ns);
         episode.active_at_ns = episode.active_at_ns.max(io.dispatch_ns);
         episode.offending.record(io.latency_ns);
-        episode.offend(&entry.label.hctl, io.state, io.dispatch_ns);
+        episode.non_optimized(&entry.label.hctl, io.state, io.dispatch_ns);
     }
 }
 
@@ -276,22 +276,22 @@ fn in_flight(paths: &Paths, lun: usize, episode: &Episode) -> bool {
     paths.of_lun(lun).any(|entry| {
         entry.in_flight() > 0
             && entry.label.state != AccessState::Optimized
-            && episode.has_offended(&entry.label.hctl)
+            && episode.has_carried(&entry.label.hctl)
     })
 }
 
 /// The state of the last offending block I/O between two readings of a path's counts, and when it
 /// was dispatched. Of two such states between them, which a quick array can have, the one with
 /// more commands.
-pub(super) fn offence(old: &PathCounts, new: &PathCounts) -> Option<(AccessState, u64)> {
+pub(super) fn last_non_optimized(old: &PathCounts, new: &PathCounts) -> Option<(AccessState, u64)> {
     let by_state = new.dispatched_by_state.iter().zip(old.dispatched_by_state);
     let grown = by_state.map(|(new, old)| new.saturating_sub(old));
     let (state, grown) = stats::STATES
         .into_iter()
         .zip(grown)
-        .filter(|(state, _)| is_offence(*state))
+        .filter(|(state, _)| is_non_optimized(*state))
         .max_by_key(|(_, grown)| *grown)?;
-    (grown > 0).then_some((state, new.offence_last_ns))
+    (grown > 0).then_some((state, new.non_optimized_last_ns))
 }
 
 /// Block I/O dispatched in a known state other than active/optimized.

@@ -1,7 +1,7 @@
 //! The transfers of one logical unit: found, judged, flagged, closed.
 
 use super::{
-    Cx,
+    Context,
     meter::{Closed, WINDOW_NS},
     moves::{self, Move},
     sides::{Owner, strings},
@@ -13,7 +13,7 @@ use crate::model::{FlagKind, Line, Ownership, Severity, TransferChange, Transfer
 
 impl Unit {
     /// The owner is another one than before.
-    pub(super) fn moved(&mut self, to: Owner, heard: Heard, cx: &mut Cx<'_>) {
+    pub(super) fn moved(&mut self, to: Owner, heard: Heard, cx: &mut Context<'_>) {
         let from = self.owner.replace(to.clone()).unwrap_or_default();
         if let Some(open) = &mut self.open
             && heard.filed
@@ -60,7 +60,7 @@ impl Unit {
         }
     }
 
-    fn open(&mut self, case: Case, verdict: Verdict, filed: bool, cx: &mut Cx<'_>) {
+    fn open(&mut self, case: Case, verdict: Verdict, filed: bool, cx: &mut Context<'_>) {
         *cx.next_transfer = cx.next_transfer.wrapping_add(1);
         let served = case.to.iter().any(|side| self.reaches(*side));
         let next = Move {
@@ -129,7 +129,7 @@ impl Unit {
     }
 
     /// Judges the last move by follow-over, once it is certain who did it.
-    fn judge_follow_over(&mut self, cx: &mut Cx<'_>) {
+    fn judge_follow_over(&mut self, cx: &mut Context<'_>) {
         let Some(open) = &mut self.open else {
             return;
         };
@@ -152,7 +152,7 @@ impl Unit {
         commands.any(|it| is(it, done) && it.ended_ns().is_none())
     }
 
-    fn judge_thrash(&mut self, cx: &mut Cx<'_>) {
+    fn judge_thrash(&mut self, cx: &mut Context<'_>) {
         if let Some((first_ns, text)) = self.moves.thrash() {
             match self.thrash {
                 Some(flag) => cx.book.update(flag, cx.now_ns, text),
@@ -166,7 +166,7 @@ impl Unit {
     }
 
     /// The command `done` has ended, and the open transfer may rest on it.
-    pub(super) fn rejudge(&mut self, done: (u32, u64), cx: &mut Cx<'_>) {
+    pub(super) fn rejudge(&mut self, done: (u32, u64), cx: &mut Context<'_>) {
         let rests = |open: &&Open| open.verdict.command == Some(done);
         let Some(open) = self.open.as_ref().filter(rests) else {
             return;
@@ -183,7 +183,7 @@ impl Unit {
         self.judge_follow_over(cx);
     }
 
-    pub(super) fn tick_transfer(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn tick_transfer(&mut self, cx: &mut Context<'_>) {
         let in_motion = self.sides.in_motion();
         let over = |open: &Open| open.is_over(in_motion, self.meter.as_deref(), cx.now_ns);
         if self.open.as_ref().is_some_and(over) {
@@ -219,7 +219,7 @@ impl Unit {
     }
 
     /// The open transfer, if there is one, is over.
-    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
         self.tell_moves();
         self.judge_follow_over(cx);
         let Some(open) = self.open.take() else {
@@ -242,7 +242,7 @@ impl Unit {
     }
 
     /// Who owned it when; `None` when nobody ever said.
-    pub(super) fn finish(&mut self, cx: &mut Cx<'_>) -> Option<Ownership> {
+    pub(super) fn finish(&mut self, cx: &mut Context<'_>) -> Option<Ownership> {
         self.close(cx);
         let owner = strings(self.owner.as_ref()?);
         let now_ns = cx.now_ns;

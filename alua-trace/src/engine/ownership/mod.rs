@@ -25,7 +25,7 @@ use crate::model::{self, Flag, Line};
 use crate::topology::Hctl;
 
 pub use observation::{
-    GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Voice,
+    GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Source,
 };
 
 mod book;
@@ -78,7 +78,7 @@ pub struct Ownership {
     waiting: BinaryHeap<Reverse<Waiting>>,
     arrived: u64,
     next_transfer: u32,
-    near: bool,
+    suspected: bool,
     book: Book,
 }
 
@@ -116,8 +116,8 @@ impl Units {
     }
 }
 
-/// What a unit may use beside itself.
-struct Cx<'a> {
+/// What a unit shares with the others while it takes an observation.
+struct Context<'a> {
     book: &'a mut Book,
     next_transfer: &'a mut u32,
     now_ns: u64,
@@ -154,8 +154,8 @@ impl Ownership {
     /// Whether a transfer may be near somewhere: every I/O counts. Otherwise one may stand for some.
     #[inline]
     #[must_use]
-    pub fn near(&self) -> bool {
-        self.near
+    pub fn transfer_suspected(&self) -> bool {
+        self.suspected
     }
 
     /// Takes one I/O that ended. Costs a few ns as long as no transfer is near.
@@ -181,7 +181,7 @@ impl Ownership {
             Observation::Controller { lun, mode, .. } => {
                 if let Some(unit) = self.units.at(*lun) {
                     unit.mode_is(*mode);
-                    self.near |= unit.is_near();
+                    self.suspected |= unit.transfer_suspected();
                 }
             }
             _ => {}
@@ -196,7 +196,7 @@ impl Ownership {
         };
         if let (Some(at_ns), Some(unit)) = (hint_ns, self.units.at(observation.lun())) {
             unit.watch(at_ns);
-            self.near = true;
+            self.suspected = true;
         }
         self.arrived += 1;
         self.waiting.push(Reverse(Waiting {
@@ -212,13 +212,13 @@ impl Ownership {
         self.book.number_from(*last_flag_id);
         self.take_until(now_ns.saturating_sub(REORDER_NS), now_ns);
         for unit in self.units.all() {
-            unit.tick(&mut Cx {
+            unit.tick(&mut Context {
                 book: &mut self.book,
                 next_transfer: &mut self.next_transfer,
                 now_ns,
             });
         }
-        self.near = self.units.all().any(|unit| unit.is_near());
+        self.suspected = self.units.all().any(|unit| unit.transfer_suspected());
         *last_flag_id = self.book.last_id();
     }
 
@@ -233,7 +233,7 @@ impl Ownership {
         self.take_until(u64::MAX, now_ns);
         let mut units = Vec::new();
         for unit in self.units.all() {
-            let mut cx = Cx {
+            let mut cx = Context {
                 book: &mut self.book,
                 next_transfer: &mut self.next_transfer,
                 now_ns,
@@ -289,7 +289,7 @@ impl Ownership {
             _ => {}
         }
         if let Some(unit) = self.units.at(observation.lun()) {
-            let mut cx = Cx {
+            let mut cx = Context {
                 book: &mut self.book,
                 next_transfer: &mut self.next_transfer,
                 now_ns,
@@ -342,7 +342,7 @@ impl Ownership {
         now_ns: u64,
     ) {
         for unit in self.units.all() {
-            let mut cx = Cx {
+            let mut cx = Context {
                 book: &mut self.book,
                 next_transfer: &mut self.next_transfer,
                 now_ns,

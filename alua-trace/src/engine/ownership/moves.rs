@@ -5,8 +5,8 @@
 //! pair never is thrash by itself; but many pairs in a row would be. What tells them apart is the
 //! reason. A move away is *excused* when this host has lost a path to the side that was left; the
 //! move back is excused when the move away was and a path to the old side is there again. Excused
-//! moves do not count. What takes the unit away again after that needs an excuse of its own. A path that dm failed because the array *refused* the command on account of
-//! ownership (05/94/01, standby, transition) is not lost: there the failure follows from the move,
+//! moves do not count; the next move away needs an excuse of its own. A path that dm failed because
+//! the array *refused* the command on account of ownership (05/94/01, standby, transition) is not lost: there the failure follows from the move,
 //! as when two hosts pull a LUN to and fro.
 //!
 //! **Follow-over**: a host may pull a LUN back to its preferred side only if the host had moved it

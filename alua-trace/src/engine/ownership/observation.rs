@@ -54,7 +54,7 @@ pub enum RdacMode {
 
 /// Whose word a report of ownership is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Voice {
+pub enum Source {
     /// The array's own, VPD 0xC9.
     Array,
     /// What `scsi_dh_rdac` has in `rdac_dh_data`; its `lun_state` is not renewed by a MODE SELECT.
@@ -185,7 +185,7 @@ pub enum Observation {
         /// It is the preferred owner.
         preferred: bool,
         /// Whose word.
-        from: Voice,
+        from: Source,
     },
     /// A command that moves ownership was dispatched.
     Issued {

@@ -1,9 +1,9 @@
 //! Who owns a unit: what the array, the handler and the unit's own I/O say of its sides.
 
 use super::{
-    Cx,
+    Context,
     command::side_state,
-    observation::{Side, Voice},
+    observation::{Side, Source},
     sides::{Told, rdac_state},
     signs::{Sign, Signs},
     unit::{Heard, Unit, has_path, heard},
@@ -17,7 +17,7 @@ impl Unit {
         side: Side,
         (state, preferred): (AccessState, bool),
         (entry_ns, return_ns): (u64, u64),
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) {
         let paths = &self.paths;
         self.sides
@@ -39,24 +39,24 @@ impl Unit {
     pub(super) fn controller(
         &mut self,
         (side, owned, preferred): (Side, bool, bool),
-        from: Voice,
+        from: Source,
         (asked_ns, at_ns): (u64, u64),
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) {
         // Its path may not have been labelled yet: the answer says which controller it is.
         if let Some(known) = self.sides.entry(side) {
             known.preferred = Some(preferred);
-            if from == Voice::Handler {
+            if from == Source::Handler {
                 known.filed = Some(rdac_state(self.mode, owned));
             }
         }
-        if from == Voice::Array || !self.sides.knows(side) {
+        if from == Source::Array || !self.sides.knows(side) {
             self.owns(side, owned, heard(asked_ns, at_ns, false), cx);
         }
     }
 
     /// A controller owns the unit, or does not: which tells of the other one, too.
-    pub(super) fn owns(&mut self, side: Side, owned: bool, heard: Heard, cx: &mut Cx<'_>) {
+    pub(super) fn owns(&mut self, side: Side, owned: bool, heard: Heard, cx: &mut Context<'_>) {
         let mut others: Vec<Side> = self.paths.iter().filter_map(|path| path.side).collect();
         others.extend(self.sides.iter().map(|(side, _)| side));
         others.sort_unstable();
@@ -79,7 +79,7 @@ impl Unit {
     }
 
     /// Takes what the array holds: the same owner, another one, or a transition.
-    pub(super) fn learn(&mut self, heard: Heard, told: &[Told], cx: &mut Cx<'_>) {
+    pub(super) fn learn(&mut self, heard: Heard, told: &[Told], cx: &mut Context<'_>) {
         let optimized = |told: &&Told| told.state == AccessState::Optimized;
         let owner = self.owner.clone().unwrap_or_default();
         let gained = told
@@ -161,7 +161,7 @@ impl Unit {
 
     /// In AVT mode an I/O that the other controller served has moved the unit there: nobody need
     /// ask the array. Answers that were under way have been taken by now.
-    pub(super) fn take_by_io(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn take_by_io(&mut self, cx: &mut Context<'_>) {
         let Some((dispatch_ns, completion_ns)) = self.io_elsewhere else {
             return;
         };

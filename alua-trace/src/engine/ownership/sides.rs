@@ -54,9 +54,9 @@ impl Sides {
         self.0.get(&side)
     }
 
-    /// The handler's work ran: of the answer it had, it files the states of all groups (`alua_rtpg`),
-    /// but of those whose own work runs, which tell of it themselves. It holds nothing for a group
-    /// without a path: `has_path`.
+    /// The handler's work ran: `alua_rtpg` stores the state of every group in the response, except
+    /// groups with their own RTPG work pending, whose work reports it. The handler keeps no state for
+    /// a group without a path: `has_path`.
     pub fn filed_between(
         &mut self,
         (entry_ns, return_ns): (u64, u64),

@@ -2,7 +2,7 @@
 //! with its paths.
 
 use super::{
-    Cx,
+    Context,
     command::Command,
     observation::{Issuer, Moves as Asked, SenseAt, Side},
     signs::Sign,
@@ -12,8 +12,8 @@ use crate::{model::AccessState, scsi::sense::Sense, topology::Hctl};
 
 /// A failure this soon after the array refused a command on account of ownership follows from it.
 const REFUSED_NS: u64 = 5_000_000_000;
-/// Every path is told once that the state has changed (06/2A/06): within this time, one that comes
-/// after the new owner is known is about the transfer that is.
+/// Each path reports ASYMMETRIC ACCESS STATE CHANGED (06/2A/06) once: a report that arrives within
+/// this time after the new owner is known belongs to that transfer.
 const OWED_NS: u64 = 60_000_000_000;
 /// A message to the map this soon before a command is why dm had it sent.
 const MESSAGE_NS: u64 = 5_000_000_000;
@@ -56,7 +56,7 @@ impl Unit {
         (path, dispatch_ns): (u32, u64),
         (at_ns, ok): (u64, bool),
         sense: Option<[u8; 3]>,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) {
         let known = |it: &&mut Command| it.path == path && it.dispatch_ns == dispatch_ns;
         let Some(command) = self.commands.iter_mut().find(known) else {
@@ -73,7 +73,7 @@ impl Unit {
         }
     }
 
-    pub(super) fn sense(&mut self, it: &SenseAt, cx: &mut Cx<'_>) {
+    pub(super) fn sense(&mut self, it: &SenseAt, cx: &mut Context<'_>) {
         let Some(path) = self.paths.iter_mut().find(|path| path.id == it.path) else {
             return;
         };

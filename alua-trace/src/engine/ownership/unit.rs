@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Cx,
+    Context,
     book::Subject,
     command::{Command, process},
     conditions::{Conditions, View},
@@ -12,7 +12,7 @@ use super::{
     meter::Meter,
     moves::Moves,
     notes::Notes,
-    observation::{Io, Observation, RdacMode, Side, Voice},
+    observation::{Io, Observation, RdacMode, Side, Source},
     sides::{Owner, Sides, Told},
     signs::{KEEP_NS, Signs},
     transfer::Open,
@@ -66,7 +66,7 @@ pub(super) struct Unit {
     pub paths: Vec<PathState>,
     pub sides: Sides,
     pub owner: Option<Owner>,
-    /// What was asked or sent before says nothing about the present owner.
+    /// Answers to queries sent before this time do not apply to the present owner.
     pub truth_ns: u64,
     /// Dispatch of the last question whose answer named the present owner.
     pub asked_ns: u64,
@@ -168,7 +168,7 @@ impl Unit {
     }
 
     /// Every I/O of it counts by itself.
-    pub fn is_near(&self) -> bool {
+    pub fn transfer_suspected(&self) -> bool {
         self.attentive || self.meter.as_ref().is_some_and(|it| it.is_watching())
     }
 
@@ -180,7 +180,7 @@ impl Unit {
     }
 
     /// Takes one observation.
-    pub fn take(&mut self, observation: Observation, cx: &mut Cx<'_>) {
+    pub fn take(&mut self, observation: Observation, cx: &mut Context<'_>) {
         match observation {
             Observation::Unit { name, wwid, .. } => self.subject = Subject { name, wwid },
             Observation::Path {
@@ -232,7 +232,7 @@ impl Unit {
             || self.paths.iter().any(|path| path.behaved.is_some());
     }
 
-    fn take_more(&mut self, observation: Observation, cx: &mut Cx<'_>) {
+    fn take_more(&mut self, observation: Observation, cx: &mut Context<'_>) {
         match observation {
             Observation::Controller {
                 side,
@@ -247,7 +247,7 @@ impl Unit {
                 self.mode_is(mode);
                 // The handler learns of the owner when it attaches and activates; I/O moves the
                 // unit without it.
-                if from == Voice::Array || mode != RdacMode::Avt {
+                if from == Source::Array || mode != RdacMode::Avt {
                     self.controller((side, owned, preferred), from, (asked_at_ns, at_ns), cx);
                 }
             }
@@ -352,7 +352,7 @@ impl Unit {
     }
 
     /// What is due at `now_ns`.
-    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+    pub fn tick(&mut self, cx: &mut Context<'_>) {
         if self.signs.is_stale(cx.now_ns) && !self.sides.in_motion() {
             self.signs = Signs::default();
         }

@@ -16,8 +16,8 @@ use crate::model::Cause;
 const BY_STPG: u8 = 1;
 /// Status code of RTPG: the array changed it last.
 const BY_ARRAY: u8 = 2;
-/// A command of this host that is over for longer than this is not believed against the array's
-/// word that it moved by itself.
+/// When the array reports that it moved by itself (status code 2), a command of this host that
+/// ended longer ago than this is not taken as the cause.
 const OLD_NS: u64 = 10_000_000_000;
 
 /// What is known of a transfer when it is judged.

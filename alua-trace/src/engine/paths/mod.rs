@@ -257,7 +257,7 @@ impl Paths {
         lun
     }
 
-    /// The state a command saw at its dispatch. Older news than what is known are no news.
+    /// The state a command saw at its dispatch; one that is older than what is known is ignored.
     #[inline]
     pub fn saw_state(
         &mut self,

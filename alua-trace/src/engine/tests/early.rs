@@ -196,7 +196,7 @@ struct Keeper(u64);
 impl Tables for Keeper {
     fn path(&self, id: u16) -> Option<PathSlot> {
         Some(PathSlot {
-            state_keeper: self.0,
+            handler_state: self.0,
             handler: alua_trace_ebpf::handler::ALUA,
             ..Again.path(id)?
         })

@@ -213,7 +213,7 @@ fn a_state_that_only_counts_have_told_does_not_stay() {
     engine.command(&read(10, AO, MS, 1_000), &Host);
     let mut counts = dispatched(1, 1);
     engine.counts(GlobalCounts::default(), &[(10, dispatched(1, 0))], 2 * MS);
-    counts.offence_last_ns = 12 * MS;
+    counts.non_optimized_last_ns = 12 * MS;
     engine.counts(not_optimized(1), &[(10, counts)], 13 * MS);
     assert_eq!(engine.shown_paths()[0].state, AccessState::NonOptimized);
     engine.command(&read(10, AO, 11 * MS, 1_000), &Host);
@@ -235,7 +235,7 @@ fn an_offence_between_two_optimized_commands_is_no_alternative_to_itself() {
     engine.counts(GlobalCounts::default(), &[(10, dispatched(1, 0))], 11 * MS);
     engine.command(&read(10, AO, 30 * MS, 1_000), &Host);
     let mut counts = dispatched(2, 1);
-    counts.offence_last_ns = 25 * MS;
+    counts.non_optimized_last_ns = 25 * MS;
     engine.counts(not_optimized(1), &[(10, counts)], 31 * MS);
     engine.tick(32 * MS);
     let judged = judgements(&mut engine);

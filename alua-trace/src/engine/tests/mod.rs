@@ -147,8 +147,8 @@ fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
     counts.dispatched_by_state[0] = optimized;
     counts.dispatched_by_state[1] = non_optimized;
     if non_optimized > 0 {
-        counts.offence_first_ns = 12 * MS;
-        counts.offence_last_ns = 29 * MS;
+        counts.non_optimized_first_ns = 12 * MS;
+        counts.non_optimized_last_ns = 29 * MS;
     }
     counts
 }

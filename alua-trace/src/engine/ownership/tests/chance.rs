@@ -108,9 +108,9 @@ impl Chance {
                 owned: self.yes(),
                 preferred: self.yes(),
                 from: if self.yes() {
-                    Voice::Array
+                    Source::Array
                 } else {
-                    Voice::Handler
+                    Source::Handler
                 },
             },
             _ => self.signal((lun, path), (a, b), sent),

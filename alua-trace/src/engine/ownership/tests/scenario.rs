@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    GroupAnswer, Io, Issuer, Moves, Observation, Outcome, Ownership, RdacMode, SenseAt, Side, Voice,
+    GroupAnswer, Io, Issuer, Moves, Observation, Outcome, Ownership, RdacMode, SenseAt, Side,
+    Source,
 };
 use crate::{
     model::{AccessState, Line, Transfer},
@@ -345,9 +346,9 @@ fn observation(
             owned: words.has("owned"),
             preferred: words.has("preferred"),
             from: if words.words[0] == "c9" {
-                Voice::Array
+                Source::Array
             } else {
-                Voice::Handler
+                Source::Handler
             },
         },
         "sends" => Observation::Issued {

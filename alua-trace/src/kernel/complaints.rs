@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
 
-use crate::kernel::attach::Probes;
+use super::attach::Probes;
 
 /// The most complaints kept: each probe complains once per CPU and cause.
 const MAX_KEPT: usize = 100;
@@ -31,7 +31,7 @@ impl Log for Kept {
 }
 
 /// What the probes complain of.
-pub(super) struct Complaints {
+pub struct Complaints {
     logger: Option<EbpfLogger<Kept>>,
     kept: Kept,
 }
