@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::console::kernel_failure;
 use crate::kernels::Kernel;
 use crate::paths::write_whole;
-use crate::qemu::{self, Accelerator, Machine};
+use crate::qemu::{self, Accelerator, Machine, Qemu};
 use crate::results::{Lines, Report};
 use crate::say;
 use crate::terminal::Raw;
@@ -34,6 +34,8 @@ const CONSOLE_LINES: usize = 30;
 /// What to start.
 #[derive(Debug)]
 pub(crate) struct Boot<'a> {
+    /// What runs it.
+    pub(crate) qemu: &'a Qemu,
     /// The kernel.
     pub(crate) kernel: &'a Kernel,
     /// Its first file system.
@@ -130,6 +132,7 @@ fn attempt(
     write_whole(&console, b"")?;
     write_whole(&results, b"")?;
     let machine = Machine {
+        qemu: boot.qemu,
         kernel: boot.kernel,
         initrd: boot.initrd,
         accelerator: boot.accelerator,

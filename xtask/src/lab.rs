@@ -10,7 +10,7 @@ use crate::initramfs::{self, Overlay};
 use crate::kernels::Kernel;
 use crate::paths::Paths;
 use crate::programs::Programs;
-use crate::qemu::{self, Accelerator, GuestDir};
+use crate::qemu::{self, Accelerator, GuestDir, Qemu};
 use crate::results::Report;
 use crate::userland::{Set, Userland};
 
@@ -22,6 +22,7 @@ pub(crate) struct Lab<'a> {
     pub(crate) kernel: Kernel,
     base: std::path::PathBuf,
     accelerator: Accelerator,
+    qemu: Qemu,
 }
 
 /// One guest to run.
@@ -45,8 +46,8 @@ impl<'a> Lab<'a> {
         if !cfg!(target_arch = "x86_64") {
             bail!("the lab's guests are x86-64 and this machine is not");
         }
-        qemu::find_or_install()?;
         let _lock = paths.lock()?;
+        let qemu = Qemu::get(paths, refresh)?;
         // The common set has what unpacks kernels, whatever the guests get.
         let common = Userland::get(paths, Set::Common, refresh)?;
         let userland = match set {
@@ -55,12 +56,13 @@ impl<'a> Lab<'a> {
         };
         let kernel = Kernel::get(paths, &common, kernel, refresh)?;
         let base = initramfs::base(paths, &userland, &kernel)?;
-        let accelerator = qemu::accelerator(paths, &kernel)?;
+        let accelerator = qemu::accelerator(paths, &qemu, &kernel)?;
         Ok(Self {
             paths,
             kernel,
             base,
             accelerator,
+            qemu,
         })
     }
 
@@ -77,6 +79,7 @@ impl<'a> Lab<'a> {
         };
         initramfs::with_overlay(&self.base, &overlay, &initrd)?;
         let boot = Boot {
+            qemu: &self.qemu,
             kernel: &self.kernel,
             initrd: &initrd,
             accelerator: if job.counted {

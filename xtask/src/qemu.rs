@@ -1,5 +1,6 @@
-//! QEMU: finding or installing it, choosing what runs its guests, and its command line.
+//! QEMU: finding or unpacking it, choosing what runs its guests, and its command line.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,9 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::kernels::Kernel;
 use crate::paths::{Paths, create_dir, remove_dir, write_whole};
 use crate::say;
+use crate::userland;
 
-/// The command that installs what the lab needs from root.
-pub(crate) const INSTALL: &str = "apt-get install --no-install-recommends qemu-system-x86";
 const PROGRAM: &str = "qemu-system-x86_64";
 /// The lab was proven with this one.
 const OLDEST: (u32, u32) = (7, 2);
@@ -38,6 +38,8 @@ pub(crate) enum Accelerator {
 /// One guest's shape.
 #[derive(Debug)]
 pub(crate) struct Machine<'a> {
+    /// What runs it.
+    pub(crate) qemu: &'a Qemu,
     /// The kernel.
     pub(crate) kernel: &'a Kernel,
     /// Its first file system.
@@ -52,18 +54,80 @@ pub(crate) struct Machine<'a> {
     pub(crate) results: &'a Path,
 }
 
-/// The QEMU on this machine, if it is new enough.
-pub(crate) fn find() -> Result<String> {
-    let remedy = || format!("the lab needs QEMU; run as root: {INSTALL}");
-    let text = say::output(Command::new(PROGRAM).arg("--version")).with_context(remedy)?;
-    let first = text.lines().next().unwrap_or_default().to_owned();
-    match parse_version(&first) {
-        Some(version) if version >= OLDEST => Ok(first),
-        _ => bail!(
-            "the lab needs QEMU {}.{} or newer, and this is {first:?}",
-            OLDEST.0,
-            OLDEST.1
-        ),
+/// A QEMU that works here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Qemu {
+    /// The first line of `--version`.
+    pub(crate) version: String,
+    /// Program and first arguments.
+    words: Vec<OsString>,
+    /// Where an unpacked one has its modules.
+    modules: Option<PathBuf>,
+}
+
+impl Qemu {
+    /// The machine's own if it is new enough, else one unpacked below the lab's cache. The machine's
+    /// packages stay as they are.
+    pub(crate) fn get(paths: &Paths, refresh: bool) -> Result<Self> {
+        match Self::find(paths) {
+            Ok(qemu) if !(refresh && qemu.modules.is_some()) => Ok(qemu),
+            _ => {
+                let root = userland::qemu(&paths.lab, refresh)?;
+                Self::unpacked(&root).context("the QEMU that was unpacked does not run here")
+            }
+        }
+    }
+
+    /// The machine's own if it is new enough, else the one unpacked before.
+    pub(crate) fn find(paths: &Paths) -> Result<Self> {
+        let own = Self::of(vec![PROGRAM.into()], None);
+        if own.is_ok() {
+            return own;
+        }
+        match userland::known_qemu(&paths.lab) {
+            Some(root) => Self::unpacked(&root),
+            None => own,
+        }
+    }
+
+    /// Runs with its own loader and libraries.
+    fn unpacked(root: &Path) -> Result<Self> {
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        let mut words: Vec<OsString> = vec![root.join("usr/lib64/ld-linux-x86-64.so.2").into()];
+        words.extend(["--library-path".into(), libraries.clone().into()]);
+        words.extend(["--argv0".into(), PROGRAM.into()]);
+        words.push(root.join("usr/bin").join(PROGRAM).into());
+        for data in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
+            words.extend(["-L".into(), root.join(data).into()]);
+        }
+        Self::of(words, Some(libraries.join("qemu")))
+    }
+
+    fn of(words: Vec<OsString>, modules: Option<PathBuf>) -> Result<Self> {
+        let mut qemu = Self {
+            version: String::new(),
+            words,
+            modules,
+        };
+        let mut command = Command::new(&qemu.words[0]);
+        qemu.prepare(command.args(&qemu.words[1..]).arg("--version"));
+        let text = say::output(&mut command).context("the lab needs QEMU")?;
+        qemu.version = text.lines().next().unwrap_or_default().to_owned();
+        match parse_version(&qemu.version) {
+            Some(version) if version >= OLDEST => Ok(qemu),
+            _ => bail!(
+                "the lab needs QEMU {}.{} or newer, and this is {:?}",
+                OLDEST.0,
+                OLDEST.1,
+                qemu.version
+            ),
+        }
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        if let Some(modules) = &self.modules {
+            command.env("QEMU_MODULE_DIR", modules);
+        }
     }
 }
 
@@ -78,49 +142,8 @@ fn parse_version(line: &str) -> Option<(u32, u32)> {
     Some((number(parts.next()?)?, number(parts.next()?)?))
 }
 
-/// The QEMU on this machine; root gets it installed when it is missing.
-pub(crate) fn find_or_install() -> Result<String> {
-    let missing = match find() {
-        Ok(version) => return Ok(version),
-        Err(error) => error,
-    };
-    if !rustix::process::geteuid().is_root() || have_program() {
-        return Err(missing);
-    }
-    say::step(&format!(
-        "QEMU is missing; installing it, as you are root: {INSTALL}"
-    ));
-    let install = || {
-        let mut command = Command::new("apt-get");
-        command
-            .args([
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                "qemu-system-x86",
-            ])
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        say::run(&mut command)
-    };
-    if install().is_err() {
-        say::step("that failed; fetching the machine's package index first: apt-get update");
-        say::run(Command::new("apt-get").arg("update"))?;
-        install().with_context(|| format!("cannot install QEMU; run: {INSTALL}"))?;
-    }
-    find()
-}
-
-fn have_program() -> bool {
-    Command::new(PROGRAM)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok()
-}
-
 /// KVM if it starts guests here, else the translator. Tried once per boot and kernel of the host.
-pub(crate) fn accelerator(paths: &Paths, kernel: &Kernel) -> Result<Accelerator> {
+pub(crate) fn accelerator(paths: &Paths, qemu: &Qemu, kernel: &Kernel) -> Result<Accelerator> {
     let kvm = Path::new("/dev/kvm");
     if File::options().read(true).write(true).open(kvm).is_err() {
         return Ok(Accelerator::Tcg);
@@ -131,7 +154,7 @@ pub(crate) fn accelerator(paths: &Paths, kernel: &Kernel) -> Result<Accelerator>
         return Ok(known);
     }
     say::step("trying whether KVM starts guests here (10 s at most)");
-    let works = kvm_speaks(paths, kernel)?;
+    let works = kvm_speaks(paths, qemu, kernel)?;
     let (word, found) = if works {
         ("kvm", Accelerator::Kvm)
     } else {
@@ -163,12 +186,12 @@ fn remembered(memory: &Path, key: &str) -> Option<Accelerator> {
 }
 
 /// Boots the kernel without a file system and listens for its first line.
-fn kvm_speaks(paths: &Paths, kernel: &Kernel) -> Result<bool> {
+fn kvm_speaks(paths: &Paths, qemu: &Qemu, kernel: &Kernel) -> Result<bool> {
     let dir = paths.lab.join("artefacts/kvm-trial");
     create_dir(&dir)?;
     let console = dir.join("console.log");
     write_whole(&console, b"")?;
-    let mut command = common(Accelerator::Kvm, kernel, &console);
+    let mut command = common(qemu, Accelerator::Kvm, kernel, &console);
     command.args([
         "-append",
         "console=ttyS0,115200 earlyprintk=serial panic=-1",
@@ -217,7 +240,12 @@ pub(crate) fn stop(child: &mut Child) {
 }
 
 fn command(machine: &Machine) -> Command {
-    let mut command = common(machine.accelerator, machine.kernel, machine.console);
+    let mut command = common(
+        machine.qemu,
+        machine.accelerator,
+        machine.kernel,
+        machine.console,
+    );
     command
         .arg("-initrd")
         .arg(machine.initrd)
@@ -240,7 +268,7 @@ fn command(machine: &Machine) -> Command {
     command
 }
 
-fn common(accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command {
+fn common(qemu: &Qemu, accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command {
     // setpriv (util-linux, essential) makes the kernel end QEMU when xtask is killed.
     let mut command = Command::new("setpriv");
     let (accel, cpu, smp) = match accelerator {
@@ -248,18 +276,11 @@ fn common(accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command 
         Accelerator::Tcg => ("tcg,thread=multi", "max", "2"),
         Accelerator::Counted => ("tcg,thread=single", "max", "1"),
     };
+    qemu.prepare(&mut command);
     command
-        .args([
-            "--pdeathsig",
-            "KILL",
-            PROGRAM,
-            "-accel",
-            accel,
-            "-cpu",
-            cpu,
-            "-smp",
-            smp,
-        ])
+        .args(["--pdeathsig", "KILL"])
+        .args(&qemu.words)
+        .args(["-accel", accel, "-cpu", cpu, "-smp", smp])
         .args([
             "-m",
             "4096",
@@ -334,6 +355,32 @@ mod tests {
         assert_eq!(parse_version("something else"), None);
     }
 
+    /// A program that is not QEMU, or too old, is not used; one that is unpacked gets its own
+    /// loader, libraries, firmware and modules.
+    #[test]
+    fn only_a_qemu_that_works_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let fake = |text: &str| {
+            create_dir(&root.join("usr/lib64")).unwrap();
+            let loader = root.join("usr/lib64/ld-linux-x86-64.so.2");
+            fs::write(&loader, format!("#!/bin/sh\necho \"{text}\"\n")).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&loader, mode).unwrap();
+            Qemu::unpacked(root)
+        };
+        assert!(Qemu::unpacked(root).is_err(), "there is none");
+        assert!(fake("QEMU emulator version 6.2.0").is_err());
+        let qemu = fake("QEMU emulator version 10.0.2 $QEMU_MODULE_DIR $*").unwrap();
+        let lib = root.join("usr/lib/x86_64-linux-gnu");
+        for part in [
+            format!("{}/qemu --library-path {}", lib.display(), lib.display()),
+            format!("-L {}/usr/share/seabios", root.display()),
+        ] {
+            assert!(qemu.version.contains(&part), "{}: {part}", qemu.version);
+        }
+    }
+
     #[test]
     fn what_is_remembered_of_another_boot_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
@@ -350,7 +397,13 @@ mod tests {
             vmlinuz: "/k".into(),
             tree: "/t".into(),
         };
+        let qemu = Qemu {
+            version: String::new(),
+            words: vec![PROGRAM.into()],
+            modules: None,
+        };
         let machine = Machine {
+            qemu: &qemu,
             kernel: &kernel,
             initrd: Path::new("/i"),
             accelerator: Accelerator::Counted,

@@ -26,6 +26,27 @@ const COMMON: [&str; 11] = [
 ];
 const PEERS: [&str; 2] = ["bpftrace", "libbpf-tools"];
 
+/// What runs the guests, where the machine has none.
+const QEMU: [&str; 1] = ["qemu-system-x86"];
+
+/// The root of an unpacked QEMU with all it depends on, fetched if it is not here.
+///
+/// # Errors
+/// The mirror or the disk says no.
+pub(crate) fn qemu(lab: &Path, refresh: bool) -> Result<PathBuf> {
+    let apt = Apt::open(lab, RELEASE, refresh)?;
+    if refresh {
+        remove_dir(&tree_path(lab, RELEASE, &QEMU))?;
+    }
+    apt.tree(lab, "QEMU, as this machine has none", &QEMU)
+}
+
+/// The same if it is here.
+pub(crate) fn known_qemu(lab: &Path) -> Option<PathBuf> {
+    let root = tree_path(lab, RELEASE, &QEMU);
+    root.exists().then_some(root)
+}
+
 /// What is in the image beside the common programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
