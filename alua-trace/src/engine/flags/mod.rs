@@ -25,6 +25,10 @@ const MOST_ENDED: usize = 4096;
 /// How long nothing may be dispatched over such paths before an episode is over.
 pub(super) const QUIET_NS: u64 = NON_OPTIMIZED_QUIET_NS;
 
+/// How long a transition may take before silence during it ends an episode all the same
+/// (`ALUA_FAILOVER_TIMEOUT`).
+const MOVING_NS: u64 = 60_000_000_000;
+
 /// Block I/O of a command that matters to flags.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BlockIo {
@@ -169,8 +173,9 @@ impl Flags {
                     flag: episode.flag.clone(),
                 });
             }
-            let quiet = now_ns.saturating_sub(episode.active_at_ns) >= QUIET_NS
-                && !in_flight(paths, index, episode);
+            let quiet_ns = now_ns.saturating_sub(episode.active_at_ns);
+            let is_moving = is_moving(paths, index, episode) && quiet_ns < MOVING_NS;
+            let quiet = quiet_ns >= QUIET_NS && !is_moving && !in_flight(paths, index, episode);
             if quiet {
                 self.end(index, say);
             }
@@ -270,6 +275,16 @@ impl Lun {
         episode.offending.record(io.latency_ns);
         episode.non_optimized(&entry.label.hctl, io.state, io.dispatch_ns);
     }
+}
+
+/// Whether a path that carried the episode's I/O is in transition: commands are sent again about
+/// once a second then, and silence between them says nothing.
+fn is_moving(paths: &Paths, lun: usize, episode: &Episode) -> bool {
+    paths.of_lun(lun).any(|entry| {
+        entry.present
+            && entry.label.state == AccessState::Transitioning
+            && episode.has_carried(&entry.label.hctl)
+    })
 }
 
 fn in_flight(paths: &Paths, lun: usize, episode: &Episode) -> bool {

@@ -62,6 +62,21 @@ fn one_episode_is_one_flag_with_count_cost_and_end() {
     assert!(said_of_flags(&mut engine).is_empty());
 }
 
+/// While the array is in transition commands are sent again about once a second.
+#[test]
+fn a_gap_within_a_transition_does_not_end_an_episode() {
+    let mut engine = engine();
+    for at in [10, 1_200, 2_400] {
+        engine.command(&read(10, TRANSITIONING, at * MS, 1_000), &Host);
+        engine.tick((at + 1) * MS);
+        engine.tick((at + 1_150) * MS);
+    }
+    assert_eq!(said_of_flags(&mut engine).len(), 1, "raised, and not ended");
+    engine.tick(70 * S);
+    let said = said_of_flags(&mut engine);
+    assert_eq!(said[0].change, FlagChange::Ended, "it takes too long");
+}
+
 /// The judgements of the one flag there is.
 fn judgements(engine: &mut Driven) -> Vec<model::Judgement> {
     let flags = engine.finish(u64::MAX, &|_| 0).flags;
