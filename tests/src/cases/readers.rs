@@ -56,10 +56,16 @@ const SMALL_BYTES: u64 = 256 << 10;
 const STOP: &[u8] = b"\x13";
 const GO_ON: &[u8] = b"\x11";
 
+/// A load whose commands take their time: where time is instructions, one that never waits would
+/// have the guest run for minutes.
 fn loaded(lab: &mut Lab) -> Result<Running> {
-    lab.lio()?;
+    lab.implicit_emulator()?.ask("delay A 5ms")?;
     let map = lab.map(&MapOptions::default())?;
-    let load = Load::random_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
+    let load = Load {
+        depth: 4,
+        ..Load::random_reads(&map.node(), UNTIL_STOPPED_MS)
+    }
+    .start()?;
     disk::wait_for_io(&map.dm, 50)?;
     Ok(load)
 }
