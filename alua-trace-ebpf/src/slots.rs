@@ -10,9 +10,9 @@ use crate::{Followed, NO_CONTROLLER, access_state, handler, state_source};
 pub struct CommandSlot {
     /// Address of the `scsi_cmnd`, or 0 for a free slot.
     pub cmd: u64,
-    /// As [`CommandRecord::dispatch_ns`].
+    /// As [`crate::CommandRecord::dispatch_ns`].
     pub dispatch_ns: u64,
-    /// As [`CommandRecord::followed`].
+    /// As [`crate::CommandRecord::followed`].
     pub followed: Followed,
 }
 
@@ -45,7 +45,7 @@ pub struct PathSlot {
     pub handler_state: u64,
     /// `scsi_device.lun`.
     pub lun: u64,
-    /// [`Control::generation`] at which the rest was read from the kernel; 0 while it is written.
+    /// [`crate::Control::generation`] at which the rest was read from the kernel; 0 while it is written.
     pub generation: u64,
     /// Who would write it now.
     pub writers: u64,
@@ -91,7 +91,7 @@ impl PathSlot {
 pub struct RouteSlot {
     /// Address of the `pgpath`, 0 for a free slot, or [`RETIRED`].
     pub pgpath: u64,
-    /// [`Control::generation`] at which it was last seen to be this.
+    /// [`crate::Control::generation`] at which it was last seen to be this.
     pub generation: u64,
     /// `priority_group.pg_num`.
     pub path_group: u32,

@@ -351,6 +351,6 @@ pub struct Io {
     pub retried: bool,
     /// It went back to dm, or to the application, with an error.
     pub failed: bool,
-    /// I/Os it stands for: more than itself only while no unit is [`super::Ownership::near`].
+    /// I/Os it stands for: more than itself only while no transfer is suspected ([`super::Ownership::transfer_suspected`]).
     pub stands_for: u32,
 }
