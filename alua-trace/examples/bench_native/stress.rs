@@ -133,7 +133,9 @@ fn meeting(memory: &Memory) -> Result<Vec<usize>> {
 
 fn dispatch(own: Vec<&Command>, (start, done): (RawFd, RawFd), shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
-        let waiting = shared.done.load(Ordering::Relaxed) - shared.drained.load(Ordering::Relaxed);
+        let drained = shared.drained.load(Ordering::Relaxed);
+        // A record is drained before its round counts as done: there may be more of them.
+        let waiting = shared.done.load(Ordering::Relaxed).saturating_sub(drained);
         if waiting > MOST_WAITING {
             thread::yield_now();
             continue;

@@ -143,7 +143,7 @@ fn not_root(lab: &mut Lab) -> Result<Outcome> {
     refused(
         &before,
         &output,
-        &["not permitted", "run it as root", "CAP_BPF"],
+        &["not permitted", "run it as root", "CAP_SYS_ADMIN"],
     )?;
     Ok(Outcome::Passed)
 }
