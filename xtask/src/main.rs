@@ -10,6 +10,7 @@ mod kernels;
 mod lab;
 mod licences;
 mod modules;
+mod multipath;
 mod packages;
 mod paths;
 mod programs;

@@ -117,6 +117,15 @@ impl Apt {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
+    /// The version of `package` that would be installed.
+    pub(crate) fn version(&self, package: &str) -> Result<String> {
+        let show = ["show", "--no-all-versions", package];
+        let text = say::output(&mut self.apt("apt-cache", &show))?;
+        let version = text.lines().find_map(|line| line.strip_prefix("Version: "));
+        let what = || format!("{} has no {package}", self.release);
+        Ok(version.with_context(what)?.to_owned())
+    }
+
     /// `packages` and all they depend on, unpacked; the directory is complete once it exists.
     pub(crate) fn tree(&self, lab: &Path, what: &str, packages: &[&str]) -> Result<PathBuf> {
         let path = tree_path(lab, &self.release, packages);

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::tables::{Entry, Origin, Subject, Tables, last};
+use super::section::{File, Note, Refusal};
+use super::tables::{Entry, Origin, Subject, Tables, last, useless};
 
 /// The keywords that decide how paths are grouped, ranked, checked and used.
-const KEYWORDS: [&str; 13] = [
+pub const KEYWORDS: [&str; 13] = [
     "path_grouping_policy",
     "detect_pgpolicy",
     "prio",
@@ -34,8 +35,21 @@ const REWRITTEN: [&str; 2] = ["no_path_retry", "features"];
 pub struct Configuration {
     /// The built-in tables, and the user's files.
     pub files: Tables,
+    /// The same with the files' sections as they may be meant, where some are not read as that.
+    pub meant: Option<Tables>,
+    /// Lines for which multipath-tools refuse to start.
+    pub refusals: Vec<Refusal>,
     /// What multipathd runs with, if it could be asked.
     pub running: Option<Tables>,
+}
+
+/// Where a file stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `/etc/multipath.conf`: multipath-tools refuse it for some mistakes, and do not start.
+    Main,
+    /// `conf.d`.
+    Additional,
 }
 
 /// What counts for one map.
@@ -68,8 +82,36 @@ impl Configuration {
     pub fn new(files: Tables) -> Self {
         Self {
             files,
+            meant: None,
+            refusals: Vec::new(),
             running: None,
         }
+    }
+
+    /// Adds a file of the user's: `/etc/multipath.conf`, or one of `conf.d`, which multipath-tools
+    /// read as far as they can. Gives what should be known of it.
+    pub fn add_file(&mut self, file: File, place: Place) -> Vec<Note> {
+        let mut notes = file.notes.clone();
+        notes.extend(useless(&file));
+        for refusal in file.refusals {
+            if place == Place::Main || refusal.wherever {
+                self.refusals.push(refusal);
+            } else {
+                notes.push(Note {
+                    at: Some(refusal.at),
+                    text: format!("{}: ignored", refusal.why),
+                });
+            }
+        }
+        if file.meant.is_some() && self.meant.is_none() {
+            self.meant = Some(self.files.clone());
+        }
+        if let Some(tables) = &mut self.meant {
+            let meant = file.meant.unwrap_or_else(|| file.sections.clone());
+            tables.add_file(&file.name, meant);
+        }
+        self.files.add_file(&file.name, file.sections);
+        notes
     }
 
     /// What counts for a device.
@@ -107,7 +149,7 @@ impl<'a> Answers<'a> {
 
     /// What counts for a device.
     pub fn of(&mut self, subject: Subject<'a>) -> Rc<Effective> {
-        let Configuration { files, running } = self.configuration;
+        let Configuration { files, running, .. } = self.configuration;
         let tables = [Some(files), running.as_ref()];
         let named = |wwid: &&str| tables.iter().flatten().any(|tables| tables.names(wwid));
         let subject = Subject {
@@ -155,11 +197,11 @@ fn value_of_both(
     }
 }
 
-/// Whether two values mean the same to multipath-tools, which print `yes` for `1` and `on`.
-fn same(a: &str, b: &str) -> bool {
+/// Whether two values mean the same to multipath-tools, which print `yes` for `1`.
+pub fn same(a: &str, b: &str) -> bool {
     let plain = |text: &str| match text {
-        "1" | "on" => "yes".to_owned(),
-        "0" | "off" => "no".to_owned(),
+        "1" => "yes".to_owned(),
+        "0" => "no".to_owned(),
         other => other.split_whitespace().collect::<Vec<_>>().join(" "),
     };
     plain(a) == plain(b)
@@ -200,12 +242,10 @@ mod tests {
     use crate::multipath_conf::parse::parse;
 
     fn configuration(conf: &str, running: Option<&str>) -> Configuration {
-        let mut files = Tables::built_in();
-        files.add_file(parse("a.conf", conf));
-        Configuration {
-            files,
-            running: running.map(Tables::of_multipathd),
-        }
+        let mut configuration = Configuration::new(Tables::built_in());
+        configuration.add_file(parse("a.conf", conf), Place::Main);
+        configuration.running = running.map(Tables::of_multipathd);
+        configuration
     }
 
     fn shown(configuration: &Configuration, keyword: &str) -> String {
@@ -284,12 +324,13 @@ mod tests {
                 false,
                 true,
             ),
+            ("defaults {\ndetect_prio 0\nprio \" alua\"\n}", false, true),
             (
-                "defaults {\ndetect_prio off\nprio \" alua\"\n}",
+                "defaults {\ndetect_prio no\ndetect_prio NO\n}",
                 false,
-                true,
+                false,
             ),
-            ("defaults {\ndetect_prio on\nprio alua2\n}", true, false),
+            ("defaults {\ndetect_prio 1\nprio alua2\n}", true, false),
         ] {
             let effective = configuration(conf, None).of(&Subject::default());
             assert_eq!(effective.detects_prio(), detects, "{conf}");

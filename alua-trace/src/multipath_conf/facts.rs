@@ -29,8 +29,6 @@ pub struct MapFacts {
     pub name: String,
     /// multipathd's name of the logical unit.
     pub wwid: Option<String>,
-    /// Whether it maps bios rather than requests.
-    pub bio_based: Option<bool>,
     /// The handler that its table demands.
     pub handler: Option<String>,
     /// dm's path groups.

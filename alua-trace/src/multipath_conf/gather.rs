@@ -42,7 +42,6 @@ fn map(root: &Sysroot, topology: &Topology, map: &Map) -> MapFacts {
     MapFacts {
         name: map.name.clone(),
         wwid: map.wwid.clone(),
-        bio_based: Some(map.bio_based),
         handler: map.handler.clone(),
         groups: groups.collect(),
     }
@@ -157,10 +156,7 @@ mod tests {
             (map.name.as_str(), map.wwid.as_deref()),
             ("mpatha", Some("36782b"))
         );
-        assert_eq!(
-            (map.bio_based, map.handler.as_deref()),
-            (Some(false), Some("rdac"))
-        );
+        assert_eq!(map.handler.as_deref(), Some("rdac"));
         let subject = map.subject();
         assert_eq!(
             (subject.vendor, subject.product, subject.revision),

@@ -1,271 +1,365 @@
-//! Owns the syntax of multipath.conf: text to sections and settings with their lines. Pure. What is
-//! not understood becomes a note; nothing is fatal. It is more forgiving than multipath-tools, and
-//! says where it is.
+//! Owns the syntax of multipath.conf as multipath-tools read it (libmpathutil/parser.c
+//! `validate_config_strvec`, `process_stream`): text to sections and settings with their lines.
+//! Pure. What is not read becomes a note; nothing is fatal.
+//!
+//! Every line is a statement. A keyword that is a section where it stands opens it, with or without
+//! its brace; a line that begins with a closing brace closes the innermost section. A line with a
+//! keyword that is none there is dropped, and its brace opens nothing: the brace that was meant to
+//! close it closes the section around it.
 
-use super::keywords::{RETIRED, Standing, is_keyword, standing};
+use super::keywords::{GONE_SECTION, NEWEST, RETIRED, Release, Standing, is_keyword, standing};
 use super::lexer::{Token, tokens};
-use super::section::{File, Kind, Line, Note, Section, Setting};
+use super::meant;
+use super::section::{File, Kind, Refusal, Section, Setting};
+use super::values::{self, Reading};
+
+mod notes;
+
+use notes::Notes;
 
 /// Settings of one section; the longest there can be has some 60.
 const MAX_SETTINGS: usize = 256;
 /// Sections below one: maps or devices that are configured.
 const MAX_SECTIONS: usize = 8192;
-/// Notes on one file.
-const MAX_NOTES: usize = 50;
+/// Refusals of one file.
+const MAX_REFUSALS: usize = 20;
+/// What `read_line` takes at once, in bytes (libmpathutil/parser.h `MAXBUF`, less its NUL).
+const MAX_LINE: usize = 1023;
 
-/// Reads the text of a file.
+/// Reads the text of a file as the newest release does.
 pub fn parse(name: &str, text: &str) -> File {
-    let mut parser = Parser::new(name);
-    for (line, text) in (1_u32..).zip(text.lines()) {
-        parser.line = line;
-        parser.read_line(text);
+    parse_as(name, text, NEWEST)
+}
+
+/// Reads the text of a file as `release` does.
+pub fn parse_as(name: &str, text: &str, release: Release) -> File {
+    let mut parser = Parser {
+        release,
+        sections: Vec::new(),
+        open: Vec::new(),
+        refusals: Vec::new(),
+        notes: Notes::new(name),
+    };
+    for (line, text) in (1_u32..).zip(text.split('\n')) {
+        parser.notes.line = line;
+        for piece in pieces(text) {
+            parser.read_line(piece);
+        }
     }
-    parser.finish()
+    parser.finish(text)
+}
+
+/// A line in the pieces that are read one by one, each up to its first carriage return or NUL.
+fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = line.floor_char_boundary(MAX_LINE);
+        let (piece, rest) = line.split_at(end);
+        line = rest;
+        let blanks = piece.len() - piece.trim_start_matches('\r').len();
+        let text = piece.get(blanks..)?;
+        let text = text.split(['\r', '\0']).next()?;
+        (!piece.is_empty()).then_some(text)
+    })
 }
 
 struct Parser {
-    file: File,
+    release: Release,
+    sections: Vec<Section>,
     /// The sections that are open, outermost first.
     open: Vec<Section>,
-    /// Sections that are open inside of one that is not understood, including that one.
-    skipping: u32,
-    /// The line before named a section, without its brace.
-    brace_is_due: bool,
-    line: u32,
-    n_notes: usize,
+    refusals: Vec<Refusal>,
+    notes: Notes,
 }
 
 impl Parser {
-    fn new(name: &str) -> Self {
-        let file = File {
-            name: name.into(),
-            sections: Vec::new(),
-            notes: Vec::new(),
-        };
-        Self {
-            file,
-            open: Vec::new(),
-            skipping: 0,
-            brace_is_due: false,
-            line: 0,
-            n_notes: 0,
-        }
-    }
-
-    fn note(&mut self, text: impl Into<String>) {
-        self.note_at(self.line, text);
-    }
-
-    fn note_at(&mut self, line: u32, text: impl Into<String>) {
-        self.n_notes += 1;
-        if self.n_notes <= MAX_NOTES {
-            let file = self.file.name.clone();
-            self.file.notes.push(Note {
-                at: Some(Line { file, line }),
-                text: text.into(),
-            });
-        }
-    }
-
     fn read_line(&mut self, text: &str) {
-        let (tokens, complaint) = tokens(text);
-        if let Some(complaint) = complaint {
-            self.note(complaint);
-        }
-        let mut rest = tokens.as_slice();
-        while !rest.is_empty() {
-            rest = match self.skipping {
-                0 => self.read_statement(rest),
-                _ => self.skip(rest),
-            };
-            if !rest.is_empty() && self.skipping == 0 {
-                let next = rest.first().map_or("", Token::text);
-                self.note(format!("multipath-tools ignore what begins with '{next}'"));
-            }
-        }
-    }
-
-    /// Reads what a line begins with, which is all that multipath-tools read of it; gives the rest.
-    /// A section that is written in one line is read all the same.
-    fn read_statement<'a>(&mut self, tokens: &'a [Token]) -> &'a [Token] {
-        let brace_is_due = std::mem::take(&mut self.brace_is_due);
-        match tokens {
-            [Token::Open, rest @ ..] => {
-                if !brace_is_due {
-                    self.note("a brace without the name of a section: ignored with all in it");
-                    self.skipping += 1;
-                }
-                rest
-            }
+        let tokens = tokens(text);
+        match tokens.as_slice() {
+            [] => {}
+            [Token::Open, ..] => self.notes.brace(self.open.len()),
             [Token::Close, rest @ ..] => {
+                self.notes.no_brace();
+                self.notes.extra_behind_brace(rest);
                 self.leave();
-                rest
             }
-            [Token::Word(word), rest @ ..] => match (Kind::new(word), rest) {
-                (Some(kind), [Token::Open, rest @ ..]) => {
-                    self.open_section(kind);
-                    rest
-                }
-                (Some(kind), rest) => {
-                    self.open_section(kind);
-                    self.note(format!("there is no brace behind '{word}'"));
-                    self.brace_is_due = rest.is_empty();
-                    after_words(rest)
-                }
-                (None, [Token::Open, rest @ ..]) if !is_keyword(word) => {
-                    self.note(format!(
-                        "no section is called '{word}': ignored with all in it"
-                    ));
-                    self.skipping += 1;
-                    rest
-                }
-                (None, [value, rest @ ..]) => {
-                    self.set(word, value.text());
-                    self.note_extra(rest)
-                }
-                (None, []) => {
-                    self.note(format!("'{word}' has no value: ignored"));
-                    &[]
-                }
-            },
-            [] => &[],
-        }
-    }
-
-    /// Words behind a value are no value; a brace behind it may be meant to close the section.
-    fn note_extra<'a>(&mut self, rest: &'a [Token]) -> &'a [Token] {
-        let after = after_words(rest);
-        if let (Some(extra), true) = (rest.first(), after.len() < rest.len()) {
-            self.note(format!(
-                "multipath-tools ignore what begins with '{}'",
-                extra.text()
-            ));
-        }
-        after
-    }
-
-    /// In a section that is not understood only braces matter.
-    fn skip<'a>(&mut self, tokens: &'a [Token]) -> &'a [Token] {
-        match tokens.first() {
-            Some(Token::Open) => self.skipping += 1,
-            Some(Token::Close) => self.skipping -= 1,
-            Some(Token::Word(_)) | None => {}
-        }
-        tokens.get(1..).unwrap_or_default()
-    }
-
-    fn set(&mut self, keyword: &str, value: &str) {
-        let in_blacklist = self
-            .open
-            .iter()
-            .any(|section| matches!(section.kind, Kind::Blacklist | Kind::BlacklistExceptions));
-        let line = self.line;
-        let Some(section) = self.open.last_mut() else {
-            return self.note(format!("'{keyword}' outside of any section: ignored"));
-        };
-        let name = section.kind.name();
-        match standing(keyword, section.kind, in_blacklist) {
-            Standing::Elsewhere => {
-                self.note(format!("'{keyword}' is not read in '{name}': ignored"));
+            [Token::Word(word), rest @ ..] => {
+                self.notes.no_brace();
+                self.read_statement(word, rest);
             }
-            // Those that older versions knew are kept: they are findings.
-            Standing::Unknown if !RETIRED.contains(&keyword) => {
-                self.note(format!(
-                    "no version of multipath-tools knows '{keyword}': ignored"
+            [Token::Quoted(word, _), rest @ ..] => {
+                self.notes.no_brace();
+                self.notes.add(format!(
+                    "'{word}' is in quotes, which no keyword is: ignored"
                 ));
+                self.drop_brace(word, rest);
             }
-            Standing::Unknown | Standing::Read if section.settings.len() >= MAX_SETTINGS => {
-                self.note(format!(
-                    "more than {MAX_SETTINGS} settings in '{name}': ignored"
-                ));
-            }
-            Standing::Unknown | Standing::Read => section.settings.push(Setting {
-                keyword: keyword.to_owned(),
-                value: value.to_owned(),
-                line,
-            }),
         }
     }
 
-    fn open_section(&mut self, kind: Kind) {
-        let parent = |depth: usize| Some(self.open.get(depth.checked_sub(1)?)?.kind);
-        let fitting = (0..=self.open.len())
-            .rev()
-            .find(|depth| kind.fits(parent(*depth)));
-        if let Some(depth) = fitting {
-            self.close_down_to(depth);
+    fn read_statement(&mut self, word: &str, rest: &[Token]) {
+        if !needs_brace(word) && rest.is_empty() {
+            return self.without_value(word);
+        }
+        match self.section_named(word) {
+            Some(kind) => self.enter(kind, word, rest),
+            None if Kind::new(word).is_some() && !self.is_setting(word) => {
+                self.misplaced(word, rest);
+            }
+            None if rest.first() == Some(&Token::Open) && !is_keyword(word) => {
+                self.no_section(word);
+            }
+            None => self.set(word, rest),
+        }
+    }
+
+    /// The section that `word` opens where it stands.
+    fn section_named(&self, word: &str) -> Option<Kind> {
+        let kind = Kind::new(word)?;
+        let parent = self.open.last().map(|section| section.kind);
+        (kind.fits(parent) && kind.since() <= self.release).then_some(kind)
+    }
+
+    /// Whether `word` is a keyword with a value where it stands, such as `protocol` in a blacklist.
+    fn is_setting(&self, word: &str) -> bool {
+        self.open.last().is_some_and(|section| {
+            let standing = standing(word, section.kind, false, self.release);
+            matches!(standing, Standing::Read(_))
+        })
+    }
+
+    fn without_value(&mut self, word: &str) {
+        if self.section_named(word).is_some() {
+            self.notes.section_without_brace(word);
+        } else if self.notes.is_at_home(self.open.len()) {
+            self.notes.add(format!("'{word}' has no value: ignored"));
         } else {
-            self.close_down_to(0);
-            let (name, parent) = (kind.name(), kind.usual_parent().name());
-            self.note(format!(
-                "a {name} section outside of `{parent} {{ … }}`: multipath-tools ignore it there; \
-                 it is read as if it were inside"
-            ));
+            self.notes.stray();
         }
+    }
+
+    fn enter(&mut self, kind: Kind, word: &str, rest: &[Token]) {
+        match rest {
+            [Token::Open, extra @ ..] => self.notes.extra_behind_brace(extra),
+            _ => self.notes.brace_below(word),
+        }
+        self.notes.entered();
         self.open.push(Section {
             kind,
-            line: self.line,
+            line: self.notes.line,
             settings: Vec::new(),
             sections: Vec::new(),
         });
     }
 
-    /// A section that must be outside of those that are open: their braces are missing.
-    fn close_down_to(&mut self, depth: usize) {
-        while let Some(section) = self.open.get(depth..).and_then(<[Section]>::last) {
-            let (line, name) = (section.line, section.kind.name());
-            self.note(format!(
-                "the brace that closes '{name}' of line {line} is missing"
-            ));
-            self.close();
+    /// A section's name where it opens none.
+    fn misplaced(&mut self, word: &str, rest: &[Token]) {
+        let Some(kind) = Kind::new(word) else { return };
+        let text = match self.open.last() {
+            _ if kind.since() > self.release => format!(
+                "multipath-tools know '{word}' since {}: the line is ignored",
+                kind.since()
+            ),
+            None => format!(
+                "a {word} section outside of `{} {{ … }}`: multipath-tools ignore it there",
+                kind.usual_parent().name()
+            ),
+            Some(outer) => format!(
+                "'{word}' is no section of '{}' (line {}), whose closing brace may be missing: \
+                 multipath-tools ignore the line and read on in '{}'",
+                outer.kind.name(),
+                outer.line,
+                outer.kind.name()
+            ),
+        };
+        self.notes.broken(text);
+        self.drop_brace(word, rest);
+    }
+
+    fn no_section(&mut self, word: &str) {
+        let (gone, last) = GONE_SECTION;
+        let text = if word == gone {
+            format!("multipath-tools know '{gone}' up to {last}: newer ones ignore it")
+        } else {
+            format!("no section is called '{word}': multipath-tools ignore it")
+        };
+        self.notes.broken(text);
+        self.notes.phantom(word, self.open.len());
+    }
+
+    /// The brace on a line that is ignored opens nothing.
+    fn drop_brace(&mut self, word: &str, rest: &[Token]) {
+        if rest.first() == Some(&Token::Open) || needs_brace(word) {
+            self.notes.phantom(word, self.open.len());
         }
     }
 
     fn leave(&mut self) {
-        if self.open.is_empty() {
-            self.note("a brace closes nothing: ignored");
-        }
-        self.close();
+        let depth = self.open.len();
+        let Some(section) = self.open.pop() else {
+            return self.notes.closes_nothing();
+        };
+        self.notes.closes(&section, depth);
+        self.close(section);
     }
 
-    /// Hands the innermost section to the one around it, or to the file.
-    fn close(&mut self) {
-        let Some(section) = self.open.pop() else {
-            return;
-        };
+    /// Hands a section to the one around it, or to the file.
+    fn close(&mut self, section: Section) {
         let siblings = match self.open.last_mut() {
             Some(parent) => &mut parent.sections,
-            None => &mut self.file.sections,
+            None => &mut self.sections,
         };
         if siblings.len() < MAX_SECTIONS {
             siblings.push(section);
         } else {
-            self.note_at(
-                section.line,
-                format!("more than {MAX_SECTIONS} sections: ignored"),
-            );
+            let text = format!("more than {MAX_SECTIONS} sections: ignored");
+            self.notes.add_at(section.line, text);
         }
     }
 
-    fn finish(mut self) -> File {
-        if self.skipping > 0 {
-            self.note("the brace that closes a section which was ignored is missing");
+    fn set(&mut self, keyword: &str, rest: &[Token]) {
+        let Some(section) = self.open.last() else {
+            if self.notes.is_at_home(0) {
+                let text = format!("'{keyword}' outside of any section: ignored");
+                self.notes.add(text);
+            } else {
+                self.notes.stray();
+            }
+            return;
+        };
+        let (kind, name) = (section.kind, section.kind.name());
+        let in_blacklist = self.open.iter().any(|section| section.kind.is_blacklist());
+        match standing(keyword, kind, in_blacklist, self.release) {
+            Standing::Elsewhere | Standing::Unknown | Standing::Gone(_)
+                if !self.notes.is_at_home(self.open.len()) =>
+            {
+                self.notes.stray();
+            }
+            Standing::Elsewhere => self
+                .notes
+                .add(format!("'{keyword}' is not read in '{name}': ignored")),
+            Standing::Gone(last) => self.notes.add(format!(
+                "multipath-tools know '{keyword}' up to {last}: newer ones ignore it"
+            )),
+            // Those that older releases knew are kept: they are findings.
+            Standing::Unknown if !RETIRED.contains(&keyword) => self.notes.add(format!(
+                "no version of multipath-tools knows '{keyword}': ignored"
+            )),
+            Standing::Idle(since) if !RETIRED.contains(&keyword) && !keyword.starts_with("rr_") => {
+                self.notes.add(format!(
+                    "'{keyword}' does nothing since multipath-tools {since}"
+                ));
+                self.assign(keyword, rest, in_blacklist);
+            }
+            Standing::Read(Some(since)) => {
+                self.notes.add(format!(
+                    "multipath-tools know '{keyword}' since {since}: older ones ignore it"
+                ));
+                self.assign(keyword, rest, in_blacklist);
+            }
+            Standing::Read(None) | Standing::Idle(_) | Standing::Unknown => {
+                self.assign(keyword, rest, in_blacklist);
+            }
         }
-        self.close_down_to(0);
-        if let Some(more @ 1..) = self.n_notes.checked_sub(MAX_NOTES) {
-            let text = format!("{more} more notes on {} are not shown", self.file.name);
-            self.file.notes.push(Note { at: None, text });
+    }
+
+    fn assign(&mut self, keyword: &str, rest: &[Token], in_blacklist: bool) {
+        let [value, extra @ ..] = rest else { return };
+        if let Token::Quoted(_, false) = value {
+            self.notes
+                .add("the quotes are not closed: read to the end of the line");
         }
-        self.file
+        self.notes.extra(extra);
+        if !self.notes.is_at_home(self.open.len()) {
+            self.notes.read_all_the_same(keyword, self.open.last());
+        }
+        // Two names of one thing (dict.c `def_checker_name_handler`).
+        let keyword = if keyword == "checker" {
+            "path_checker"
+        } else {
+            keyword
+        };
+        let text = value.text();
+        match values::read(keyword, text, in_blacklist, self.release) {
+            Reading::Value(value) => self.keep(keyword, value),
+            Reading::Capped(value) => {
+                self.notes.add(format!(
+                    "{text} is beyond the limits of {keyword}: multipath-tools take {value}"
+                ));
+                self.keep(keyword, value);
+            }
+            Reading::Unset => self.unset(keyword),
+            Reading::Invalid(why) => self.notes.add(format!(
+                "'{text}' is no value of {keyword}, and ignored: {why}"
+            )),
+            Reading::Refused(why) => self.refuse(&format!("{keyword} {why}")),
+        }
+    }
+
+    fn keep(&mut self, keyword: &str, value: String) {
+        let line = self.notes.line;
+        let Some(section) = self.open.last_mut() else {
+            return;
+        };
+        if section.settings.len() < MAX_SETTINGS {
+            section.settings.push(Setting {
+                keyword: keyword.to_owned(),
+                value,
+                line,
+            });
+        } else if !section.kind.is_blacklist() {
+            let name = section.kind.name();
+            self.notes.add(format!(
+                "more than {MAX_SETTINGS} settings in '{name}': ignored"
+            ));
+        }
+    }
+
+    /// As if the section had not set it. Sections that there is one of, however often it is opened,
+    /// keep an empty value, which takes back what earlier ones set.
+    fn unset(&mut self, keyword: &str) {
+        let Some(section) = self.open.last_mut() else {
+            return;
+        };
+        section
+            .settings
+            .retain(|setting| setting.keyword != keyword);
+        if matches!(section.kind, Kind::Defaults | Kind::Overrides) {
+            self.keep(keyword, String::new());
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        if self.refusals.len() < MAX_REFUSALS {
+            self.refusals.push(Refusal {
+                at: self.notes.here(),
+                why: why.to_owned(),
+                // blacklist.c `setup_default_blist` reads it when all files have been read.
+                wherever: why.starts_with("product_blacklist"),
+            });
+        }
+    }
+
+    fn finish(mut self, text: &str) -> File {
+        while let Some(section) = self.open.pop() {
+            self.notes.never_closed(&section);
+            self.close(section);
+        }
+        let (name, notes, is_broken) = self.notes.finish();
+        File {
+            meant: is_broken.then(|| meant::sections(text)),
+            name,
+            sections: self.sections,
+            refusals: self.refusals,
+            notes,
+        }
     }
 }
 
-/// What follows the words at the beginning: nothing, or a brace that closes, and the rest.
-fn after_words(tokens: &[Token]) -> &[Token] {
-    let end = tokens.iter().position(|token| *token == Token::Close);
-    tokens
-        .get(end.unwrap_or(tokens.len())..)
-        .unwrap_or_default()
+/// The words after which a brace is looked for (`is_sublevel_keyword`): `overrides` and `protocol`
+/// are not among them.
+fn needs_brace(word: &str) -> bool {
+    let exceptions = [Kind::Overrides, Kind::Protocol];
+    Kind::new(word).is_some_and(|kind| !exceptions.contains(&kind))
 }
 
 #[cfg(test)]

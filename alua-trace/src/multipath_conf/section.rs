@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::keywords::Release;
+
 /// A place in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
@@ -46,7 +48,7 @@ pub enum Kind {
     Multipath,
     /// `overrides`
     Overrides,
-    /// `protocol` in `overrides` (or in a device)
+    /// `protocol` in `overrides`
     Protocol,
 }
 
@@ -77,6 +79,20 @@ impl Kind {
             .map_or("", |(_, name)| name)
     }
 
+    /// Whether it is one of the two blacklists.
+    pub(super) fn is_blacklist(self) -> bool {
+        matches!(self, Self::Blacklist | Self::BlacklistExceptions)
+    }
+
+    /// The first release that knows it.
+    pub(super) fn since(self) -> Release {
+        match self {
+            Self::Overrides => Release(0, 6, 0),
+            Self::Protocol => Release(0, 9, 0),
+            _ => Release(0, 4, 9),
+        }
+    }
+
     /// Whether a section of this kind may stand in `parent`; `None` is the file.
     pub(super) fn fits(self, parent: Option<Self>) -> bool {
         match self {
@@ -85,7 +101,7 @@ impl Kind {
                 Some(Self::Devices | Self::Blacklist | Self::BlacklistExceptions)
             ),
             Self::Multipath => parent == Some(Self::Multipaths),
-            Self::Protocol => matches!(parent, Some(Self::Overrides | Self::Device)),
+            Self::Protocol => parent == Some(Self::Overrides),
             _ => parent.is_none(),
         }
     }
@@ -124,13 +140,28 @@ pub struct Setting {
     pub line: u32,
 }
 
+/// A line that makes multipath-tools refuse its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which.
+    pub at: Line,
+    /// Why.
+    pub why: String,
+    /// Whether that holds for files of `conf.d`, too, of which others are read as far as they go.
+    pub wherever: bool,
+}
+
 /// A file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Its name, as the user knows it.
     pub name: Arc<str>,
-    /// Its sections; a lone `device` or `multipath` is among them.
+    /// Its sections, as multipath-tools read them.
     pub sections: Vec<Section>,
+    /// Its sections as they may be meant, where some lines are not read as that.
+    pub meant: Option<Vec<Section>>,
+    /// Why multipath-tools refuse it.
+    pub refusals: Vec<Refusal>,
     /// What was not understood.
     pub notes: Vec<Note>,
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::effective::Configuration;
+use super::effective::{Configuration, Place};
 use super::parse::parse;
 use super::section::Note;
 use super::tables::Tables;
@@ -46,13 +46,13 @@ impl Sources {
     pub fn of_host(root: &Sysroot) -> Self {
         let mut sources = Self::new();
         let file = root.multipath_conf();
-        if let Err(error) = sources.add_file(&file) {
+        if let Err(error) = sources.add_file(&file, Place::Main) {
             sources.note(format!("cannot read {}: {error}", file.display()));
         }
         match sysroot::config_files(&root.multipath_conf_dir()) {
             Ok(files) => {
                 for file in files {
-                    if let Err(error) = sources.add_file(&file) {
+                    if let Err(error) = sources.add_file(&file, Place::Additional) {
                         sources.note(format!("cannot read {}: {error}", file.display()));
                     }
                 }
@@ -84,18 +84,25 @@ impl Sources {
             );
             for file in files {
                 let what = || format!("cannot read {}", file.display());
-                sources.add_file(&file).with_context(what)?;
+                sources
+                    .add_file(&file, Place::Additional)
+                    .with_context(what)?;
             }
         } else {
-            sources.add_file(path).with_context(what)?;
+            let parent = path.parent().and_then(Path::file_name);
+            let place = match parent {
+                Some(name) if name == "conf.d" => Place::Additional,
+                _ => Place::Main,
+            };
+            sources.add_file(path, place).with_context(what)?;
         }
         Ok(sources)
     }
 
-    fn add_file(&mut self, path: &Path) -> io::Result<()> {
+    fn add_file(&mut self, path: &Path, place: Place) -> io::Result<()> {
         let text = sysroot::read_config(path)?;
         let name = path.display().to_string();
-        let notes = self.configuration.files.add_file(parse(&name, &text));
+        let notes = self.configuration.add_file(parse(&name, &text), place);
         self.notes.extend(notes);
         self.read.push(name);
         Ok(())

@@ -4,15 +4,19 @@
 //! The order is that of libmultipath/propsel.c (`mp_set_mpe`, `mp_set_ovr`, `mp_set_hwe`,
 //! `mp_set_conf`): the map's `multipath` sections, `overrides`, every `device` entry that matches,
 //! `defaults`; of several of a kind the last. Later files count as later entries, built-in ones as
-//! the first (multipath.conf(5), "devices section").
+//! the first (multipath.conf(5), "devices section"). An entry with the names of an earlier one takes
+//! over what it does not set itself (config.c `factorize_hwtable`).
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
+use super::merging::{extend, inherited, reconcile};
 use super::parse::parse;
 use super::pattern::Pattern;
 use super::section::{File, Kind, Line, Note, Section};
 
-/// What multipath-tools have built in.
+/// What multipath-tools have built in: see `examples/multipath_conf`, which writes it.
 const BUILT_IN: &str = include_str!("builtin.conf");
 
 /// Where a setting comes from.
@@ -72,6 +76,35 @@ impl Device {
     }
 }
 
+/// Vendor, product and revision as they are written.
+pub type Names = [Option<String>; 3];
+
+impl Device {
+    fn new(entries: Vec<Entry>) -> Self {
+        let pattern = |keyword| last(&entries, keyword).map(|entry| Pattern::new(&entry.value));
+        Self {
+            patterns: ["vendor", "product", "revision"].map(pattern),
+            entries,
+        }
+    }
+
+    /// What it is called; `None` without vendor or product.
+    pub fn names(&self) -> Option<Names> {
+        let [vendor, product, revision] = &self.patterns;
+        let text = |pattern: &Option<Pattern>| Some(pattern.as_ref()?.text.clone());
+        Some([Some(text(vendor)?), Some(text(product)?), text(revision)])
+    }
+
+    /// With what an earlier entry of the same names sets and it does not (config.c `merge_hwe`).
+    fn taking_over(mut self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        let mut entries = inherited(earlier.entries);
+        entries.append(&mut self.entries);
+        reconcile(&mut entries);
+        Self { entries, ..self }
+    }
+}
+
 /// The device whose settings are asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Subject<'a> {
@@ -102,53 +135,98 @@ impl Tables {
     /// What multipath-tools have built in.
     pub fn built_in() -> Self {
         let mut tables = Self::default();
-        tables.add(parse("", BUILT_IN), |_| Origin::BuiltIn);
+        tables.add(parse("", BUILT_IN).sections, |_| Origin::BuiltIn);
+        // No keyword of `defaults` (propsel.c `select_hwhandler`, `DEFAULT_HWHANDLER`).
+        tables.defaults.push(Entry {
+            keyword: "hardware_handler".to_owned(),
+            value: "0".to_owned(),
+            origin: Origin::BuiltIn,
+        });
         tables
     }
 
-    /// Adds a file of the user's; gives what should be known of it.
-    pub fn add_file(&mut self, mut file: File) -> Vec<Note> {
-        let mut notes = std::mem::take(&mut file.notes);
-        notes.extend(useless(&file));
-        let name = file.name.clone();
-        self.add(file, |line| {
+    /// Adds the sections of a file of the user's.
+    pub fn add_file(&mut self, name: &Arc<str>, sections: Vec<Section>) {
+        self.add(sections, |line| {
             let file = name.clone();
             Origin::File(Line { file, line })
         });
-        notes
     }
 
     /// What `multipathd show config` printed.
     pub fn of_multipathd(text: &str) -> Self {
         let mut tables = Self::default();
-        tables.add(parse("multipathd", text), |_| Origin::Multipathd);
+        let file = parse("multipathd", text);
+        // Releases leave out the brace behind a blacklisted device without product
+        // (libmultipath/print.c `snprint_blacklist_devgroup`).
+        let sections = file.meant.unwrap_or(file.sections);
+        tables.add(sections, |_| Origin::Multipathd);
         tables
     }
 
-    fn add(&mut self, file: File, origin: impl Fn(u32) -> Origin) {
-        for section in file.sections {
+    fn add(&mut self, sections: Vec<Section>, origin: impl Fn(u32) -> Origin) {
+        let n_known = self.devices.len();
+        for section in sections {
             self.add_section(section, &origin);
+        }
+        self.take_over(n_known);
+    }
+
+    /// Of several sections for one unit the later takes over what it does not set itself (config.c
+    /// `merge_mptable`).
+    fn add_map(&mut self, mut section: Vec<Entry>) {
+        let wwid = last(&section, "wwid").map(|entry| entry.value.clone());
+        let same = |it: &Vec<Entry>| wwid.as_ref().is_some_and(|wwid| is_of(it, wwid));
+        if let Some(at) = self.multipaths.iter().position(same) {
+            let mut entries = inherited(self.multipaths.remove(at));
+            entries.append(&mut section);
+            section = entries;
+        }
+        self.multipaths.push(section);
+    }
+
+    /// Entries that were added behind the first `n_known` take over what earlier ones of the same
+    /// names set; those go.
+    fn take_over(&mut self, n_known: usize) {
+        let added = self.devices.split_off(n_known);
+        let places = added.iter().enumerate();
+        let last: HashMap<Names, usize> = places
+            .filter_map(|(at, it)| Some((it.names()?, at)))
+            .collect();
+        let mut earlier: HashMap<Names, Device> = HashMap::new();
+        let known = std::mem::take(&mut self.devices).into_iter();
+        for (at, device) in known.map(|it| (None, it)).chain((0..).map(Some).zip(added)) {
+            match device
+                .names()
+                .and_then(|names| Some((*last.get(&names)?, names)))
+            {
+                Some((place, names)) => {
+                    let device = device.taking_over(earlier.remove(&names));
+                    if at == Some(place) {
+                        self.devices.push(device);
+                    } else {
+                        earlier.insert(names, device);
+                    }
+                }
+                None => self.devices.push(device),
+            }
         }
     }
 
     fn add_section(&mut self, section: Section, origin: &impl Fn(u32) -> Origin) {
         match section.kind {
-            Kind::Defaults => self.defaults.extend(entries(section, origin)),
-            Kind::Overrides => self.overrides.extend(entries(section, origin)),
+            Kind::Defaults => extend(&mut self.defaults, entries(section, origin)),
+            Kind::Overrides => extend(&mut self.overrides, entries(section, origin)),
             Kind::Devices | Kind::Multipaths => {
                 for inner in section.sections {
                     self.add_section(inner, origin);
                 }
             }
             Kind::Device => {
-                let entries: Vec<_> = entries(section, origin).collect();
-                let pattern = |keyword| last(&entries, keyword).map(|e| Pattern::new(&e.value));
-                self.devices.push(Device {
-                    patterns: ["vendor", "product", "revision"].map(pattern),
-                    entries,
-                });
+                self.devices
+                    .push(Device::new(entries(section, origin).collect()));
             }
-            Kind::Multipath => self.multipaths.push(entries(section, origin).collect()),
+            Kind::Multipath => self.add_map(entries(section, origin).collect()),
             Kind::Blacklist | Kind::BlacklistExceptions | Kind::Protocol => {}
         }
     }
@@ -196,13 +274,10 @@ fn entries(section: Section, origin: &impl Fn(u32) -> Origin) -> impl Iterator<I
 }
 
 /// Notes on sections that are for no device or map.
-fn useless(file: &File) -> Vec<Note> {
-    let lone = file.sections.iter();
-    let inner = file
-        .sections
-        .iter()
-        .filter(|section| matches!(section.kind, Kind::Devices | Kind::Multipaths));
-    let all = lone.chain(inner.flat_map(|section| &section.sections));
+pub(super) fn useless(file: &File) -> Vec<Note> {
+    let outer = |section: &&Section| matches!(section.kind, Kind::Devices | Kind::Multipaths);
+    let all = file.sections.iter().filter(outer);
+    let all = all.flat_map(|section| &section.sections);
     let lacks = |section: &Section| {
         let has = |keyword| section.settings.iter().any(|s| s.keyword == keyword);
         match section.kind {
@@ -239,7 +314,12 @@ mod tests {
 
     fn tables(text: &str) -> Tables {
         let mut tables = Tables::built_in();
-        assert_eq!(tables.add_file(parse("a.conf", text)), []);
+        let file = parse("a.conf", text);
+        assert_eq!(
+            (file.notes.as_slice(), useless(&file)),
+            ([].as_slice(), vec![])
+        );
+        tables.add_file(&file.name, file.sections);
         tables
     }
 
@@ -335,20 +415,54 @@ mod tests {
 
     #[test]
     fn sections_for_nothing_are_noted() {
-        let mut tables = Tables::default();
-        let text = "device {\nvendor X\n}\ndevices {\ndevice {\nproduct X\n}\n}\n\
+        let text = "devices {\ndevice {\nproduct X\n}\ndevice {\nvendor X\n}\n}\n\
                     multipaths {\nmultipath {\nprio a\n}\n}\n";
-        let notes = tables.add_file(parse("a.conf", text));
-        let lines: Vec<_> = notes
-            .iter()
-            .filter_map(|note| Some(note.at.as_ref()?.line))
-            .collect();
-        assert_eq!(lines, [1, 1, 5, 10]);
+        let file = parse("a.conf", text);
+        let notes = useless(&file);
+        let lines = notes.iter().filter_map(|note| Some(note.at.as_ref()?.line));
+        assert_eq!(lines.collect::<Vec<_>>(), [2, 5, 10]);
+        let mut tables = Tables::default();
+        tables.add_file(&file.name, file.sections);
         assert!(
             tables
                 .layers(&Subject::default())
                 .iter()
                 .all(|layer| layer.is_empty())
         );
+    }
+
+    #[test]
+    fn an_entry_takes_over_what_earlier_ones_of_its_names_set() {
+        let device = |product: &str, settings: &str| {
+            format!("device {{\nvendor DELL\nproduct \"{product}\"\n{settings}\n}}\n")
+        };
+        let text = format!(
+            "devices {{\n{}{}{}}}\n",
+            device("MD36", "prio hds"),
+            device(
+                "^MD3",
+                "path_grouping_policy multibus\nfeatures \"1 queue_if_no_path\""
+            ),
+            device("^MD3", "failback manual"),
+        );
+        let tables = tables(&text);
+        // The built-in entry's settings count where the user's entry of its names stands.
+        assert_eq!(
+            value(&tables, &MD36XXI, "prio"),
+            ("rdac", "built in".to_owned())
+        );
+        assert_eq!(value(&tables, &MD36XXI, "failback").0, "manual");
+        assert_eq!(
+            value(&tables, &MD36XXI, "path_grouping_policy").0,
+            "multibus"
+        );
+        // The built-in no_path_retry counts, and the feature of that meaning goes.
+        assert_eq!(value(&tables, &MD36XXI, "no_path_retry").0, "30");
+        assert_eq!(value(&tables, &MD36XXI, "features").0, "0");
+        let named = tables
+            .devices
+            .iter()
+            .filter(|it| it.names() == tables.devices.last().unwrap().names());
+        assert_eq!(named.count(), 1);
     }
 }

@@ -141,7 +141,7 @@ fn count(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::multipath_conf::effective::Configuration;
+    use crate::multipath_conf::effective::{Configuration, Place};
     use crate::multipath_conf::facts::{GroupFacts, Host, MapFacts, PathFacts};
     use crate::multipath_conf::parse::parse;
     use crate::multipath_conf::source::Sources;
@@ -152,11 +152,11 @@ mod tests {
     }
 
     fn report_of(name: &str, conf: &str, running: Option<&str>, host: Option<&Host>) -> Setup {
-        let mut files = Tables::built_in();
-        let notes = files.add_file(parse(name, conf));
-        let running = running.map(Tables::of_multipathd);
+        let mut configuration = Configuration::new(Tables::built_in());
+        let notes = configuration.add_file(parse(name, conf), Place::Main);
+        configuration.running = running.map(Tables::of_multipathd);
         let sources = Sources {
-            configuration: Configuration { files, running },
+            configuration,
             read: vec!["a.conf".to_owned()],
             notes,
         };

@@ -2,12 +2,24 @@
 
 #![no_main]
 
-use alua_trace::multipath_conf::{parse, tables::Tables};
+use alua_trace::multipath_conf::{
+    effective::{Configuration, Place},
+    findings::findings,
+    parse,
+    tables::{Subject, Tables},
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    let mut tables = Tables::default();
-    let _ = tables.add_file(parse::parse("fuzzed", &text));
-    let _ = Tables::of_multipathd(&text);
+    let mut configuration = Configuration::new(Tables::default());
+    let _ = configuration.add_file(parse::parse("fuzzed", &text), Place::Main);
+    configuration.running = Some(Tables::of_multipathd(&text));
+    let _ = configuration.of(&Subject {
+        wwid: Some("3600"),
+        vendor: Some("DELL"),
+        product: Some("MD36xxi"),
+        revision: Some("0784"),
+    });
+    let _ = findings(&configuration, None);
 });

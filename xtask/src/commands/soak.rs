@@ -7,32 +7,52 @@ use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::cli::SoakArgs;
+use crate::multipath;
 use crate::paths::Paths;
 use crate::programs::cargo_in;
 use crate::results::Totals;
 use crate::say;
 use crate::toolchain;
 
-/// A proof: a word of the `bench_native` example, and how much of it.
+/// A proof: an example of the tool's crate, and how much of it.
 struct Proof {
     name: &'static str,
     what: &'static str,
     long: &'static str,
     short: &'static str,
+    needs: Needs,
 }
 
-const PROOFS: [Proof; 2] = [
+/// What a proof runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Programs in this machine's kernel: the example `bench_native`.
+    Kernel,
+    /// Two releases of multipath-tools: the example `multipath_conf`.
+    MultipathTools,
+}
+
+const PROOFS: [Proof; 3] = [
     Proof {
         name: "stress",
         what: "commands of several CPUs in few slots, each record compared (about 40 minutes)",
         long: "1000000000",
         short: "500000",
+        needs: Needs::Kernel,
     },
     Proof {
         name: "churn",
         what: "4,096 paths whose tables are reloaded and whose devices are replaced",
         long: "100",
         short: "3",
+        needs: Needs::Kernel,
+    },
+    Proof {
+        name: "multipath-conf",
+        what: "configurations as two releases of multipath-tools read them, and as alua-trace does",
+        long: "2000",
+        short: "100",
+        needs: Needs::MultipathTools,
     },
 ];
 
@@ -46,20 +66,24 @@ pub(crate) fn soak(paths: &Paths, args: &SoakArgs) -> Result<bool> {
     }
     for proof in chosen {
         say::step(proof.what);
-        run(paths, proof.name, proof.long, true)?;
+        run(paths, proof, proof.long, true)?;
     }
     Ok(true)
 }
 
-/// The short form of all, if this process may load programs.
+/// The short form of all that this process may run.
 pub(crate) fn short(paths: &Paths, totals: &mut Totals) {
-    if !may_load_probes() {
-        say::note("not run, as this process may not load probes: sudo cargo xtask soak");
-        return;
-    }
+    let may_load_probes = may_load_probes();
     for proof in &PROOFS {
+        if proof.needs == Needs::Kernel && !may_load_probes {
+            let name = proof.name;
+            say::note(&format!(
+                "not run, as this process may not load probes: sudo cargo xtask soak {name}"
+            ));
+            continue;
+        }
         say::step(&format!("{} {}", proof.name, proof.short));
-        match run(paths, proof.name, proof.short, false) {
+        match run(paths, proof, proof.short, false) {
             Ok(()) => totals.pass(proof.name),
             Err(error) => totals.fail(proof.name, &format!("{error:#}")),
         }
@@ -73,13 +97,18 @@ fn may_load_probes() -> bool {
     })
 }
 
-fn run(paths: &Paths, name: &str, number: &str, optimized: bool) -> Result<()> {
+fn run(paths: &Paths, proof: &Proof, number: &str, optimized: bool) -> Result<()> {
     let environment = toolchain::prepare(paths)?;
     let mut command: Command = cargo_in(paths, "run");
     command.args(optimized.then_some("--release"));
-    command
-        .args(["--package", "alua-trace", "--example", "bench_native"])
-        .args(["--", name, number])
-        .envs(environment);
-    say::run(&mut command).with_context(|| format!("{name} failed"))
+    command.args(["--package", "alua-trace", "--example"]);
+    match proof.needs {
+        Needs::Kernel => command.args(["bench_native", "--", proof.name, number]),
+        Needs::MultipathTools => {
+            let roots = multipath::roots(&paths.lab)?;
+            command.args(["multipath_conf", "--", number]).args(roots)
+        }
+    };
+    command.envs(environment);
+    say::run(&mut command).with_context(|| format!("{} failed", proof.name))
 }

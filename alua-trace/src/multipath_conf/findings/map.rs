@@ -65,9 +65,19 @@ fn multibus(map: &MapFacts, effective: &Effective) -> Option<(Option<Line>, Stri
     let value = effective
         .get("path_grouping_policy")
         .filter(|value| value.value == "multibus");
-    let replaced = effective.switch("detect_pgpolicy") == Some(true) && is_detected(map, effective);
+    let is_detected = is_detected(map, effective);
+    let replaced = effective.switch("detect_pgpolicy") == Some(true) && is_detected;
     if let Some(value) = value.filter(|_| !replaced) {
-        let reason = format!("path_grouping_policy is multibus ({})", value.origin);
+        let unknown = is_detected && effective.switch("detect_pgpolicy").is_none();
+        let releases = if unknown {
+            ", which counts before multipath-tools 0.9.6 (detect_pgpolicy)"
+        } else {
+            ""
+        };
+        let reason = format!(
+            "path_grouping_policy is multibus ({}){releases}",
+            value.origin
+        );
         return Some((line(value), reason));
     }
     let mixed = map.groups.iter().find(|group| {

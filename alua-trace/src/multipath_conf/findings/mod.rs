@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::effective::{Answers, Configuration};
 use super::facts::Host;
 use super::section::Line;
+use super::tables::Tables;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +41,8 @@ pub enum Id {
     ConstPrio,
     /// I/O goes to a group whose state is not the best there is.
     GroupNotBest,
+    /// A line for which multipath-tools refuse the whole file.
+    FileRefused,
     /// A vendor, product or revision that is no regular expression.
     PatternInvalid,
     /// `path_checker alua`.
@@ -50,7 +53,7 @@ pub enum Id {
     GetuidCallout,
     /// `mpath_prio_alua`, `mpath_prio_emc` and their like.
     MpathPrioProgram,
-    /// `rr_min_io` where `rr_min_io_rq` counts.
+    /// `rr_min_io`, `rr_min_io_rq`, `rr_weight`.
     RrMinIo,
     /// `retain_attached_hw_handler`.
     RetainHandler,
@@ -71,12 +74,13 @@ pub enum Id {
 impl Id {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::HandlerMissing,
         Self::HandlerModule,
         Self::Multibus,
         Self::ConstPrio,
         Self::GroupNotBest,
+        Self::FileRefused,
         Self::PatternInvalid,
         Self::PathCheckerAlua,
         Self::PrioCallout,
@@ -100,6 +104,7 @@ impl Id {
             Self::Multibus => "multibus",
             Self::ConstPrio => "const-prio",
             Self::GroupNotBest => "group-not-best",
+            Self::FileRefused => "file-refused",
             Self::PatternInvalid => "pattern-invalid",
             Self::PathCheckerAlua => "path-checker-alua",
             Self::PrioCallout => "prio-callout",
@@ -124,6 +129,7 @@ impl Id {
             | Self::Multibus
             | Self::ConstPrio
             | Self::GroupNotBest
+            | Self::FileRefused
             | Self::PatternInvalid
             | Self::PathCheckerAlua => Severity::Problem,
             Self::PrioCallout
@@ -161,6 +167,9 @@ impl Id {
                  and the transfers that alua-trace run shows. dmsetup message MAP 0 switch_group N \
                  moves I/O by hand"
             }
+            Self::FileRefused => {
+                "mend the line: in a blacklist .* stands for anything; a leading ! negates"
+            }
             Self::PatternInvalid => {
                 "write a POSIX extended regular expression: .* stands for anything"
             }
@@ -170,7 +179,7 @@ impl Id {
             Self::PrioCallout => "remove the line; prio names the prioritizer",
             Self::GetuidCallout => "remove the line; uid_attribute names the udev attribute",
             Self::MpathPrioProgram => "prio alua, or prio emc, without a program",
-            Self::RrMinIo => "rr_min_io_rq, if the default of 1 is not wanted",
+            Self::RrMinIo => "remove the line; path_selector decides",
             Self::RetainHandler => "remove the line",
             Self::NotRead => "multipathd reconfigure",
             Self::MtuDiffers => "give all interfaces and switch ports of the map one MTU",
@@ -223,20 +232,48 @@ impl Finding {
 
 /// All findings, the worst first; of `configuration` alone without a host.
 pub fn findings(configuration: &Configuration, host: Option<&Host>) -> Vec<Finding> {
-    let mut found = options::findings(&configuration.files, host);
-    match host {
-        None => found.extend(lone::findings(&configuration.files)),
-        Some(host) => {
-            let mut answers = Answers::new(configuration);
-            for map in &host.maps {
-                found.extend(map::findings(map, &answers.of(map.subject())));
-            }
-            found.extend(path::findings(host));
+    let mut found: Vec<Finding> = options::refusals(configuration).collect();
+    found.extend(of_files(&configuration.files, host));
+    if let Some(meant) = &configuration.meant {
+        found.extend(as_meant(of_files(meant, host), &found));
+    }
+    if let Some(host) = host {
+        let mut answers = Answers::new(configuration);
+        for map in &host.maps {
+            found.extend(map::findings(map, &answers.of(map.subject())));
         }
+        found.extend(path::findings(host));
     }
     let mut found = merged(found);
     found.sort_by_key(|finding| (finding.severity, finding.id));
     found
+}
+
+/// Findings that the text of the files alone gives.
+fn of_files(files: &Tables, host: Option<&Host>) -> Vec<Finding> {
+    let mut found = options::findings(files);
+    if host.is_none() {
+        found.extend(lone::findings(files));
+    }
+    found
+}
+
+/// Findings of a text as it may be meant, without those it has as it is read.
+fn as_meant(meant: Vec<Finding>, read: &[Finding]) -> Vec<Finding> {
+    let is_new = |it: &Finding| {
+        !read
+            .iter()
+            .any(|known| (known.id, &known.at) == (it.id, &it.at))
+    };
+    let new = meant.into_iter().filter(is_new);
+    new.map(|finding| Finding {
+        reason: format!(
+            "as it may be meant (multipath-tools do not read the line so: see the notes): {}",
+            finding.reason
+        ),
+        ..finding
+    })
+    .collect()
 }
 
 /// Findings that differ in their lines, maps or paths only become one.

@@ -1,27 +1,31 @@
 //! Findings about single lines of a configuration: options that are gone, that have no effect, or
 //! that cannot be read.
 
-use crate::multipath_conf::facts::Host;
+use crate::multipath_conf::effective::Configuration;
 use crate::multipath_conf::section::Line;
 use crate::multipath_conf::tables::{Entry, Origin, Tables, last};
 
 use super::{Finding, Id};
 
 /// Findings about the lines of the user's files.
-pub(super) fn findings(tables: &Tables, host: Option<&Host>) -> Vec<Finding> {
-    let all_bio = host.is_some_and(|host| {
-        !host.maps.is_empty() && host.maps.iter().all(|map| map.bio_based == Some(true))
+pub(super) fn findings(tables: &Tables) -> Vec<Finding> {
+    let entries = sections(tables).flatten().filter_map(of_user);
+    let findings = entries.flat_map(|(entry, at)| {
+        let finding = |(id, reason)| Finding::new(id, Some(at.clone()), None, reason);
+        about(entry).into_iter().map(finding)
     });
-    let mut found = Vec::new();
-    for section in sections(tables) {
-        let bio = all_bio || is_bio_based(section);
-        for (entry, at) in section.iter().filter_map(of_user) {
-            let finding = |(id, reason)| Finding::new(id, Some(at.clone()), None, reason);
-            found.extend(about(entry, bio).into_iter().map(finding));
-        }
-    }
-    found.extend(patterns(tables));
-    found
+    findings.chain(patterns(tables)).collect()
+}
+
+/// Lines for which multipath-tools refuse the file, and do not start.
+pub(super) fn refusals(configuration: &Configuration) -> impl Iterator<Item = Finding> {
+    configuration.refusals.iter().map(|refusal| {
+        let reason = format!(
+            "multipath-tools refuse the whole file, and neither multipath nor multipathd starts: {}",
+            refusal.why
+        );
+        Finding::new(Id::FileRefused, Some(refusal.at.clone()), None, reason)
+    })
 }
 
 fn sections(tables: &Tables) -> impl Iterator<Item = &[Entry]> {
@@ -41,17 +45,8 @@ pub(super) fn of_user(entry: &Entry) -> Option<(&Entry, &Line)> {
     }
 }
 
-/// Whether a section makes its maps bio-based.
-fn is_bio_based(section: &[Entry]) -> bool {
-    let features = last(section, "features").map(|entry| entry.value.as_str());
-    features.is_some_and(|features| {
-        let words: Vec<_> = features.split_whitespace().collect();
-        words.windows(2).any(|pair| pair == ["queue_mode", "bio"])
-    })
-}
-
 /// What is to be said of a line.
-fn about(entry: &Entry, bio_based: bool) -> Vec<(Id, String)> {
+fn about(entry: &Entry) -> Vec<(Id, String)> {
     let value = entry.value.as_str();
     let finding = match entry.keyword.as_str() {
         "getuid_callout" => Some((
@@ -73,15 +68,15 @@ fn about(entry: &Entry, bio_based: bool) -> Vec<(Id, String)> {
             "retain_attached_hw_handler has no effect since Linux 4.3: an attached handler stays"
                 .to_owned(),
         )),
-        "detect_prio" if matches!(value, "yes" | "1" | "on") => Some((
+        "detect_prio" if matches!(value, "yes" | "1") => Some((
             Id::DetectPrioDefault,
             "detect_prio is on by default: the line changes nothing".to_owned(),
         )),
-        "rr_min_io" if !bio_based => Some((
+        keyword @ ("rr_min_io" | "rr_min_io_rq" | "rr_weight") => Some((
             Id::RrMinIo,
-            "rr_min_io is for bio-based maps; for request-based ones, which are the default, \
-             rr_min_io_rq counts"
-                .to_owned(),
+            format!(
+                "{keyword} has no effect since Linux 4.6: path selectors choose for each command"
+            ),
         )),
         _ => None,
     };

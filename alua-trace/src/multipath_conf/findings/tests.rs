@@ -1,15 +1,16 @@
 //! Every finding has a case that raises it and one that does not.
 
 use super::*;
+use crate::multipath_conf::effective::Place;
 use crate::multipath_conf::parse::parse;
 use crate::multipath_conf::tables::Tables;
 
 mod host;
 
 fn configuration(conf: &str) -> Configuration {
-    let mut files = Tables::built_in();
-    files.add_file(parse("a.conf", conf));
-    Configuration::new(files)
+    let mut configuration = Configuration::new(Tables::built_in());
+    configuration.add_file(parse("a.conf", conf), Place::Main);
+    configuration
 }
 
 /// `id line …` of each finding.
@@ -27,6 +28,21 @@ fn of_file(conf: &str) -> Vec<String> {
 
 const DEVICE: &str = "devices {\ndevice {\nvendor X\nproduct Y\n";
 const END: &str = "\n}\n}\n";
+
+/// Whether settings of a device raise exactly this finding, and others none.
+#[track_caller]
+fn raises_here_only(raises: &str, line: &str, does_not: &str) {
+    assert_eq!(
+        of_file(&format!("{DEVICE}{raises}{END}")),
+        [line],
+        "{raises}"
+    );
+    assert_eq!(
+        of_file(&format!("{DEVICE}{does_not}{END}")),
+        [""; 0],
+        "{does_not}"
+    );
+}
 
 #[test]
 fn options_raise_their_findings_and_others_do_not() {
@@ -54,17 +70,41 @@ fn options_raise_their_findings_and_others_do_not() {
             "detect_checker no",
         ),
         ("detect_prio yes", "detect-prio-default 5", "detect_prio no"),
-        ("rr_min_io 100", "rr-min-io 5", "rr_min_io_rq 100"),
         (
             "rr_min_io 100",
             "rr-min-io 5",
-            "rr_min_io 100\nfeatures \"2 queue_mode bio\"",
+            "path_selector \"round-robin 0\"",
         ),
+        ("rr_min_io_rq 100", "rr-min-io 5", "rr_min_io 0"),
+        ("rr_weight priorities", "rr-min-io 5", "rr_weight equal"),
         ("revision \"*\"", "pattern-invalid 5", "revision \".*\""),
+    ] {
+        raises_here_only(raises, line, does_not);
+    }
+}
+
+#[test]
+fn asymmetric_arrays_raise_their_findings_and_others_do_not() {
+    for (raises, line, does_not) in [
         (
             "path_grouping_policy multibus\nhardware_handler \"1 alua\"",
             "multibus 5",
             "path_grouping_policy multibus",
+        ),
+        (
+            "path_grouping_policy multibus\nprio alua",
+            "multibus 5",
+            "path_grouping_policy multibus\nprio alua\ndetect_pgpolicy yes",
+        ),
+        (
+            "path_grouping_policy multibus\nprio emc\ndetect_pgpolicy yes",
+            "multibus 5",
+            "path_grouping_policy multibus\npath_grouping_policy failover\nprio emc",
+        ),
+        (
+            "path_grouping_policy multibus\npath_grouping_policy mulitbus\nprio emc",
+            "multibus 5",
+            "path_grouping_policy mulitbus\nprio emc",
         ),
         (
             "path_grouping_policy multibus\npath_checker rdac",
@@ -92,16 +132,7 @@ fn options_raise_their_findings_and_others_do_not() {
             "failback immediate",
         ),
     ] {
-        assert_eq!(
-            of_file(&format!("{DEVICE}{raises}{END}")),
-            [line],
-            "{raises}"
-        );
-        assert_eq!(
-            of_file(&format!("{DEVICE}{does_not}{END}")),
-            [""; 0],
-            "{does_not}"
-        );
+        raises_here_only(raises, line, does_not);
     }
 }
 
@@ -122,6 +153,59 @@ fn options_are_found_in_every_section() {
         of_file("defaults {\npath_grouping_policy failover\n}"),
         [""; 0]
     );
+}
+
+/// The built-in entry of an entry's names is merged with it; others of its devices count, too.
+#[test]
+fn arrays_that_the_built_in_table_knows_need_no_sign_of_their_own() {
+    for (vendor, product, is_known) in [
+        ("DELL", "^MD3", true),
+        ("DELL", "MD36xx(i|f)", true),
+        ("LENOVO", "DE_Series", true),
+        ("SUN", "STK6580_6780", true),
+        ("ACME", "MD36xxi", false),
+        ("DELL", ".*", false),
+    ] {
+        let conf = format!(
+            "devices {{\ndevice {{\nvendor \"{vendor}\"\nproduct \"{product}\"\n\
+             path_grouping_policy multibus\nprio const\n}}\n}}\n"
+        );
+        let expected: &[&str] = if is_known {
+            &["multibus 5", "const-prio 6"]
+        } else {
+            &[]
+        };
+        assert_eq!(of_file(&conf), expected, "{vendor} {product}");
+    }
+}
+
+#[test]
+fn what_multipath_tools_refuse_is_a_problem_but_in_conf_d() {
+    let conf = "blacklist {\nwwid \"*\"\n}\n";
+    assert_eq!(of_file(conf), ["file-refused 2"]);
+    let mut configuration = Configuration::new(Tables::built_in());
+    let notes = configuration.add_file(parse("a.conf", conf), Place::Additional);
+    assert_eq!(shown(&findings(&configuration, None)), [""; 0]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[test]
+fn what_is_not_read_is_judged_as_it_may_be_meant() {
+    let conf = "device {\nvendor X\nproduct Y\nprio emc\npath_grouping_policy multibus\n}\n";
+    let found = findings(&configuration(conf), None);
+    assert_eq!(shown(&found), ["multibus 5"]);
+    assert!(
+        found[0].reason.starts_with("as it may be meant"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn defaults_are_worth_advice() {
+    let conf = "defaults {\npath_grouping_policy multibus\nprio const\ndetect_prio no\n}";
+    let found = findings(&configuration(conf), None);
+    assert_eq!(shown(&found), ["multibus 2", "const-prio 3"]);
+    assert!(found.iter().all(|it| it.severity == Severity::Advice));
 }
 
 #[test]

@@ -61,7 +61,6 @@ fn map(paths: [PathFacts; 2]) -> MapFacts {
     MapFacts {
         name: "mpatha".to_owned(),
         wwid: Some("3600a".to_owned()),
-        bio_based: Some(false),
         handler: Some("alua".to_owned()),
         groups: groups.collect(),
     }
@@ -262,10 +261,6 @@ fn network() -> Vec<Case> {
 }
 
 fn others() -> Vec<Case> {
-    let bio = MapFacts {
-        bio_based: Some(true),
-        ..alua_map()
-    };
     let ioship = changed(rdac_map("MD36xxi"), |path| {
         (path.lists_c9, path.rdac_mode) = (None, Some(Mode::IoShip));
     });
@@ -276,7 +271,7 @@ fn others() -> Vec<Case> {
     let manual = "overrides {\nfailback manual\n}";
     let rr_min_io = "defaults {\nrr_min_io 9\n}";
     vec![
-        (Id::RrMinIo, (rr_min_io, ok()), (rr_min_io, host(vec![bio]))),
+        (Id::RrMinIo, (rr_min_io, ok()), ("", ok())),
         (
             Id::FailbackImmediate,
             (immediate, ok()),
@@ -351,6 +346,7 @@ fn every_finding_has_cases_and_is_documented() {
     let docs = include_str!("../../../../../docs/findings.md");
     let covered: Vec<Id> = cases().iter().map(|case| case.0).collect();
     let by_line = [
+        Id::FileRefused,
         Id::PatternInvalid,
         Id::PathCheckerAlua,
         Id::PrioCallout,
