@@ -108,11 +108,77 @@ const CONFIGURATIONS: &[Case] = &[
     },
 ];
 
+const PAGES: &[Case] = &[
+    Case {
+        file: "08-od-addresses.txt",
+        arguments: &["decode", "--page", "rtpg"],
+        status: 0,
+        says: &[
+            "page rtpg, 16 bytes",
+            "group 7: id",
+            "active/non-optimized (AN)",
+            "relative target port 1",
+        ],
+        says_not: &["note"],
+    },
+    Case {
+        file: "08-od-addresses.txt",
+        arguments: &["decode", "--page", "cdb"],
+        status: 0,
+        says: &["TEST UNIT READY"],
+        says_not: &["22 bytes"],
+    },
+    Case {
+        file: "09-rtpg-words-extended.txt",
+        arguments: &["decode", "--page", "rtpg"],
+        status: 0,
+        says: &["header extended", "implicit transition time 60"],
+        says_not: &["truncated"],
+    },
+    Case {
+        file: "10-stpg-failed.txt",
+        arguments: &["decode", "--page", "sense"],
+        status: 0,
+        says: &["04/67/0A set target port groups command failed"],
+        says_not: &[],
+    },
+    Case {
+        file: "12-naa-other-length.txt",
+        arguments: &["decode", "--page", "83"],
+        status: 0,
+        says: &[
+            "as the kernel chooses it naa.60a1a7ace0000001",
+            "note: malformed",
+        ],
+        says_not: &[],
+    },
+    Case {
+        file: "13-import-words-name.txt",
+        arguments: &["import", "--kind", "sg-vpd"],
+        status: 0,
+        says: &["eui.0A1A7ACE00000001"],
+        says_not: &[],
+    },
+    Case {
+        file: "19-inhex-form.txt",
+        arguments: &["decode", "--page", "sense"],
+        status: 0,
+        says: &["06/2A/06 asymmetric access state changed"],
+        says_not: &[],
+    },
+];
+
+#[test]
+fn pages_are_decoded_however_they_are_printed() {
+    check(PAGES);
+}
+
 #[test]
 fn configurations_are_judged_as_multipath_tools_would_judge_them() {
     check(CONFIGURATIONS);
 }
 
+#[allow(clippy::unwrap_used, reason = "of tests: what fails is one of them")]
 fn check(cases: &[Case]) {
     for case in cases {
         let path = format!("{}/tests/cases/{}", env!("CARGO_MANIFEST_DIR"), case.file);

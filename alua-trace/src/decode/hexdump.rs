@@ -2,7 +2,8 @@
 //! as plain bytes.
 //!
 //! Before the first bytes there may be any prose, such as a command and a title. After them there
-//! may be none: it could be a byte with a typing error.
+//! may be none: it could be a byte with a typing error. What follows a `#` is a comment, and commas
+//! part bytes as blanks do (sg3_utils `--inhex`).
 
 use thiserror::Error;
 
@@ -38,8 +39,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<u8>, HexError> {
     let mut bytes = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let number = nth + 1;
+        let line = without_comment(line);
         let start = line.trim_start();
-        if start.is_empty() || start.starts_with('#') {
+        if start.is_empty() {
             continue;
         }
         if looks_like_hex(start) {
@@ -54,10 +56,22 @@ pub(super) fn parse(text: &str) -> Result<Vec<u8>, HexError> {
     Ok(bytes)
 }
 
+/// A line up to its comment. In a text column a `#` is a character: those begin with a bar, or stand
+/// behind an address.
+fn without_comment(line: &str) -> &str {
+    let end = line.find('#').filter(|end| {
+        let before = line.get(..*end).unwrap_or_default();
+        let own = before.is_empty() || before.ends_with([' ', '\t']);
+        own && !before.contains('|') && split_address(line).0.is_none()
+    });
+    line.get(..end.unwrap_or(line.len())).unwrap_or(line)
+}
+
 /// Whether a line begins with an address or a byte; a wrong one, too, if it is as short as one. A
 /// letter by itself is a word.
 fn looks_like_hex(line: &str) -> bool {
-    let first = line.split_whitespace().next().unwrap_or_default();
+    let first = line.split(|c: char| c.is_whitespace() || c == ',');
+    let first = first.into_iter().next().unwrap_or_default();
     let digits = digits(first.trim_end_matches(':'));
     let is_hex = |c: char| c.is_ascii_hexdigit();
     match digits.len() {
@@ -78,7 +92,10 @@ fn add_line(number: usize, line: &str, bytes: &mut Vec<u8>) -> Result<(), HexErr
     if is_final_address(line, bytes.len()) {
         return Ok(());
     }
-    let (address, rest) = split_address(line);
+    let (address, rest) = match od_address(line, bytes.len()) {
+        Some(rest) => (None, rest),
+        None => split_address(line),
+    };
     if let Some(address) = address
         && address != bytes.len()
     {
@@ -90,6 +107,7 @@ fn add_line(number: usize, line: &str, bytes: &mut Vec<u8>) -> Result<(), HexErr
     }
     let end = address.map(|address| address + LINE_BYTES);
     let mut at = line.len() - rest.len();
+    // od pads nothing and prints no text column.
     while let Some((gap, token)) = next_token(line, at) {
         let first = bytes.len() == address.unwrap_or_default();
         let in_text_column = end.is_some_and(|end| bytes.len() >= end)
@@ -109,10 +127,29 @@ fn add_line(number: usize, line: &str, bytes: &mut Vec<u8>) -> Result<(), HexErr
     Ok(())
 }
 
-/// Whether this is the line with which hexdump ends: the length as an address, and no bytes.
+/// Whether this is the line with which hexdump and od end: the length as an address, and no bytes.
 fn is_final_address(line: &str, length: usize) -> bool {
     let token = line.trim();
-    token.len() >= 7 && length > 0 && usize::from_str_radix(token, 16) == Ok(length)
+    token.len() >= ADDRESS_DIGITS && length > 0 && is_address(token, length)
+}
+
+/// What follows the address that `od -t x1` begins a line with, one blank behind it: six or more
+/// digits that say how many bytes came before, in any of the bases of `od -A`.
+fn od_address(line: &str, before: usize) -> Option<&str> {
+    let start = line.trim_start();
+    let (address, rest) = start.split_once(' ')?;
+    let first = rest.split_whitespace().next()?;
+    let is_od = address.len() >= ADDRESS_DIGITS && first.len() == 2 && is_address(address, before);
+    is_od.then_some(rest)
+}
+
+/// Digits of an address of od, at least.
+const ADDRESS_DIGITS: usize = 6;
+
+fn is_address(token: &str, address: usize) -> bool {
+    [16, 10, 8]
+        .into_iter()
+        .any(|radix| usize::from_str_radix(token, radix) == Ok(address))
 }
 
 /// The address at the beginning of a line, if there is one, and what follows it.
@@ -138,12 +175,20 @@ fn next_token(line: &str, at: usize) -> Option<(usize, &str)> {
     let token = rest.trim_start();
     let gap = rest.len() - token.len();
     let end = token.find(char::is_whitespace).unwrap_or(token.len());
-    (!token.is_empty()).then(|| (gap, token.get(..end).unwrap_or(token)))
+    let whole = token.get(..end).unwrap_or(token);
+    // A comma ends a token, and is part of it.
+    let end = whole.find(',').map_or(whole.len(), |comma| comma + 1);
+    (!token.is_empty()).then(|| (gap, whole.get(..end).unwrap_or(whole)))
 }
 
-/// Adds the bytes of a token of one or more pairs of digits; `None` if it is something else.
+/// Adds the bytes of a token of one or more pairs of digits, or of a single one; `None` if it is
+/// something else.
 fn add_token(token: &str, bytes: &mut Vec<u8>) -> Option<()> {
     let digits = digits(token).as_bytes();
+    if let [digit] = digits {
+        bytes.push(u8::try_from(char::from(*digit).to_digit(16)?).ok()?);
+        return Some(());
+    }
     if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
@@ -189,6 +234,33 @@ mod tests {
              10     67                                                 67\n",
         ] {
             assert_eq!(parse(dump).unwrap(), expected, "{dump}");
+        }
+    }
+
+    #[test]
+    fn dumps_of_od_have_addresses_of_any_base() {
+        let bytes: Vec<u8> = (0..20).collect();
+        for dump in [
+            "000000 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f\n000010 10 11 12 13\n000014\n",
+            "0000000 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f\n0000020 10 11 12 13\n0000024\n",
+            "0000000 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f\n0000016 10 11 12 13\n0000020\n",
+        ] {
+            assert_eq!(parse(dump).unwrap(), bytes, "{dump}");
+        }
+    }
+
+    #[test]
+    fn what_inhex_takes_is_read() {
+        for text in [
+            "72 6 2a 6 0 0 0 0   # key, code, qualifier",
+            "72,6,2a,6,0,0,0,0\n# end",
+            "0x72,0x6,0x2a, 06\n0 0 0 0 #",
+        ] {
+            assert_eq!(
+                parse(text).unwrap(),
+                [0x72, 6, 0x2a, 6, 0, 0, 0, 0],
+                "{text}"
+            );
         }
     }
 

@@ -52,6 +52,7 @@ pub(crate) fn bytes(page: DecodePage, input: &[u8]) -> Result<Dump> {
     let mut notes: Vec<_> = words::renamed(text).into_iter().collect();
     let bytes = if let Some(bytes) = words::bytes(page, text)? {
         notes.push("made of words: bits they do not tell are taken for 0".to_owned());
+        notes.extend(words::untold(page, text));
         bytes
     } else {
         hexdump::parse(text)?

@@ -1,6 +1,7 @@
 //! `alua-trace decode`: shows what a SCSI page, answer or parameter list says, field by field. For
 //! dumps that are at hand: it opens no device.
 
+mod designators;
 mod fields;
 mod hexdump;
 pub(crate) mod input;

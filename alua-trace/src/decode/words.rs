@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 
+use super::designators;
 use crate::cli::DecodePage;
 
 /// The bytes that the words in `text` stand for; `None` if they are not those of this page.
@@ -10,8 +11,22 @@ pub(super) fn bytes(page: DecodePage, text: &str) -> Result<Option<Vec<u8>>> {
     match page {
         DecodePage::Inquiry if text.contains("PQual=") => inquiry(text).map(Some),
         DecodePage::Rtpg if text.contains(GROUP) => Ok(Some(groups(text)?)),
+        DecodePage::Identification if designators::has_words(text) => {
+            Ok(Some(designators::page(text).0))
+        }
         _ => Ok(None),
     }
+}
+
+/// A remark if some designators have values that the words do not tell.
+pub(super) fn untold(page: DecodePage, text: &str) -> Option<String> {
+    let untold = (page == DecodePage::Identification).then(|| designators::page(text).1)?;
+    let many = if untold == 1 {
+        "designator has"
+    } else {
+        "designators have"
+    };
+    (untold > 0).then(|| format!("{untold} {many} a value that the words do not tell"))
 }
 
 /// A remark if the command was asked for one device and opened another: `sdX` is no identity.
@@ -76,6 +91,8 @@ fn inquiry(text: &str) -> Result<Vec<u8>> {
 }
 
 const GROUP: &str = "target port group id";
+/// RETURN DATA FORMAT of the extended header.
+const EXTENDED: u8 = 0x10;
 /// sg_rtpg's names of the supported states, and their bits.
 const SUPPORTED: [(&str, u8); 7] = [
     ("T_SUP", 0x80),
@@ -91,6 +108,10 @@ fn groups(text: &str) -> Result<Vec<u8>> {
     let mut data = vec![0; 4];
     let mut parts = text.split(GROUP);
     let header = parts.next().unwrap_or_default();
+    if let Some(time) = number_after(header, "Implicit transition time", ":") {
+        // The extended header (SPC-4 6.37).
+        data.extend([EXTENDED, u8::try_from(time)?, 0, 0]);
+    }
     for (nth, part) in parts.enumerate() {
         let group = group(part).with_context(|| format!("sg_rtpg's words on group {}", nth + 1))?;
         data.extend(group);
@@ -220,6 +241,18 @@ mod tests {
         assert!(!answer.truncated, "{answer:?}");
         assert!(answer.groups[1].preferred);
         assert_eq!(answer.groups[1].ports, [1, 0x103]);
+    }
+
+    #[test]
+    fn words_of_the_extended_header_tell_the_transition_time() {
+        let extended = GROUPS.replace(
+            "Report target port groups:",
+            "Report target port groups:\n  Implicit transition time: 60",
+        );
+        let data = bytes(DecodePage::Rtpg, &extended).unwrap().unwrap();
+        let answer = rtpg::parse(&data).unwrap();
+        assert_eq!(answer.implicit_transition_s, Some(60));
+        assert_eq!(answer.groups.len(), 1);
     }
 
     /// "sdX names a path", some say: sg_rtpg was asked for sde here, and opened sdg.

@@ -80,8 +80,17 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
 pub(super) fn vpd(text: &str) -> Result<Inventory> {
     let told = match vpd_words::parse(text) {
         Some(told) => told,
-        // Any page: the bytes are looked at below.
-        None => page(&input::bytes(DecodePage::SupportedPages, text.as_bytes())?.bytes)?,
+        None => {
+            // Words of page 83h, or a dump of any page: the bytes are looked at below.
+            let dump = input::bytes(DecodePage::Identification, text.as_bytes())?;
+            let mut told = page(&dump.bytes)?;
+            told.notes.extend(
+                dump.notes
+                    .into_iter()
+                    .filter(|it| !it.contains("made of words")),
+            );
+            told
+        }
     };
     Ok(inventory(text, told, false))
 }

@@ -19,9 +19,6 @@ pub(super) fn parse(text: &str) -> Option<Told> {
         told.path.serial = Some(serial.to_owned());
         return Some(told);
     }
-    if text.contains("designator type:") {
-        return Some(identification(text));
-    }
     if let Some(via) = value("Volume Access via:") {
         let access = VolumeAccess {
             via,
@@ -45,49 +42,6 @@ pub(super) fn parse(text: &str) -> Option<Told> {
         return Some(told);
     }
     None
-}
-
-/// Page 83h: the designators of the unit and of the port, by their headings.
-fn identification(text: &str) -> Told {
-    let mut told = Told::default();
-    let mut of_unit = false;
-    let mut is_naa = false;
-    for line in text.lines().map(str::trim) {
-        if let Some(kind) = line.strip_prefix("designator type:") {
-            is_naa = kind.trim_start().starts_with("NAA");
-        } else if line.starts_with("Addressed logical unit") {
-            of_unit = true;
-        } else if line.starts_with("Target port:") || line.starts_with("Target device") {
-            of_unit = false;
-        } else if let Some(port) = line.strip_prefix("Relative target port:") {
-            told.path.relative_port = hexadecimal(port);
-        } else if let Some(group) = line.strip_prefix("Target port group:") {
-            told.path.port_group = hexadecimal(group);
-        } else if let Some(digits) = line.strip_prefix("0x").filter(|_| of_unit && is_naa) {
-            told.path.wwid = name(digits).or(told.path.wwid.take());
-        } else if let Some(digits) = bracketed_naa(line).filter(|_| of_unit) {
-            // Where the first line is what identifies the vendor, the whole name follows it.
-            told.path.wwid = name(digits).or(told.path.wwid.take());
-        }
-    }
-    told
-}
-
-/// `[0x600140536d4ae520009fffff00000100]`
-fn bracketed_naa(line: &str) -> Option<&str> {
-    line.strip_prefix("[0x")?.strip_suffix(']')
-}
-
-/// The name as the kernel writes it.
-fn name(digits: &str) -> Option<String> {
-    let digits = digits.split_whitespace().next().unwrap_or_default();
-    let whole =
-        matches!(digits.len(), 16 | 32) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    whole.then(|| format!("naa.{digits}"))
-}
-
-fn hexadecimal(text: &str) -> Option<u16> {
-    u16::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
 }
 
 /// The words on page C9h.
@@ -179,22 +133,6 @@ fn subsystem(slot: Option<&str>) -> Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn identification_gives_name_group_and_port() {
-        let words = include_str!("../../fixtures/sg_vpd-83-words.txt");
-        let path = parse(words).unwrap().path;
-        assert_eq!(
-            path.wwid.as_deref(),
-            Some("naa.600140536d4ae520009fffff00000100")
-        );
-        assert_eq!((path.port_group, path.relative_port), (Some(1), Some(0x1a)));
-        let other = words.replace(
-            "Addressed logical unit",
-            "Target device that contains addressed lu",
-        );
-        assert_eq!(parse(&other).unwrap().path.wwid, None);
-    }
 
     #[test]
     fn words_on_volume_access_tell_the_mode_only_sometimes() {

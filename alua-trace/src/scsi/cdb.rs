@@ -93,8 +93,11 @@ impl Cdb {
     /// What to call the command.
     pub fn name(&self) -> String {
         match (self.opcode, self.service_action) {
-            (VARIABLE_LENGTH, Some(READ_32)) => "READ(32)".to_owned(),
-            (VARIABLE_LENGTH, Some(WRITE_32)) => "WRITE(32)".to_owned(),
+            (VARIABLE_LENGTH, Some(action)) => opcode::service_action_name(VARIABLE_LENGTH, action)
+                .map_or_else(
+                    || format!("VARIABLE LENGTH CDB (service action 0x{action:04x})"),
+                    str::to_owned,
+                ),
             _ => opcode::describe(self.opcode, self.byte_1),
         }
     }
@@ -204,7 +207,12 @@ mod tests {
         assert_eq!(parse(&cdb).name(), "WRITE(32)");
         cdb[9] = 0x0d;
         assert_eq!(parse(&cdb).lba, None);
-        assert_eq!(parse(&cdb).name(), "VARIABLE LENGTH CDB");
+        assert_eq!(parse(&cdb).name(), "WRITE SAME(32)");
+        cdb[8] = 0xff;
+        assert_eq!(
+            parse(&cdb).name(),
+            "VARIABLE LENGTH CDB (service action 0xff0d)"
+        );
     }
 
     /// "RTPG is REQUEST TARGET …, STPG is task management", some say.

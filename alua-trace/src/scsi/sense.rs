@@ -1,7 +1,8 @@
-//! Owns sense data: its two formats, and the text of the codes that say something about a path,
-//! its port group or its controller. Every other code is left to its numbers.
+//! Owns sense data: its two formats, and the texts of its codes.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::bytes::{DecodeError, array, be32, be64, require};
 
@@ -44,8 +45,18 @@ const WHAT: &str = "sense data";
 const HEADER_BYTES: usize = 8;
 /// Types of sense data descriptors (SPC-4 table 29).
 const INFORMATION: u8 = 0x00;
+const COMMAND_SPECIFIC: u8 = 0x01;
 const SENSE_KEY_SPECIFIC: u8 = 0x02;
 const FIELD_REPLACEABLE_UNIT: u8 = 0x03;
+const STREAM_COMMANDS: u8 = 0x04;
+const BLOCK_COMMANDS: u8 = 0x05;
+const FORWARDED: u8 = 0x0c;
+/// Bits beside the sense key of fixed format, and of the descriptors of streams and blocks.
+const FILEMARK: u8 = 0x80;
+const END_OF_MEDIUM: u8 = 0x40;
+const WRONG_LENGTH: u8 = 0x20;
+/// SDAT_OVFL, beside the sense key of fixed format.
+const OVERFLOW: u8 = 0x10;
 /// SKSV: the sense-key-specific bytes mean something.
 const VALID: u8 = 0x80;
 
@@ -62,8 +73,38 @@ pub struct SenseData {
     pub unit: Option<u8>,
     /// Sense-key-specific bytes, if they are valid.
     pub key_specific: Option<[u8; 3]>,
+    /// COMMAND-SPECIFIC INFORMATION, unless it is 0.
+    pub command_specific: Option<u64>,
+    /// FILEMARK, EOM, ILI and SDAT_OVFL, as far as they are set.
+    pub marks: Marks,
+    /// It holds sense data of another device (forwarded sense data descriptor).
+    pub forwarded: bool,
     /// The data ends before its own length does.
     pub truncated: bool,
+}
+
+/// Bits of sense data that say how far a command got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// FILEMARK: a filemark or setmark was read.
+    pub filemark: bool,
+    /// EOM: the end of the medium or partition.
+    pub end_of_medium: bool,
+    /// ILI: the length asked for is not the block's.
+    pub wrong_length: bool,
+    /// SDAT_OVFL: there was more sense data than fits.
+    pub overflow: bool,
+}
+
+impl Marks {
+    const fn new(bits: u8) -> Self {
+        Self {
+            filemark: bits & FILEMARK != 0,
+            end_of_medium: bits & END_OF_MEDIUM != 0,
+            wrong_length: bits & WRONG_LENGTH != 0,
+            overflow: false,
+        }
+    }
 }
 
 /// Which byte of a command or its parameters was refused.
@@ -106,6 +147,25 @@ impl SenseData {
         self.response_code & 0x01 != 0
     }
 
+    /// How far an operation got, in parts of 65,536; only NO SENSE and NOT READY have it.
+    pub fn progress(&self) -> Option<u16> {
+        let keys = matches!(self.sense.key, 0x0 | 0x2);
+        let [_, high, low] = self.key_specific.filter(|_| keys)?;
+        Some(u16::from_be_bytes([high, low]))
+    }
+
+    /// How often the device tried again; only RECOVERED, MEDIUM and HARDWARE ERROR have it.
+    pub fn retries(&self) -> Option<u16> {
+        let keys = matches!(self.sense.key, 0x1 | 0x3 | 0x4);
+        let [_, high, low] = self.key_specific.filter(|_| keys)?;
+        Some(u16::from_be_bytes([high, low]))
+    }
+
+    /// Whether INFORMATION is the logical block that could not be read or written.
+    pub const fn information_is_block(&self) -> bool {
+        matches!(self.sense.key, 0x1 | 0x3 | 0x4 | 0xb)
+    }
+
     /// The field that was refused; only ILLEGAL REQUEST has it.
     pub fn field_pointer(&self) -> Option<FieldPointer> {
         let [flags, high, low] = self.key_specific.filter(|_| self.sense.key == 0x5)?;
@@ -132,6 +192,7 @@ fn fixed(data: &[u8]) -> Result<SenseData, DecodeError> {
     let byte = |at: usize| data.get(at).copied();
     let code = byte(0).unwrap_or_default();
     let information = be32(data, 3).filter(|_| code & VALID != 0);
+    let marks = byte(2).unwrap_or_default();
     Ok(SenseData {
         response_code: code & 0x7f,
         sense: Sense {
@@ -142,6 +203,12 @@ fn fixed(data: &[u8]) -> Result<SenseData, DecodeError> {
         information: information.map(u64::from),
         unit: byte(14).filter(|&unit| unit != 0),
         key_specific: array(data, 15).filter(|[flags, ..]: &[u8; 3]| flags & VALID != 0),
+        command_specific: be32(data, 8).filter(|&it| it != 0).map(u64::from),
+        marks: Marks {
+            overflow: marks & OVERFLOW != 0,
+            ..Marks::new(marks)
+        },
+        forwarded: false,
         truncated,
     })
 }
@@ -156,6 +223,12 @@ fn descriptors(data: &[u8]) -> Result<SenseData, DecodeError> {
         information: None,
         unit: None,
         key_specific: None,
+        command_specific: None,
+        marks: Marks {
+            overflow: byte(4) & VALID != 0,
+            ..Marks::default()
+        },
+        forwarded: false,
         truncated,
     };
     let mut rest = data.get(HEADER_BYTES..).unwrap_or_default();
@@ -163,52 +236,84 @@ fn descriptors(data: &[u8]) -> Result<SenseData, DecodeError> {
         let Some((value, next)) = tail.split_at_checked(usize::from(*length)) else {
             break;
         };
-        let flags = value.first().copied().unwrap_or_default();
-        match *kind {
-            INFORMATION if flags & VALID != 0 => sense_data.information = be64(value, 2),
-            SENSE_KEY_SPECIFIC => {
-                sense_data.key_specific =
-                    array(value, 2).filter(|[flags, ..]: &[u8; 3]| flags & VALID != 0);
-            }
-            FIELD_REPLACEABLE_UNIT => {
-                sense_data.unit = value.get(1).copied().filter(|&unit| unit != 0);
-            }
-            _ => {}
-        }
+        sense_data.learn(*kind, value);
         rest = next;
     }
     sense_data.truncated = truncated || !rest.is_empty();
     Ok(sense_data)
 }
 
-/// What a sense code says about a path, from SPC-4 annex F and the kernel's `alua_check_sense`
-/// and `rdac_check_sense`. `None` for codes without a text here.
+/// Every additional sense code, its qualifier, and its text.
+const CODES: &str = include_str!("sense_codes.txt");
+/// Additional sense codes from here on are the vendors' (SPC-4 annex F), and so are qualifiers.
+const VENDORS: u8 = 0x80;
+
+impl SenseData {
+    /// Takes over what a descriptor tells; `value` is what follows its length.
+    fn learn(&mut self, kind: u8, value: &[u8]) {
+        let byte = |at: usize| value.get(at).copied();
+        match kind {
+            INFORMATION if byte(0).unwrap_or_default() & VALID != 0 => {
+                self.information = be64(value, 2);
+            }
+            COMMAND_SPECIFIC => self.command_specific = be64(value, 2).filter(|&it| it != 0),
+            SENSE_KEY_SPECIFIC => {
+                self.key_specific =
+                    array(value, 2).filter(|[flags, ..]: &[u8; 3]| flags & VALID != 0);
+            }
+            FIELD_REPLACEABLE_UNIT => self.unit = byte(1).filter(|&unit| unit != 0),
+            STREAM_COMMANDS | BLOCK_COMMANDS => {
+                let mask = if kind == STREAM_COMMANDS {
+                    0xff
+                } else {
+                    WRONG_LENGTH
+                };
+                self.marks = Marks {
+                    overflow: self.marks.overflow,
+                    ..Marks::new(byte(1).unwrap_or_default() & mask)
+                };
+            }
+            FORWARDED => self.forwarded = true,
+            _ => {}
+        }
+    }
+}
+
+/// What a sense code says: T10's list, and what RDAC arrays mean by codes of their own
+/// (drivers/scsi/device_handler/scsi_dh_rdac.c `rdac_check_sense`). `None` for codes without a text.
 ///
 /// Texts that begin with `RDAC:` hold for such arrays only: the code is vendor-specific, and
 /// means something else or nothing on others.
-pub const fn text(key: u8, asc: u8, ascq: u8) -> Option<&'static str> {
+pub fn text(key: u8, asc: u8, ascq: u8) -> Option<&'static str> {
+    rdac_text(key, asc, ascq).or_else(|| {
+        // 00/00 is what data without a code says: no text is more than its key tells.
+        let codes = CODES_BY_NUMBER.get_or_init(codes);
+        let standard = asc < VENDORS && (asc, ascq) != (0, 0);
+        let find = |qualifier| codes.get(&(asc, qualifier)).copied();
+        standard.then(|| find(Some(ascq)).or_else(|| find(None)))?
+    })
+}
+
+static CODES_BY_NUMBER: OnceLock<HashMap<(u8, Option<u8>), &'static str>> = OnceLock::new();
+
+/// The list by code and qualifier; `None` stands for all qualifiers that have no text of their own.
+fn codes() -> HashMap<(u8, Option<u8>), &'static str> {
+    let lines = CODES.lines().filter(|line| !line.starts_with('#'));
+    let code = |line: &'static str| {
+        let (asc, rest) = line.split_once(' ')?;
+        let (ascq, text) = rest.split_once(' ')?;
+        let number = |text| u8::from_str_radix(text, 16).ok();
+        Some(((number(asc)?, number(ascq)), text))
+    };
+    lines.filter_map(code).collect()
+}
+
+const fn rdac_text(key: u8, asc: u8, ascq: u8) -> Option<&'static str> {
     let text = match (key, asc, ascq) {
-        (0x02 | 0x06, 0x04, 0x0a) => "asymmetric access state transition",
-        (0x02, 0x04, 0x0b) => "target port in standby state",
-        (0x02, 0x04, 0x0c) => "target port in unavailable state",
-        (0x02, 0x04, 0x12) => "logical unit offline",
-        (0x06, 0x29, 0x00) => "power on, reset, or bus device reset occurred",
-        (0x06, 0x29, 0x04) => "device internal reset",
-        (0x06, 0x29, 0x07) => "I_T nexus loss occurred",
-        (0x06, 0x2a, 0x01) => "mode parameters changed",
-        (0x06, 0x2a, 0x06) => "asymmetric access state changed",
-        (0x06, 0x2a, 0x07) => "implicit asymmetric access state transition failed",
-        (0x06, 0x3f, 0x03) => "inquiry data has changed",
-        (0x06, 0x3f, 0x0e) => "reported LUNs data has changed",
-        (0x02, 0x04, 0x01) => "logical unit is becoming ready",
         (0x02, 0x04, 0x81) => "RDAC: storage firmware incompatible",
         (0x02, 0x04, 0xa1) => "RDAC: quiescence in progress",
         (0x02, 0xa1, 0x02) => "RDAC: quiescence achieved",
         (0x06, 0x8b, 0x02) => "RDAC: quiescence in progress",
-        (0x05, 0x20, 0x00) => "invalid command operation code",
-        (0x05, 0x24, 0x00) => "invalid field in CDB",
-        (0x05, 0x25, 0x00) => "logical unit not supported",
-        (0x05, 0x26, 0x00) => "invalid field in parameter list",
         (0x05, 0x94, 0x01) => "RDAC: this controller does not own the logical unit",
         (0x05, 0x91, 0x36) => "RDAC: another host holds the command lock",
         _ => return None,
@@ -248,6 +353,8 @@ mod tests {
         let codes = [
             0x02040a, 0x02040b, 0x02040c, 0x020412, 0x062a06, 0x062a07, 0x062900, 0x063f03,
             0x063f0e, 0x020401, 0x020481, 0x0204a1, 0x02a102, 0x068b02, 0x059401, 0x059136,
+            0x04670a, 0x020403, 0x062a03, 0x062a09, 0x062901, 0x062902, 0x062903, 0x063f05,
+            0x062800, 0x062a00, 0x062a05, 0x0b4700, 0x051a00,
         ];
         for code in codes {
             let [_, key, asc, ascq] = u32::to_be_bytes(code);
@@ -304,6 +411,33 @@ mod tests {
     }
 
     #[test]
+    fn what_says_how_far_a_command_got_is_decoded() {
+        let mut data = FIXED;
+        (data[2], data[11], data[15]) = (0xf2, 9, 0x80);
+        let decoded = SenseData::parse(&data).unwrap();
+        let marks = Marks {
+            filemark: true,
+            end_of_medium: true,
+            wrong_length: true,
+            overflow: true,
+        };
+        assert_eq!((decoded.marks, decoded.command_specific), (marks, Some(9)));
+        assert_eq!((decoded.progress(), decoded.retries()), (Some(6), None));
+        data[2] = 3;
+        let decoded = SenseData::parse(&data).unwrap();
+        assert_eq!((decoded.progress(), decoded.retries()), (None, Some(6)));
+        let descriptors = [
+            0x72, 1, 0, 0, 0x80, 0, 0, 20, //
+            0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, //
+            0x05, 0x02, 0, 0xe0, 0x0c, 0x02, 0, 0,
+        ];
+        let decoded = SenseData::parse(&descriptors).unwrap();
+        assert!(decoded.forwarded && decoded.marks.overflow && decoded.marks.wrong_length);
+        assert!(!decoded.marks.filemark);
+        assert_eq!(decoded.command_specific, Some(7));
+    }
+
+    #[test]
     fn only_what_the_length_covers_counts() {
         let mut short = FIXED;
         short[7] = 4;
@@ -349,7 +483,22 @@ mod tests {
             Sense::new(6, 0x2a, 6).to_string(),
             "06/2A/06 asymmetric access state changed"
         );
-        assert_eq!(Sense::new(3, 0x11, 0).to_string(), "03/11/00");
+        assert_eq!(
+            Sense::new(3, 0x11, 0).to_string(),
+            "03/11/00 unrecovered read error"
+        );
+        assert_eq!(
+            Sense::new(4, 0x67, 0x0a).to_string(),
+            "04/67/0A set target port groups command failed"
+        );
+        assert_eq!(
+            Sense::new(4, 0x40, 0x85).to_string(),
+            "04/40/85 diagnostic failure on component"
+        );
+        assert_eq!(Sense::new(0, 0, 0).to_string(), "00/00/00");
+        assert_eq!(Sense::new(6, 0x91, 0).to_string(), "06/91/00");
+        let lines = CODES.lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(lines.count(), codes().len());
         for key in 0..=u8::MAX {
             for asc in 0..=u8::MAX {
                 assert!(!key_name(key).is_empty());

@@ -1,11 +1,17 @@
 //! Owns the decoding of VPD page 83h, device identification (SPC-4 7.8.6), into designators and
-//! the names and numbers made of them.
+//! the numbers in them.
+
+mod names;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fmt::Write as _;
 
 use super::bytes::{DecodeError, text};
 use super::vpd;
+
+pub use names::{lun_wwid, multipath_wwid};
 
 /// The page, as errors call it.
 const WHAT: &str = "VPD page 83h (device identification)";
@@ -214,68 +220,6 @@ impl Designator<'_> {
             _ => None,
         }
     }
-
-    /// The kernel's rank of a logical unit's name, higher is better (drivers/scsi/scsi_lib.c
-    /// `designator_prio`); `None` for what names no logical unit.
-    fn rank(&self) -> Option<u8> {
-        if self.association != Association::LogicalUnit {
-            return None;
-        }
-        let first = *self.value.first()?;
-        match (self.kind, first >> 4, self.value.len()) {
-            (NAME_STRING, ..) => Some(9),
-            (NAA, 6, 16) => Some(8),
-            (EUI64, _, 16) => Some(7),
-            (EUI64, _, 12) => Some(6),
-            (NAA, 5, 8) => Some(5),
-            // NAA 2, the older IEEE extended form, is not in the kernel's table.
-            (NAA, 4, 8) => Some(4),
-            (EUI64, _, 8) => Some(3),
-            (NAA, 3, 8) | (T10_VENDOR_ID, ..) => Some(1),
-            _ => None,
-        }
-    }
-
-    /// The name as the kernel's sysfs `wwid` writes it: `naa.`, `eui.` or `t10.` and the value,
-    /// or a SCSI name string as it is. `None` for designators that name nothing so.
-    pub fn wwid(&self) -> Option<String> {
-        self.rank()?;
-        match self.kind {
-            NAA => Some(hex("naa.", self.value)),
-            EUI64 => Some(hex("eui.", self.value)),
-            T10_VENDOR_ID => Some(Escaped(self.value).to_string()),
-            NAME_STRING => {
-                let end = self.value.iter().position(|&byte| byte == 0);
-                let text = self
-                    .value
-                    .get(..end.unwrap_or(self.value.len()))
-                    .unwrap_or_default();
-                Some(String::from_utf8_lossy(text).into_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The page's best name of the logical unit, as the kernel chooses it (drivers/scsi/scsi_lib.c
-/// `scsi_vpd_lun_id`): what precedes an error in the page still counts.
-pub fn lun_wwid(page: &[u8]) -> Option<String> {
-    let mut best: Option<(u8, Designator<'_>)> = None;
-    for designator in designators(page).map_while(Result::ok) {
-        let Some(rank) = designator.rank() else {
-            continue;
-        };
-        let longer = |old: &Designator<'_>| {
-            designator.kind != T10_VENDOR_ID || old.value.len() <= designator.value.len()
-        };
-        if best
-            .as_ref()
-            .is_none_or(|(old, name)| *old < rank || *old == rank && longer(name))
-        {
-            best = Some((rank, designator));
-        }
-    }
-    best.and_then(|(_, designator)| designator.wwid())
 }
 
 /// Target port group and relative target port of the path the page was read through
@@ -287,6 +231,17 @@ pub fn port_of(page: &[u8]) -> (Option<u16>, Option<u16>) {
         port.1 = designator.relative_port().or(port.1);
     }
     port
+}
+
+/// Whether a page has an NAA designator of another length than its type has (SPC-4 7.8.6.6): 16 bytes
+/// for NAA 6, else 8.
+pub fn has_malformed_naa(page: &[u8]) -> bool {
+    let malformed = |designator: Designator<'_>| {
+        let nibble = designator.value.first().map_or(0, |byte| byte >> 4);
+        let length = if nibble == 6 { 16 } else { 8 };
+        designator.kind == NAA && designator.value.len() != length
+    };
+    designators(page).map_while(Result::ok).any(malformed)
 }
 
 fn hex(prefix: &str, bytes: &[u8]) -> String {
@@ -306,30 +261,3 @@ fn dashed(uuid: &[u8]) -> String {
     }
     text
 }
-
-/// A T10 vendor id as the kernel's `%*pE` prints it: printable ASCII as it is, the rest escaped.
-struct Escaped<'a>(&'a [u8]);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("t10.")?;
-        for &byte in self.0 {
-            match byte {
-                b' '..=b'~' => f.write_char(char::from(byte))?,
-                b'\n' => f.write_str("\\n")?,
-                b'\r' => f.write_str("\\r")?,
-                b'\t' => f.write_str("\\t")?,
-                0x0b => f.write_str("\\v")?,
-                0x0c => f.write_str("\\f")?,
-                0x1b => f.write_str("\\e")?,
-                0x07 => f.write_str("\\a")?,
-                0 => f.write_str("\\0")?,
-                _ => write!(f, "\\{byte:03o}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -96,10 +96,39 @@ pub(super) fn identification(mut report: Report, data: &[u8]) -> Result<Report, 
             format_args!("{}{of_protocol}", designator.value_text()),
         );
     }
-    if let Some(wwid) = vpd83::lun_wwid(data) {
+    let (kernel, multipath) = (vpd83::lun_wwid(data), vpd83::multipath_wwid(data));
+    if let Some(wwid) = &kernel {
         report.computed("name of the logical unit, as the kernel chooses it", wwid);
     }
+    if let Some(wwid) = &multipath {
+        report.computed(
+            "name of the logical unit, as multipath-tools choose it",
+            wwid,
+        );
+    }
+    let value = |name: &Option<String>| name.as_deref().map(bare);
+    if value(&kernel) != value(&multipath) {
+        report.notes.push(
+            "the kernel and multipath-tools take different designators for the name of the unit"
+                .to_owned(),
+        );
+    }
+    if vpd83::has_malformed_naa(data) {
+        report.notes.push(
+            "malformed: an NAA designator of another length than its type has (SPC-4 7.8.6)"
+                .to_owned(),
+        );
+    }
     Ok(report)
+}
+
+/// A name without what the kernel or multipath-tools begin it with, as far as it is hexadecimal.
+fn bare(name: &str) -> String {
+    let bare = name
+        .strip_prefix("naa.")
+        .or_else(|| name.strip_prefix("eui."))
+        .or_else(|| name.strip_prefix(['2', '3']));
+    bare.unwrap_or("T10 or text").to_ascii_lowercase()
 }
 
 /// The name of a transport protocol (SPC-4 table 452).
@@ -107,10 +136,18 @@ const fn protocol_name(protocol: u8) -> &'static str {
     match protocol {
         0x0 => "Fibre Channel",
         0x1 => "parallel SCSI",
+        0x2 => "SSA",
+        0x3 => "IEEE 1394",
         0x4 => "SRP",
         0x5 => "iSCSI",
         0x6 => "SAS",
-        _ => "other protocol",
+        0x7 => "ADT",
+        0x8 => "ATA",
+        0x9 => "UAS (USB)",
+        0xa => "SCSI over PCIe",
+        0xb => "PCIe",
+        0xf => "no protocol",
+        _ => "reserved protocol",
     }
 }
 
@@ -134,12 +171,7 @@ pub(super) fn sense(mut report: Report, data: &[u8]) -> Result<Report, DecodeErr
     report.byte(code_at, "additional sense code", code.asc, "");
     report.byte(code_at + 1, "qualifier", code.ascq, "");
     report.computed("sense", code);
-    if let Some(information) = decoded.information {
-        report.computed(
-            "information",
-            format_args!("{information}: of a medium error, the block"),
-        );
-    }
+    sense_extent(&mut report, &decoded);
     if let Some(unit) = decoded.unit {
         report.computed("field replaceable unit", format_args!("0x{unit:02x}"));
     }
@@ -159,6 +191,55 @@ pub(super) fn sense(mut report: Report, data: &[u8]) -> Result<Report, DecodeErr
     }
     report.truncated(decoded.truncated);
     Ok(report)
+}
+
+/// How far the command got, and where.
+fn sense_extent(report: &mut Report, decoded: &SenseData) {
+    if let Some(information) = decoded.information {
+        let what = if decoded.information_is_block() {
+            ": the logical block"
+        } else {
+            ""
+        };
+        report.computed("information", format_args!("{information}{what}"));
+    }
+    if let Some(specific) = decoded.command_specific {
+        report.computed("command-specific information", specific);
+    }
+    for (set, name, meaning) in [
+        (
+            decoded.marks.filemark,
+            "FILEMARK",
+            "a filemark or setmark was read",
+        ),
+        (decoded.marks.end_of_medium, "EOM", "end of medium"),
+        (
+            decoded.marks.wrong_length,
+            "ILI",
+            "not the length of the block",
+        ),
+        (
+            decoded.marks.overflow,
+            "SDAT_OVFL",
+            "there was more sense data",
+        ),
+        (
+            decoded.forwarded,
+            "forwarded",
+            "it holds sense data of another device",
+        ),
+    ] {
+        if set {
+            report.computed(name, meaning);
+        }
+    }
+    if let Some(progress) = decoded.progress() {
+        let percent = f64::from(progress) * 100.0 / 65_536.0;
+        report.computed("progress", format_args!("{percent:.1} %"));
+    }
+    if let Some(retries) = decoded.retries() {
+        report.computed("retries of the device", retries);
+    }
 }
 
 /// A command descriptor block.
