@@ -168,6 +168,73 @@ const PAGES: &[Case] = &[
     },
 ];
 
+const IMPORTS: &[Case] = &[
+    Case {
+        file: "21-kernel-log-dm.txt",
+        arguments: &["import"],
+        status: 0,
+        says: &[
+            "table: 252:0: multipath: error attaching hardware handler",
+            "8:16 multipathd mpatha: failed in domap for addition of new path sdb",
+            "tur checker reports path is down",
+            "mpatha: remaining active paths: 3",
+        ],
+        says_not: &["left out"],
+    },
+    Case {
+        file: "22-show-paths.txt",
+        arguments: &["import"],
+        status: 0,
+        says: &[
+            "1:0:0:1 sdb 8:16 active running",
+            "priority 10, checker faulty",
+            "checker ghost",
+        ],
+        says_not: &["not understood"],
+    },
+    Case {
+        file: "23-minus-l.txt",
+        arguments: &["import"],
+        status: 0,
+        says: &["not known of", "multipath -ll does", "0:0:10:2 sdab"],
+        says_not: &["priority 0", "unknown"],
+    },
+    Case {
+        file: "24-sense-line.txt",
+        arguments: &["import"],
+        status: 0,
+        says: &[
+            "READ(10) at LBA 0x800, 8 blocks, failed: 02/04/0C target port in unavailable state",
+            "1:0:1:0 dm path failed (8:80)",
+        ],
+        says_not: &["left out"],
+    },
+    Case {
+        file: "25-esxcli-rr.txt",
+        arguments: &["import", "--view", "nmp"],
+        status: 0,
+        says: &[
+            "{policy=rr,iops=1000,bytes=10485760,useANO=0; lastPathIndex=5: \
+             NumIOsPending=0,numBytesPending=0}",
+            "action_OnRetryErrors=off",
+            "Is USB: false",
+        ],
+        says_not: &["unknown", "Is Local SAS Device"],
+    },
+    Case {
+        file: "25-esxcli-rr.txt",
+        arguments: &["import"],
+        status: 0,
+        says: &["round robin, switching every 1000 I/Os, non-optimized paths not used"],
+        says_not: &["unknown"],
+    },
+];
+
+#[test]
+fn what_people_send_is_imported() {
+    check(IMPORTS);
+}
+
 #[test]
 fn pages_are_decoded_however_they_are_printed() {
     check(PAGES);

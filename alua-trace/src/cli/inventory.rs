@@ -28,6 +28,8 @@ pub enum ImportKind {
     MultipathLl,
     /// `multipathd show maps json`
     MultipathdJson,
+    /// `multipathd show paths` with any format, `multipath -v3`
+    ShowPaths,
     /// `esxcli storage nmp device list`
     EsxcliNmp,
     /// A kernel log with lines of the alua and rdac handlers

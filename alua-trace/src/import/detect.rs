@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::{kernel_log, multipath_ll, sg};
+use super::{kernel_log, multipath_ll, sg, show_paths};
 use crate::cli::ImportKind;
 
 /// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
@@ -30,6 +30,8 @@ fn kind_of_line(line: &str) -> Option<ImportKind> {
         Some(ImportKind::SgInq)
     } else if starts(&["VPD INQUIRY:", "designator type:"]) || is_title(trimmed) {
         Some(ImportKind::SgVpd)
+    } else if show_paths::is_header(line) || show_paths::is_log(line) {
+        Some(ImportKind::ShowPaths)
     } else if multipath_ll::is_list(line) {
         Some(ImportKind::MultipathLl)
     } else {

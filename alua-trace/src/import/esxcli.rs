@@ -12,6 +12,9 @@ use crate::scsi::AccessState;
 /// Most port groups of one device, as an RTPG answer has room for about as many.
 const MAX_PORT_GROUPS: usize = 256;
 
+/// Most fields of one device that the model does not have: ESXi 8 prints half a dozen.
+const MAX_OTHER: usize = 32;
+
 /// The devices in `text`, each as a map.
 ///
 /// # Errors
@@ -86,6 +89,7 @@ fn set(map: &mut Map, room: &mut Room, key: &str, value: &str) -> bool {
         "Device Display Name" => map.name = value.to_owned(),
         "Storage Array Type" => nmp.array_type = text(value),
         "Storage Array Type Device Config" => {
+            nmp.array_config = text(value);
             nmp.implicit_support = switch(value, &["implicit_support"]);
             nmp.explicit_support = switch(value, &["explicit_support"]);
             nmp.explicit_allow = switch(value, &["explicit_allow", "explicit_allowed"]);
@@ -94,6 +98,7 @@ fn set(map: &mut Map, room: &mut Room, key: &str, value: &str) -> bool {
         }
         "Path Selection Policy" => nmp.selection_policy = text(value),
         "Path Selection Policy Device Config" => {
+            nmp.path_config = text(value);
             nmp.preferred_path = setting(value, &["preferred"]);
             nmp.current_path = setting(value, &["current", "Current Path"]);
         }
@@ -109,14 +114,8 @@ fn set(map: &mut Map, room: &mut Room, key: &str, value: &str) -> bool {
                 nmp.working_paths.push(path.to_owned());
             }
         }
-        // Nothing that the model has.
-        "Path Selection Policy Device Custom Config"
-        | "Is Local SAS Device"
-        | "Is USB"
-        | "Is Boot USB Device"
-        | "Is Boot Device"
-        | "Device Type"
-        | "Has Settable Display Name" => {}
+        // Kept as it came.
+        _ if nmp.other.len() < MAX_OTHER => nmp.other.push((key.to_owned(), value.to_owned())),
         _ => return false,
     }
     true
@@ -236,6 +235,10 @@ fn transport(display_name: &str) -> Option<Transport> {
 mod tests {
     use super::*;
 
+    fn nmp(map: &Map) -> &Nmp {
+        map.nmp.as_ref().unwrap()
+    }
+
     const SAMPLE: &str = include_str!("../../fixtures/esxcli-nmp-device-list.txt");
     const SEVERAL: &str = include_str!("../../fixtures/esxcli-nmp-several.txt");
 
@@ -259,6 +262,9 @@ mod tests {
             preferred_path: Some(path.clone()),
             current_path: Some(path.clone()),
             working_paths: vec![path.clone()],
+            array_config: nmp(map).array_config.clone(),
+            path_config: nmp(map).path_config.clone(),
+            other: nmp(map).other.clone(),
         };
         assert_eq!(map.nmp.as_ref(), Some(&expected));
         let states: Vec<_> = map
@@ -285,7 +291,14 @@ mod tests {
     #[test]
     fn both_spellings_of_explicit_allow_are_one_field() {
         let renamed = SAMPLE.replace("explicit_allow=", "explicit_allowed=");
-        assert_eq!(parse(&renamed).unwrap(), parse(SAMPLE).unwrap());
+        let mut told = parse(&renamed).unwrap();
+        if let Some(nmp) = &mut told.maps[0].nmp {
+            nmp.array_config = nmp
+                .array_config
+                .take()
+                .map(|it| it.replace("allowed", "allow"));
+        }
+        assert_eq!(told, parse(SAMPLE).unwrap());
         let off = parse(&SAMPLE.replace("explicit_allow=on", "explicit_allow=off")).unwrap();
         assert_eq!(
             off.maps[0].nmp.as_ref().unwrap().explicit_allow,
@@ -326,10 +339,9 @@ mod tests {
         );
         assert!(local.port_groups.is_empty());
         assert_eq!(local.wwid.as_deref(), Some("mpx.vmhba0:C0:T0:L0"));
-        assert_eq!(
-            inventory.notes,
-            ["1 line not understood, the first is line 11: Is Something New: false"]
-        );
+        assert!(inventory.notes.is_empty(), "{:?}", inventory.notes);
+        let kept = ("Is Something New".to_owned(), "false".to_owned());
+        assert!(rr.nmp.as_ref().unwrap().other.contains(&kept));
     }
 
     #[test]

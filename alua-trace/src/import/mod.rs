@@ -13,6 +13,7 @@ mod multipathd_json;
 mod priority;
 mod room;
 mod sg;
+mod show_paths;
 mod vpd_words;
 
 use std::io::Write;
@@ -32,7 +33,7 @@ pub use kernel_log::{Event, Source};
 const MAX_MIB: u64 = 16;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// What can be read, for messages.
-const KINDS: &str = "multipath -ll; multipathd show maps json; esxcli storage nmp device list; a kernel \
+const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps json; esxcli storage nmp device list; a kernel \
                      log with alua, rdac or multipath lines; sg_rtpg; sg_inq; sg_vpd";
 
 /// What a text tells.
@@ -86,6 +87,7 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
     let imported = match kind {
         ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),
         ImportKind::MultipathdJson => multipathd_json::parse(text).map(Imported::from),
+        ImportKind::ShowPaths => show_paths::parse(text).map(Imported::from),
         ImportKind::EsxcliNmp => esxcli::parse(text).map(Imported::from),
         ImportKind::KernelLog => kernel_log::parse(text),
         ImportKind::SgRtpg => sg::rtpg(text).map(Imported::from),

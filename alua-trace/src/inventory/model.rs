@@ -300,6 +300,23 @@ pub struct Nmp {
     pub current_path: Option<String>,
     /// Paths in use.
     pub working_paths: Vec<String>,
+    /// Storage Array Type Device Config, as it was told.
+    pub array_config: Option<String>,
+    /// Path Selection Policy Device Config, as it was told.
+    pub path_config: Option<String>,
+    /// Fields that this model does not have, as they were told: `("Is USB", "false")`.
+    pub other: Vec<(String, String)>,
+}
+
+impl Nmp {
+    /// A setting of the path selection policy: `iops`, `useANO`.
+    pub(crate) fn path_setting(&self, name: &str) -> Option<String> {
+        let config = self.path_config.as_deref()?;
+        let settings = config.split(['{', '}', ';', ',', ':']);
+        let mut settings = settings.filter_map(|setting| setting.split_once('='));
+        let found = settings.find(|(known, _)| known.trim() == name);
+        found.map(|(_, value)| value.trim().to_owned())
+    }
 }
 
 /// Sources that contradict each other about one thing.

@@ -294,6 +294,20 @@ pub fn text(key: u8, asc: u8, ascq: u8) -> Option<&'static str> {
     })
 }
 
+/// The code and qualifier of a text as the kernel prints it (drivers/scsi/constants.c
+/// `scsi_extd_sense_format`), which has T10's words in full.
+pub fn code_of(text: &str) -> Option<(u8, u8)> {
+    let text = text.trim().to_ascii_lowercase();
+    let codes = CODES_BY_NUMBER.get_or_init(codes);
+    let found = codes.iter().filter_map(|((asc, ascq), known)| {
+        let known = known.to_ascii_lowercase();
+        // The list here is shorter where the beginning tells nothing.
+        let is_same = text == known || text.strip_suffix(&known)?.ends_with("not accessible, ");
+        is_same.then_some((*asc, (*ascq)?))
+    });
+    found.min()
+}
+
 static CODES_BY_NUMBER: OnceLock<HashMap<(u8, Option<u8>), &'static str>> = OnceLock::new();
 
 /// The list by code and qualifier; `None` stands for all qualifiers that have no text of their own.
@@ -306,6 +320,12 @@ fn codes() -> HashMap<(u8, Option<u8>), &'static str> {
         Some(((number(asc)?, number(ascq)), text))
     };
     lines.filter_map(code).collect()
+}
+
+/// The key of a name as the kernel prints it: `Not Ready`.
+pub fn key_of(name: &str) -> Option<u8> {
+    let name = name.trim().to_ascii_lowercase();
+    (0..=0xf).find(|key| key_name(*key) == name)
 }
 
 const fn rdac_text(key: u8, asc: u8, ascq: u8) -> Option<&'static str> {
@@ -475,6 +495,25 @@ mod tests {
         }
         let error = SenseData::parse(&[0x0f]).unwrap_err().to_string();
         assert!(error.contains("byte 0 is 0x0f: unknown format"), "{error}");
+    }
+
+    #[test]
+    fn the_kernels_words_are_codes() {
+        for (text, code) in [
+            (
+                "Logical unit not accessible, target port in unavailable state",
+                Some((0x04, 0x0c)),
+            ),
+            ("Asymmetric access state changed", Some((0x2a, 0x06))),
+            ("Unrecovered read error", Some((0x11, 0x00))),
+            ("No such text", None),
+        ] {
+            assert_eq!(code_of(text), code, "{text}");
+        }
+        assert_eq!(
+            (key_of("Not Ready"), key_of("Medium Error"), key_of("x")),
+            (Some(2), Some(3), None)
+        );
     }
 
     #[test]

@@ -6,12 +6,27 @@
 pub(super) struct LogLine<'a> {
     /// As it is written there; `None` when there is none.
     pub(super) time: Option<&'a str>,
+    pub(super) writer: Writer,
     pub(super) message: &'a str,
+}
+
+/// Which program's line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    Kernel,
+    Multipathd,
 }
 
 /// The parts of any line.
 pub(super) fn split(line: &str) -> LogLine<'_> {
     let line = line.trim();
+    if let Some((before, message)) = of_multipathd(line) {
+        return LogLine {
+            time: Some(before.rsplit_once(' ').map_or(before, |(time, _)| time)),
+            writer: Writer::Multipathd,
+            message,
+        };
+    }
     let (wall, rest) = match line.split_once(" kernel: ") {
         // Before it: the time, then the host's name.
         Some((before, rest)) => (
@@ -23,8 +38,26 @@ pub(super) fn split(line: &str) -> LogLine<'_> {
     let (stamp, message) = bracketed(level_stripped(rest));
     LogLine {
         time: wall.or(stamp),
+        writer: Writer::Kernel,
         message,
     }
+}
+
+/// What comes before the name of multipathd or multipath in syslog, and what it says:
+/// `Oct 30 12:36:15 host multipathd[812]: mpatha: …`.
+fn of_multipathd(line: &str) -> Option<(&str, &str)> {
+    let (before, rest) = [" multipathd", " multipath"]
+        .into_iter()
+        .find_map(|name| line.split_once(name))?;
+    let rest = match rest.strip_prefix('[') {
+        Some(rest) => rest
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .strip_prefix(']')?,
+        None => rest,
+    };
+    // The words of the kernel's own lines may have the same name.
+    let is_syslog = before.contains(':') && !before.ends_with(':') && !before.contains(" kernel:");
+    Some((before, rest.strip_prefix(": ")?)).filter(|_| is_syslog)
 }
 
 /// Without what `dmesg -r` and `dmesg -x` put before the time: `<6>`, `kern  :info  : `.
@@ -98,7 +131,24 @@ mod tests {
             ("rdac: x", None),
         ] {
             let message = "rdac: x";
-            assert_eq!(split(line), LogLine { time, message }, "{line}");
+            let writer = Writer::Kernel;
+            let expected = LogLine {
+                time,
+                writer,
+                message,
+            };
+            assert_eq!(split(line), expected, "{line}");
+        }
+        for line in [
+            "Oct 30 12:36:15 host multipathd[812]: mpatha: x",
+            "Oct 30 12:36:15 host multipathd: mpatha: x",
+        ] {
+            let expected = LogLine {
+                time: Some("Oct 30 12:36:15"),
+                writer: Writer::Multipathd,
+                message: "mpatha: x",
+            };
+            assert_eq!(split(line), expected, "{line}");
         }
         assert_eq!(split("[sda] Attached").message, "[sda] Attached");
         assert_eq!(split("").message, "");

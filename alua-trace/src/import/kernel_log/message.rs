@@ -2,8 +2,12 @@
 //! (drivers/scsi/device_handler/scsi_dh_alua.c, scsi_dh_rdac.c; drivers/md/dm-mpath.c).
 
 use super::Source;
+use super::failure::Part;
 use crate::scsi::AccessState;
+use crate::scsi::sense::Sense;
 use crate::topology::{DevNo, Hctl};
+
+use super::paths::number_of_disk;
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub(super) enum Fact<'a> {
     StateChanged,
     /// `[sdb] …`: the name that the path has.
     Named(&'a str),
+    /// `[sdb] tag#0 Sense Key : …`: a command that failed, in part.
+    Failure(&'a str, Part<'a>),
     /// Anything else that a handler says.
     Text(&'a str),
 }
@@ -60,6 +66,12 @@ pub(super) enum Fact<'a> {
 pub(super) fn parse(message: &str) -> Option<(Source, Subject, Fact<'_>)> {
     if let Some(text) = message.strip_prefix("device-mapper: multipath: ") {
         return Some(device_mapper(text));
+    }
+    for part in ["table: ", "ioctl: "] {
+        let text = message.strip_prefix("device-mapper: ");
+        if let Some(text) = text.filter(|text| text.starts_with(part)) {
+            return Some((Source::DeviceMapper, Subject::None, Fact::Text(text)));
+        }
     }
     let (subject, text) = subject(message);
     if let Some(text) = text.strip_prefix("alua: ") {
@@ -74,9 +86,23 @@ pub(super) fn parse(message: &str) -> Option<(Source, Subject, Fact<'_>)> {
     if text.starts_with("Asymmetric access state changed") {
         return Some((Source::Scsi, subject, Fact::StateChanged));
     }
-    let (name, _) = text.strip_prefix('[')?.split_once(']')?;
+    let (name, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let fact = match Part::new(rest) {
+        Some(part) => Fact::Failure(name, part),
+        None => Fact::Named(name),
+    };
     name.starts_with("sd")
-        .then_some((Source::Scsi, subject, Fact::Named(name)))
+        .then_some((Source::Scsi, subject, fact))
+}
+
+/// What multipathd says, of the path whose number or name is in it.
+pub(super) fn of_multipathd(message: &str) -> (Source, Subject, Fact<'_>) {
+    let words = || message.split(|c: char| c.is_whitespace() || c == ':' && message.contains(": "));
+    let after_path = message.split_once("path ").map(|(_, rest)| rest);
+    let number = after_path.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let disk = || words().find_map(|word| number_of_disk(word.trim_end_matches([',', '.'])));
+    let subject = number.or_else(disk).map_or(Subject::None, Subject::Number);
+    (Source::Multipathd, subject, Fact::Text(message))
 }
 
 /// `sd 4:0:0:0: text`, `scsi 4:0:0:0: text`.
@@ -250,13 +276,32 @@ impl Fact<'_> {
                 controller,
                 what,
             } => {
-                format!("array {array}, controller {controller}: {what}")
+                format!(
+                    "array {array}, controller {controller}: {}",
+                    explained(what)
+                )
             }
             Self::Failed => "path failed".to_owned(),
             Self::Reinstated => "path reinstated".to_owned(),
             Self::StateChanged => "the array says: asymmetric access state changed".to_owned(),
-            Self::Named(_) => return None,
-            Self::Text(text) => (*text).to_owned(),
+            Self::Named(_) | Self::Failure(..) => return None,
+            Self::Text(text) => explained(text),
         })
+    }
+}
+
+/// A text, with the words of the sense code in it: `sense 05/91/36`.
+fn explained(text: &str) -> String {
+    let codes = text.split(|c: char| !c.is_ascii_hexdigit() && c != '/');
+    let mut senses = codes.filter_map(|code| {
+        let mut parts = code
+            .split('/')
+            .map(|part| u8::from_str_radix(part, 16).ok());
+        let sense = Sense::new(parts.next()??, parts.next()??, parts.next()??);
+        parts.next().is_none().then_some(sense)
+    });
+    match senses.find_map(Sense::text) {
+        Some(words) => format!("{text} ({words})"),
+        None => text.to_owned(),
     }
 }

@@ -88,11 +88,21 @@ impl Paths {
                     Fact::Reinstated => Some(false),
                     _ => None,
                 };
-                self.by_number.insert(number, failed);
+                let known = self.by_number.entry(number).or_default();
+                *known = failed.or(*known);
             }
             Subject::None => {}
         }
         true
+    }
+
+    /// The address of a disk by its number, as far as the log tells it.
+    pub(super) fn address_of(&self, number: DevNo) -> Option<Hctl> {
+        let mut known = self.by_address.iter();
+        let has = |path: &Known| path.device.as_deref().and_then(number_of_disk) == Some(number);
+        known
+            .find(|(_, path)| has(path))
+            .map(|(address, _)| *address)
     }
 
     /// The paths as they were last, by address; then those of which only the number was told.
@@ -135,7 +145,7 @@ fn dm_state(failed: bool) -> String {
 
 /// The number of a whole disk with a name such as `sdb`; `None` beyond the 256 first, whose numbers
 /// are given as they come.
-fn number_of_disk(name: &str) -> Option<DevNo> {
+pub(super) fn number_of_disk(name: &str) -> Option<DevNo> {
     let letters = name
         .strip_prefix("sd")
         .filter(|letters| (1..=2).contains(&letters.len()))?;
@@ -174,7 +184,7 @@ impl Known {
             Fact::ModeSelect { array, .. } => {
                 (self.array, self.handler) = (Some((*array).to_owned()), Some("rdac"));
             }
-            Fact::Named(name) => self.device = Some((*name).to_owned()),
+            Fact::Named(name) | Fact::Failure(name, _) => self.device = Some((*name).to_owned()),
             Fact::StateChanged | Fact::Text(_) | Fact::Failed | Fact::Reinstated => {}
         }
     }

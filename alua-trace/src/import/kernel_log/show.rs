@@ -25,11 +25,13 @@ pub(in crate::import) fn text(timeline: &[Event], notes: &[String]) -> String {
         let widths = cells.iter().map(|cell| cell.chars().count());
         widths.max().unwrap_or_default()
     });
+    let sources = timeline.iter().map(|event| event.source.name().len());
+    let source_width = sources.max().unwrap_or_default();
     let mut out = String::new();
     for ((event, time), path) in timeline.iter().zip(&times).zip(&paths) {
         let (source, what) = (event.source.name(), safe::sentence(&event.what));
         out.push_str(&format!(
-            "{time:>time_width$}  {path:<path_width$}  {source:<4}  {what}\n"
+            "{time:>time_width$}  {path:<path_width$}  {source:<source_width$}  {what}\n"
         ));
     }
     for note in notes {
@@ -66,6 +68,7 @@ impl Source {
             Self::Rdac => "rdac",
             Self::DeviceMapper => "dm",
             Self::Scsi => "scsi",
+            Self::Multipathd => "multipathd",
         }
     }
 }

@@ -119,9 +119,9 @@ fn a_log_of_alua_and_device_mapper_tells_the_last_state_of_each_path() {
             "0:0:0:0 the array says: asymmetric access state changed",
             "0:0:0:0 port group 1 is active/non-optimized, not preferred; can be active/optimized, \
              active/non-optimized, standby, unavailable, offline, transitioning",
-            "8:0 path failed",
+            "0:0:0:0 path failed (8:0)",
             "8:16 path failed",
-            "8:0 path reinstated",
+            "0:0:0:0 path reinstated (8:0)",
             "0:0:1:0 array LABARRAY, controller 1: queueing MODE_SELECT command",
             "0:0:1:0 array LABARRAY, controller 1: MODE_SELECT completed",
             "0:0:1:0 rtpg failed, something new",
@@ -163,7 +163,7 @@ fn a_log_of_alua_and_device_mapper_tells_the_last_state_of_each_path() {
     assert_eq!(
         imported.inventory.notes,
         [
-            "1 line of other parts of the kernel left out, the first is line 1: [    0.000000] Linux version 6.1.0"
+            "2 lines of other parts of the kernel left out, the first is line 1: [    0.000000] Linux version 6.1.0"
         ]
     );
 }

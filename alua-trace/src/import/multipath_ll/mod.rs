@@ -138,11 +138,16 @@ impl<'a> Reading<'a> {
                 .any(|map| !map.groups.is_empty() || map.size_bytes.is_some()),
             "there is no map in it"
         );
+        let asked = was_asked(&self.maps);
         for map in &mut self.maps {
+            if !asked {
+                forget_answers(map);
+            }
             spread_priorities(map);
             priority::explain(map);
         }
         let notes = [
+            (!asked).then(|| NOT_ASKED.to_owned()),
             self.other.note("not understood"),
             self.log.note("of multipath's log left out"),
         ];
@@ -151,6 +156,29 @@ impl<'a> Reading<'a> {
             notes: notes.into_iter().flatten().collect(),
             ..Inventory::default()
         })
+    }
+}
+
+/// `multipath -l` asks neither checker nor prioritizer: it prints 0 for every priority and undef for
+/// every checker's word.
+const NOT_ASKED: &str = "this is multipath -l, which asks no checker and no prioritizer: \
+                         multipath -ll does";
+
+/// Whether any checker or prioritizer was asked.
+fn was_asked(maps: &[Map]) -> bool {
+    let groups = || maps.iter().flat_map(|map| &map.groups);
+    let mut paths = groups().flat_map(|group| &group.paths);
+    let is_undef = |path: &Path| matches!(path.checker_state.as_deref(), None | Some("undef"));
+    let has_priority = groups().any(|group| group.priority.is_some_and(|it| it != 0));
+    has_priority || groups().all(|it| it.priority.is_none()) || !paths.all(is_undef)
+}
+
+fn forget_answers(map: &mut Map) {
+    for group in &mut map.groups {
+        group.priority = None;
+        for path in &mut group.paths {
+            path.checker_state = None;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod nmp;
 mod svg;
 mod transport;
 mod tree;
+mod untold;
 mod wrap;
 
 use anyhow::Result;

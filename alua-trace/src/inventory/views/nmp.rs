@@ -18,7 +18,50 @@ pub(super) fn render(inventory: &Inventory) -> String {
 }
 
 fn block(map: &Map) -> String {
-    let nmp = map.nmp.clone().unwrap_or_else(|| of_linux(map));
+    let fields = match &map.nmp {
+        Some(nmp) => as_told(map, nmp),
+        None => of_map(map),
+    };
+    let mut out = format!("{}\n", identity(map));
+    for (label, value) in fields {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "   {}", format!("{label}: {value}").trim_end());
+    }
+    out
+}
+
+/// What an ESXi host told, and nothing else.
+fn as_told(map: &Map, nmp: &Nmp) -> Vec<(String, String)> {
+    let field = |label: &str, value: Option<String>| Some((label.to_owned(), value?));
+    let raw = |value: &Option<String>| value.as_deref().map(sentence);
+    let known = [
+        field("Device Display Name", Some(display_name(map))),
+        field("Storage Array Type", raw(&nmp.array_type)),
+        field("Storage Array Type Device Config", raw(&nmp.array_config)),
+        field("Path Selection Policy", raw(&nmp.selection_policy)),
+        field("Path Selection Policy Device Config", raw(&nmp.path_config)),
+    ];
+    let (before, after): (Vec<_>, Vec<_>) = nmp
+        .other
+        .iter()
+        .map(|(key, value)| (sentence(key), sentence(value)))
+        .partition(|(key, _)| key.starts_with("Path Selection Policy"));
+    let working = field(
+        "Working Paths",
+        (!nmp.working_paths.is_empty()).then(|| working(nmp)),
+    );
+    known
+        .into_iter()
+        .flatten()
+        .chain(before)
+        .chain(working)
+        .chain(after)
+        .collect()
+}
+
+/// The same fields of a Linux host.
+fn of_map(map: &Map) -> Vec<(String, String)> {
+    let nmp = of_linux(map);
     let local_sas = map
         .paths()
         .any(|path| matches!(path.transport, Some(Transport::Sas { .. })));
@@ -42,12 +85,9 @@ fn block(map: &Map) -> String {
         ("Working Paths", working(&nmp)),
         ("Is Local SAS Device", local_sas.to_string()),
     ];
-    let mut out = format!("{}\n", identity(map));
-    for (label, value) in fields {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "   {}", format!("{label}: {value}").trim_end());
-    }
-    out
+    fields
+        .map(|(label, value)| (label.to_owned(), value))
+        .into()
 }
 
 /// The kernel's name of the unit; without one, the map's.
@@ -100,6 +140,7 @@ fn of_linux(map: &Map) -> Nmp {
             .filter(|path| path.dm_state.as_deref() == Some("active"))
             .map(|path| path.address.clone())
             .collect(),
+        ..Nmp::default()
     }
 }
 
@@ -262,13 +303,18 @@ alua_followover=unknown;{TPG_id=1,TPG_state=AO}{TPG_id=2,TPG_state=ANO}}
         let mut map = map();
         map.nmp = Some(Nmp {
             array_type: Some("VMW_SATP_ALUA_CX".to_owned()),
-            alua_followover: Some(true),
-            current_path: Some("vmhba2:C0:T2:L100\x1b".to_owned()),
+            array_config: Some("{alua_followover=on; {TPG_id=1,TPG_state=AO}}".to_owned()),
+            path_config: Some("{current=vmhba2:C0:T2:L100\x1b}".to_owned()),
+            other: vec![("Is USB".to_owned(), "false".to_owned())],
             ..Nmp::default()
         });
-        let text = rendered(vec![map]);
-        assert!(text.contains("VMW_SATP_ALUA_CX\n"), "{text}");
-        assert!(text.contains("alua_followover=on"), "{text}");
-        assert!(text.contains("preferred=unknown;current=vmhba2:C0:T2:L100\\x1b}"));
+        let expected = "naa.6001
+   Device Display Name: mpatha
+   Storage Array Type: VMW_SATP_ALUA_CX
+   Storage Array Type Device Config: {alua_followover=on; {TPG_id=1,TPG_state=AO}}
+   Path Selection Policy Device Config: {current=vmhba2:C0:T2:L100\\x1b}
+   Is USB: false
+";
+        assert_eq!(rendered(vec![map]), expected);
     }
 }

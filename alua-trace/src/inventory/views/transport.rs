@@ -4,53 +4,66 @@ use crate::inventory::model::{Iscsi, Transport};
 use crate::safe::name;
 
 /// What is known of how the path reaches the array, one item each.
-pub(super) fn words(transport: Option<&Transport>) -> Vec<String> {
+pub(super) fn words(transport: &Transport) -> Vec<String> {
     match transport {
-        None => vec!["transport unknown".to_owned()],
-        Some(Transport::Iscsi(iscsi)) => words_of_iscsi(iscsi),
-        Some(Transport::Fc {
+        Transport::Iscsi(iscsi) => words_of_iscsi(iscsi),
+        Transport::Fc {
             local_port,
             remote_port,
             speed,
             state,
-        }) => vec![
-            format!("FC {} to {}", known(local_port), known(remote_port)),
-            format!("speed {}", known(speed)),
-            format!("remote port {}", known(state)),
-        ],
-        Some(Transport::Sas {
+        } => [
+            Some(ends("FC", local_port, remote_port)),
+            labelled("speed", speed),
+            labelled("remote port", state),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        Transport::Sas {
             local_address,
             remote_address,
-        }) => vec![format!(
-            "SAS {} to {}",
-            known(local_address),
-            known(remote_address)
-        )],
-        Some(Transport::Other { driver }) => vec![format!("driver {}", name(driver))],
+        } => vec![ends("SAS", local_address, remote_address)],
+        Transport::Other { driver } => vec![format!("driver {}", name(driver))],
     }
 }
 
 fn words_of_iscsi(iscsi: &Iscsi) -> Vec<String> {
-    let number = |value: Option<u32>| value.map_or_else(unknown, |value| value.to_string());
-    vec![
-        format!("iSCSI {} {}", known(&iscsi.session), known(&iscsi.state)),
-        format!("target {}", known(&iscsi.target)),
-        format!("portal {}", known(&iscsi.portal)),
-        format!("from {}", known(&iscsi.local_address)),
-        format!("interface {}", known(&iscsi.interface)),
-        format!("MTU {}", number(iscsi.mtu)),
-        format!("MSS {}", number(iscsi.mss)),
-        format!("round trip {} µs", number(iscsi.rtt_us)),
-        format!("{} retransmits", number(iscsi.retransmits)),
+    let number = |before: &str, value: Option<u32>, after: &str| {
+        value.map(|value| format!("{before}{value}{after}"))
+    };
+    let session = [&iscsi.session, &iscsi.state].into_iter().flatten();
+    let session: String = session.map(|part| format!(" {}", name(part))).collect();
+    [
+        Some(format!("iSCSI{session}")),
+        labelled("target", &iscsi.target),
+        labelled("portal", &iscsi.portal),
+        labelled("from", &iscsi.local_address),
+        labelled("interface", &iscsi.interface),
+        number("MTU ", iscsi.mtu, ""),
+        number("MSS ", iscsi.mss, ""),
+        number("round trip ", iscsi.rtt_us, " µs"),
+        number("", iscsi.retransmits, " retransmits"),
     ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn known(value: &Option<String>) -> String {
-    value.as_deref().map_or_else(unknown, name)
+fn labelled(what: &str, value: &Option<String>) -> Option<String> {
+    value
+        .as_deref()
+        .map(|value| format!("{what} {}", name(value)))
 }
 
-fn unknown() -> String {
-    "unknown".to_owned()
+/// Both ends, as far as they are known.
+fn ends(what: &str, local: &Option<String>, remote: &Option<String>) -> String {
+    let part = |before: &str, value: &Option<String>| {
+        value
+            .as_deref()
+            .map_or_else(String::new, |value| format!("{before}{}", name(value)))
+    };
+    format!("{what}{}{}", part(" ", local), part(" to ", remote))
 }
 
 #[cfg(test)]
@@ -58,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_is_told_and_the_unknown_said() {
+    fn every_known_field_is_told() {
         let iscsi = Iscsi {
             session: Some("session3".to_owned()),
             portal: Some("10.0.0.2:3260".to_owned()),
@@ -67,12 +80,10 @@ mod tests {
             rtt_us: Some(211),
             ..Iscsi::default()
         };
-        let text = words(Some(&Transport::Iscsi(iscsi))).join(", ");
-        let expected = "iSCSI session3 unknown, target unknown, portal 10.0.0.2:3260, from unknown, \
-                        interface unknown, MTU 9000, MSS 1448, round trip 211 µs, \
-                        unknown retransmits";
+        let text = words(&Transport::Iscsi(iscsi)).join(", ");
+        let expected =
+            "iSCSI session3, portal 10.0.0.2:3260, MTU 9000, MSS 1448, round trip 211 µs";
         assert_eq!(text, expected);
-        assert_eq!(words(None), ["transport unknown"]);
     }
 
     #[test]
@@ -83,15 +94,15 @@ mod tests {
             speed: None,
             state: Some("Online".to_owned()),
         };
-        assert_eq!(words(Some(&fc))[0], "FC 0x1 to 0x2\\x1b");
+        assert_eq!(words(&fc)[0], "FC 0x1 to 0x2\\x1b");
         let sas = Transport::Sas {
             local_address: None,
             remote_address: Some("0x5".to_owned()),
         };
-        assert_eq!(words(Some(&sas)), ["SAS unknown to 0x5"]);
+        assert_eq!(words(&sas), ["SAS to 0x5"]);
         let other = Transport::Other {
             driver: "tcm_loopback".to_owned(),
         };
-        assert_eq!(words(Some(&other)), ["driver tcm_loopback"]);
+        assert_eq!(words(&other), ["driver tcm_loopback"]);
     }
 }

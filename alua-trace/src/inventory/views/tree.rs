@@ -1,13 +1,16 @@
 //! Owns the inventory as a tree: map, path group, path, and everything that is known of each.
 //!
-//! The frame is that of `multipath -ll`. What is unknown is a dash in the columns, and the word in
-//! the sentences below them.
+//! The frame is that of `multipath -ll`. What is unknown is a dash in the columns, and is left out of
+//! the sentences below them: one line at the end says what was not told, and of how many.
 
 use std::fmt::Write as _;
 
 use super::transport;
+use super::untold;
 use super::wrap::push_wrapped;
-use crate::inventory::model::{Access, AccessSource, Inventory, Map, Path, PathGroup, PortGroup};
+use crate::inventory::model::{
+    Access, AccessSource, Inventory, Map, Nmp, Path, PathGroup, PortGroup,
+};
 use crate::safe::{name, sentence};
 
 /// Narrower than this, lines are not cut any more.
@@ -27,6 +30,9 @@ pub(super) fn render(inventory: &Inventory, columns: usize) -> String {
     }
     if inventory.maps.is_empty() && inventory.unmapped.is_empty() {
         out.push_str("no multipath map and no SCSI disk\n");
+    }
+    if let Some(untold) = untold::sentence(inventory) {
+        push_wrapped(&mut out, &[untold], "", "  ", columns);
     }
     for note in &inventory.notes {
         push_wrapped(
@@ -81,12 +87,8 @@ fn title(map: &Map) -> String {
     title
 }
 
-/// `what` before a value; nothing when it is unknown and would only be noise.
-fn labelled(what: &str, value: Option<&str>) -> String {
-    value.map_or_else(
-        || format!("{what} unknown"),
-        |value| format!("{what} {}", name(value)),
-    )
+fn labelled(what: &str, value: &str) -> String {
+    format!("{what} {}", name(value))
 }
 
 fn properties(map: &Map) -> Vec<String> {
@@ -95,31 +97,50 @@ fn properties(map: &Map) -> Vec<String> {
         .flatten()
         .map(|part| name(part))
         .collect();
-    let list = |what: &str, value: &Option<String>| match value.as_deref() {
-        Some("") => format!("no {what}"),
-        value => labelled(what, value),
+    let list = |what: &str, value: &Option<String>| {
+        value.as_deref().map(|value| match value {
+            "" => format!("no {what}"),
+            value => labelled(what, value),
+        })
     };
-    let mut items = vec![
-        if model.is_empty() {
-            "model unknown".to_owned()
-        } else {
-            model.join(" ")
-        },
-        labelled("serial", map.serial.as_deref()),
-        map.size_bytes
-            .map_or_else(|| "size unknown".to_owned(), size),
-    ];
-    items.extend(
+    let serial = map.serial.as_deref();
+    [
+        (!model.is_empty()).then(|| model.join(" ")),
+        serial.map(|serial| labelled("serial", serial)),
+        map.size_bytes.map(size),
         map.read_only
             .map(|only| if only { "read-only" } else { "read-write" }.to_owned()),
-    );
-    items.push(list("features", &map.features));
-    items.push(list("handler", &map.handler));
-    items.extend(
+        list("features", &map.features),
+        list("handler", &map.handler),
         map.bio_based
             .map(|bios| if bios { "bio-based" } else { "request-based" }.to_owned()),
-    );
-    items
+    ]
+    .into_iter()
+    .flatten()
+    .chain(map.nmp.as_ref().map_or_else(Vec::new, nmp))
+    .collect()
+}
+
+/// What counts of VMware's settings: how I/O is spread, and over what.
+fn nmp(nmp: &Nmp) -> Vec<String> {
+    let policy = nmp.selection_policy.as_deref().map(|policy| match policy {
+        "VMW_PSP_RR" => "round robin".to_owned(),
+        "VMW_PSP_MRU" => "most recently used path".to_owned(),
+        "VMW_PSP_FIXED" => "fixed path".to_owned(),
+        other => name(other),
+    });
+    let of = |key: &str| nmp.path_setting(key);
+    let switching = match of("policy").as_deref() {
+        Some("iops") | Some("rr") | None => of("iops").map(|n| format!("switching every {n} I/Os")),
+        Some("bytes") => of("bytes").map(|n| format!("switching every {n} bytes")),
+        Some(other) => Some(format!("switching by {}", name(other))),
+    };
+    let non_optimized = of("useANO").map(|used| match used.as_str() {
+        "0" => "non-optimized paths not used".to_owned(),
+        _ => "non-optimized paths used, too".to_owned(),
+    });
+    let all = [policy, switching, non_optimized];
+    all.into_iter().flatten().collect()
 }
 
 /// Bytes, in the largest binary unit that leaves something before the point.
@@ -142,7 +163,7 @@ fn size(bytes: u64) -> String {
 fn port_group(group: &PortGroup) -> String {
     let state = group
         .state
-        .map_or_else(|| "state unknown".to_owned(), |state| state.to_string());
+        .map_or_else(|| UNKNOWN.to_owned(), |state| state.to_string());
     let mut text = format!(
         "port group {}: {state} ({})",
         group.id,
@@ -179,16 +200,18 @@ const fn source(source: AccessSource) -> &'static str {
 }
 
 fn group_title(group: &PathGroup) -> String {
-    let state = group.state.as_deref().unwrap_or("state unknown");
-    let priority = group
-        .priority
-        .map_or_else(|| "unknown".to_owned(), |priority| priority.to_string());
-    let selector = labelled("selector", group.selector.as_deref());
-    format!(
-        "group {}: {}, priority {priority}, {selector}",
-        group.number,
-        name(state)
-    )
+    let parts = [
+        group.state.as_deref().map(name),
+        group
+            .priority
+            .map(|priority| format!("priority {priority}")),
+        group.selector.as_deref().map(|it| labelled("selector", it)),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.as_slice() {
+        [] => format!("group {}", group.number),
+        parts => format!("group {}: {}", group.number, parts.join(", ")),
+    }
 }
 
 /// The columns of a path's first line.
@@ -214,7 +237,7 @@ fn cells(path: &Path) -> [String; 6] {
         or_unknown(&path.device_state),
         path.access
             .as_ref()
-            .map_or_else(|| "access state unknown".to_owned(), access),
+            .map_or_else(|| UNKNOWN.to_owned(), access),
     ]
 }
 
@@ -256,48 +279,38 @@ fn push_paths(out: &mut String, paths: &[&Path], frame: &str, columns: usize, wi
 }
 
 fn details(path: &Path) -> Vec<String> {
-    let number = |what: &str, value: Option<u32>| {
-        value.map_or_else(
-            || format!("{what} unknown"),
-            |value| format!("{what} {value}"),
-        )
-    };
+    let number = |what: &str, value: Option<u32>| value.map(|value| format!("{what} {value}"));
     let mut items = Vec::new();
     if path.dm_state.is_none() {
         items.extend(path.wwid.as_deref().map(name));
         let model = [&path.vendor, &path.product, &path.revision];
         items.extend(model.into_iter().flatten().map(|part| name(part)));
-        items.extend(
-            path.serial
-                .as_deref()
-                .map(|serial| labelled("serial", Some(serial))),
-        );
+        items.extend(path.serial.as_deref().map(|it| labelled("serial", it)));
     }
-    items.push(number("port group", path.port_group.map(u32::from)));
-    items.push(number("port", path.relative_port.map(u32::from)));
-    items.push(preferred(path.preferred).to_owned());
-    items.push(tpgs(path.tpgs));
-    items.push(match path.handler.as_deref() {
-        Some("") => "no handler".to_owned(),
+    items.extend(number("port group", path.port_group.map(u32::from)));
+    items.extend(number("port", path.relative_port.map(u32::from)));
+    items.extend(path.preferred.map(|it| preferred(it).to_owned()));
+    items.extend(path.tpgs.map(tpgs));
+    items.extend(path.handler.as_deref().map(|handler| match handler {
+        "" => "no handler".to_owned(),
         handler => labelled("handler", handler),
-    });
-    items.push(path.priority.as_ref().map_or_else(
-        || "priority unknown".to_owned(),
-        |priority| {
-            let why = if priority.reason.is_empty() {
-                priority.value.to_string()
-            } else {
-                sentence(&priority.reason)
-            };
-            labelled_prioritizer(&why, priority.prioritizer.as_deref())
-        },
-    ));
+    }));
+    items.extend(path.priority.as_ref().map(|priority| {
+        let why = if priority.reason.is_empty() {
+            priority.value.to_string()
+        } else {
+            sentence(&priority.reason)
+        };
+        labelled_prioritizer(&why, priority.prioritizer.as_deref())
+    }));
     items.extend(rdac(path));
-    items.push(number("queue depth", path.queue_depth));
-    if let Some(checker) = &path.checker_state {
-        items.push(labelled("checker", Some(checker)));
-    }
-    items.extend(transport::words(path.transport.as_ref()));
+    items.extend(number("queue depth", path.queue_depth));
+    items.extend(
+        path.checker_state
+            .as_deref()
+            .map(|it| labelled("checker", it)),
+    );
+    items.extend(path.transport.iter().flat_map(transport::words));
     items
 }
 
@@ -308,21 +321,20 @@ fn labelled_prioritizer(why: &str, prioritizer: Option<&str>) -> String {
     )
 }
 
-const fn preferred(preferred: Option<bool>) -> &'static str {
-    match preferred {
-        Some(true) => "preferred",
-        Some(false) => "not preferred",
-        None => "preference unknown",
+const fn preferred(preferred: bool) -> &'static str {
+    if preferred {
+        "preferred"
+    } else {
+        "not preferred"
     }
 }
 
-fn tpgs(tpgs: Option<u8>) -> String {
+fn tpgs(tpgs: u8) -> String {
     match tpgs {
-        None => "TPGS unknown".to_owned(),
-        Some(0) => "TPGS 0 (none, or the vendor's own)".to_owned(),
-        Some(1) => "TPGS 1 (implicit)".to_owned(),
-        Some(2) => "TPGS 2 (explicit)".to_owned(),
-        Some(code) => format!("TPGS {code} (implicit and explicit)"),
+        0 => "TPGS 0 (none, or the vendor's own)".to_owned(),
+        1 => "TPGS 1 (implicit)".to_owned(),
+        2 => "TPGS 2 (explicit)".to_owned(),
+        code => format!("TPGS {code} (implicit and explicit)"),
     }
 }
 
@@ -332,30 +344,18 @@ fn rdac(path: &Path) -> Vec<String> {
     };
     let mut items = Vec::new();
     let controller = rdac.controller.map(String::from);
-    items.extend(controller.map(|letter| labelled("controller", Some(&letter))));
-    items.extend(
-        rdac.slot
-            .as_deref()
-            .map(|slot| labelled("slot", Some(slot))),
-    );
-    items.extend(
-        rdac.mode
-            .as_deref()
-            .map(|mode| labelled("mode", Some(mode))),
-    );
+    items.extend(controller.map(|letter| labelled("controller", &letter)));
+    items.extend(rdac.slot.as_deref().map(|slot| labelled("slot", slot)));
+    items.extend(rdac.mode.as_deref().map(|mode| labelled("mode", mode)));
     items.extend(
         rdac.owned
             .map(|owned| if owned { "owner" } else { "not the owner" }.to_owned()),
     );
-    items.extend(
-        rdac.array
-            .as_deref()
-            .map(|array| labelled("array", Some(array))),
-    );
+    items.extend(rdac.array.as_deref().map(|array| labelled("array", array)));
     items.extend(
         rdac.volume
             .as_deref()
-            .map(|volume| labelled("volume", Some(volume))),
+            .map(|volume| labelled("volume", volume)),
     );
     items
 }

@@ -9,6 +9,9 @@ pub(super) fn push_wrapped(
     next: &str,
     columns: usize,
 ) {
+    if items.is_empty() {
+        return;
+    }
     out.push_str(first);
     let mut used = first.chars().count();
     let indent = next.chars().count();
@@ -67,6 +70,6 @@ mod tests {
     fn an_item_longer_than_a_line_breaks_between_words() {
         assert_eq!(wrapped(&["a", "bb cc dd"], 8), "- a,\n  bb cc\n  dd\n");
         assert_eq!(wrapped(&["abcdefghijkl"], 8), "- abcdefghijkl\n");
-        assert_eq!(wrapped(&[], 8), "-\n");
+        assert_eq!(wrapped(&[], 8), "");
     }
 }

@@ -77,18 +77,19 @@ fn inventory(map: Map) -> Inventory {
 
 const EXPECTED: &str = "\
 mpatha (36001405) dm-0 254:0
-  LIO-ORG lun0 4.0, serial unknown, 64 MiB, read-write, no features, handler alua, request-based
+  LIO-ORG lun0 4.0, 64 MiB, read-write, no features, handler alua, request-based
 |-+- group 1: active, priority 50, selector service-time 0
 | |- * 0:0:0:0  sda 8:0 active             running active/optimized (sysfs)
 | |    port group 1, port 2, not preferred, TPGS 3 (implicit and explicit), handler alua,
-| |    priority 50 = active/optimized (sysfs), queue depth 32, transport unknown
+| |    priority 50 = active/optimized (sysfs), queue depth 32
 | `-   10:0:0:1 sda 8:0 active (failed 2x) running active/optimized (sysfs)
 |      port group 1, port 2, not preferred, TPGS 3 (implicit and explicit), handler alua,
-|      priority 50 = active/optimized (sysfs), queue depth 32, transport unknown
+|      priority 50 = active/optimized (sysfs), queue depth 32
 `-+- group 2: active, priority 50, selector service-time 0
-  `-   –        –   –   –                  –       access state unknown
-       port group unknown, port unknown, preference unknown, TPGS unknown, handler unknown,
-       priority unknown, queue depth unknown, transport unknown
+  `-   –        –   –   –                  –       –
+not known of the maps: serial number; of the paths: access state (1 of 3), port group (1 of 3), port
+  (1 of 3), preference (1 of 3), TPGS (1 of 3), handler (1 of 3), priority (1 of 3), queue depth (1
+  of 3), transport
 ";
 
 #[test]

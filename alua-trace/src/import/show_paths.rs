@@ -1,0 +1,402 @@
+//! Owns the reading of tables of paths: `multipathd show paths`, with any format, and `multipath -v3`
+//! with its table and the log lines of each path (libmultipath/print.c, discovery.c, propsel.c).
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use super::leftover::Leftover;
+use super::priority;
+use super::room::{Room, push};
+use crate::inventory::model::{Inventory, Map, Path, PathGroup, Priority};
+use crate::topology::Hctl;
+
+/// Names of columns (libmultipath/print.c `pd_table`), and of some that other releases have.
+const COLUMNS: [&str; 26] = [
+    "hcil",
+    "dev",
+    "dev_t",
+    "pri",
+    "dm_st",
+    "chk_st",
+    "dev_st",
+    "next_check",
+    "uuid",
+    "vend",
+    "prod",
+    "rev",
+    "vend/prod/rev",
+    "size",
+    "serial",
+    "multipath",
+    "marginal_st",
+    "failures",
+    "protocol",
+    "target",
+    "checker",
+    "foreign",
+    "init_st",
+    "vpd",
+    "tpg",
+    "pg",
+];
+/// Columns whose names are of two words: `host WWNN`, `host adapter`.
+const OF_TWO_WORDS: [&str; 2] = ["host ", "target "];
+
+/// A column: its name, and where it begins.
+type Column<'a> = (&'a str, usize);
+
+/// Whether a line names the columns of such a table.
+pub(super) fn is_header(line: &str) -> bool {
+    header(line).is_some()
+}
+
+/// Whether a line is one of `multipath -v3` about a path.
+pub(super) fn is_log(line: &str) -> bool {
+    line.contains("===== paths list =====")
+}
+
+/// The columns that a line names: two or more, one of them a name of the path.
+fn header(line: &str) -> Option<Vec<Column<'_>>> {
+    let mut columns = Vec::new();
+    let mut at = 0;
+    while let Some((name, end)) = next_name(line, at) {
+        columns.push(name);
+        at = end;
+    }
+    let has = |wanted: &[&str]| columns.iter().any(|(name, _)| wanted.contains(name));
+    let known = columns.iter().filter(|(name, _)| is_column(name)).count();
+    (columns.len() > 1 && known == columns.len() && has(&["dev", "hcil"])).then_some(columns)
+}
+
+fn is_column(name: &str) -> bool {
+    COLUMNS.contains(&name) || OF_TWO_WORDS.iter().any(|first| name.starts_with(first))
+}
+
+/// The next name of a header from `at` on, and where it ends.
+fn next_name(line: &str, at: usize) -> Option<(Column<'_>, usize)> {
+    let rest = line.get(at..)?;
+    let start = at + rest.len() - rest.trim_start().len();
+    let name = line.get(start..)?;
+    let mut end = name.find(char::is_whitespace).unwrap_or(name.len());
+    let second = name.get(end..).unwrap_or_default().trim_start_matches(' ');
+    let is_second = ["WWNN", "WWPN", "adapter", "node"]
+        .iter()
+        .any(|word| second.starts_with(word));
+    if matches!(name.get(..end), Some("host" | "target")) && is_second {
+        let length = second.find(char::is_whitespace).unwrap_or(second.len());
+        end = name.len() - second.len() + length;
+    }
+    let name = name.get(..end).filter(|name| !name.is_empty())?;
+    Some(((name, start), start + end))
+}
+
+/// The paths in `text`.
+///
+/// # Errors
+/// There are none.
+pub(super) fn parse(text: &str) -> Result<Inventory> {
+    let mut reading = Reading {
+        room: Room::new(text),
+        columns: None,
+        rows: Vec::new(),
+        log: BTreeMap::new(),
+        other: Leftover::default(),
+    };
+    for (nth, line) in text.lines().enumerate() {
+        reading.line(nth, line);
+    }
+    ensure!(
+        !reading.rows.is_empty() || !reading.log.is_empty(),
+        "there is no path in it"
+    );
+    Ok(reading.finish())
+}
+
+/// A path and the map that it is of.
+struct Row {
+    path: Path,
+    map: Option<String>,
+}
+
+struct Reading<'a> {
+    room: Room,
+    columns: Option<Vec<Column<'a>>>,
+    rows: Vec<Row>,
+    /// What log lines say of a path, by its device.
+    log: BTreeMap<&'a str, Path>,
+    other: Leftover<'a>,
+}
+
+impl<'a> Reading<'a> {
+    fn line(&mut self, nth: usize, line: &'a str) {
+        let trimmed = line.trim();
+        // Prompts of multipathd's shell come before what it answers.
+        let line = line.strip_prefix("multipathd> ").unwrap_or(line);
+        if trimmed.is_empty() || trimmed.starts_with("=====") || trimmed.starts_with('#') {
+            return;
+        }
+        if let Some(columns) = header(line) {
+            self.columns = Some(columns);
+        } else if !(self.log_line(line) || self.row(line)) {
+            self.other.add(nth, line);
+        }
+    }
+
+    fn row(&mut self, line: &str) -> bool {
+        let Some(columns) = &self.columns else {
+            return false;
+        };
+        let cells = aligned(line, columns).or_else(|| in_words(line, columns));
+        let Some(row) = cells.and_then(|cells| row(&cells)) else {
+            return false;
+        };
+        if !self.room.take_path(0) {
+            return false;
+        }
+        push(&mut self.rows, row);
+        true
+    }
+
+    /// `sdb: vendor = DELL`, with or without a time before it.
+    fn log_line(&mut self, line: &'a str) -> bool {
+        let line = line.split_once(" | ").map_or(line, |(_, rest)| rest);
+        let Some((device, rest)) = line.trim().split_once(": ") else {
+            return false;
+        };
+        let is_device = device.starts_with("sd") && !device.contains(' ');
+        let Some((key, value)) = rest.split_once(" = ").filter(|_| is_device) else {
+            // Lines such as `sdb: size` tell nothing.
+            return is_device;
+        };
+        if !self.log.contains_key(device) && !self.room.take_path(0) {
+            return false;
+        }
+        let path = self.log.entry(device).or_default();
+        learn(path, key.trim(), value.trim());
+        true
+    }
+
+    fn finish(self) -> Inventory {
+        let mut log = self.log;
+        let mut rows = self.rows;
+        for row in &mut rows {
+            if let Some(told) = row.path.device.as_deref().and_then(|it| log.remove(it)) {
+                merge(&mut row.path, told);
+            }
+        }
+        rows.extend(log.into_iter().map(|(device, path)| Row {
+            path: Path {
+                device: Some(device.to_owned()),
+                ..path
+            },
+            map: None,
+        }));
+        let mut inventory = Inventory {
+            notes: self.other.note("not understood").into_iter().collect(),
+            ..Inventory::default()
+        };
+        for row in rows {
+            file(&mut inventory, row);
+        }
+        for map in &mut inventory.maps {
+            priority::explain(map);
+        }
+        inventory
+    }
+}
+
+/// Cells by where the columns begin; `None` if words lie across a beginning.
+fn aligned<'a>(line: &'a str, columns: &[Column<'a>]) -> Option<Vec<(&'a str, &'a str)>> {
+    let begins = |at: usize| {
+        let before = at
+            .checked_sub(1)
+            .map_or(" ", |it| line.get(it..at).unwrap_or(" "));
+        before == " "
+    };
+    if !columns.iter().all(|(_, at)| begins(*at)) {
+        return None;
+    }
+    let ends = columns.iter().skip(1).map(|(_, at)| *at);
+    let ends = ends.chain([line.len()]);
+    let cell = |((name, at), end): (&Column<'a>, usize)| {
+        let text = line.get(*at..end.min(line.len())).unwrap_or_default();
+        (*name, text.trim())
+    };
+    let cells: Vec<_> = columns.iter().zip(ends).map(cell).collect();
+    let is_path = cells.iter().any(|(name, text)| is_name(name, text));
+    is_path.then_some(cells)
+}
+
+/// Cells word by word, for tables that lost their blanks: the columns up to the first that may be
+/// empty or of several words.
+fn in_words<'a>(line: &'a str, columns: &[Column<'a>]) -> Option<Vec<(&'a str, &'a str)>> {
+    let plain = columns
+        .iter()
+        .take_while(|(name, _)| !matches!(*name, "next_check" | "uuid" | "vend" | "vend/prod/rev"));
+    let cells: Vec<_> = plain
+        .map(|(name, _)| *name)
+        .zip(line.split_whitespace())
+        .collect();
+    let is_path = cells.iter().any(|(name, text)| is_name(name, text));
+    is_path.then_some(cells)
+}
+
+/// Whether a cell names a path.
+fn is_name(column: &str, text: &str) -> bool {
+    match column {
+        "hcil" => text.parse::<Hctl>().is_ok() || text == "#:#:#:#",
+        "dev" => {
+            !text.is_empty()
+                && text.len() < 32
+                && text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "!_-".contains(c))
+        }
+        _ => false,
+    }
+}
+
+fn row(cells: &[(&str, &str)]) -> Option<Row> {
+    let cell = |name: &str| {
+        let found = cells.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, text)| *text)
+            .filter(|text| !text.is_empty() && *text != "[undef]")
+    };
+    let own = |name| cell(name).map(str::to_owned);
+    let known = |name| own(name).filter(|it| it != "undef" && it != "unknown");
+    let mut path = Path {
+        address: own("hcil").filter(|it| it != "#:#:#:#").unwrap_or_default(),
+        device: own("dev"),
+        devno: own("dev_t").filter(|it| it != "#:#" && it != "-1:-1"),
+        dm_state: known("dm_st"),
+        checker_state: known("chk_st"),
+        device_state: known("dev_st"),
+        serial: own("serial"),
+        vendor: own("vend"),
+        product: own("prod"),
+        revision: own("rev"),
+        ..Path::default()
+    };
+    if let Some(model) = cell("vend/prod/rev") {
+        let mut parts = model.split(',').map(|part| Some(part.trim().to_owned()));
+        path.vendor = parts.next().flatten();
+        path.product = parts.next().flatten();
+        path.revision = parts.next().flatten();
+    }
+    path.priority = cell("pri")
+        .and_then(|it| it.parse().ok())
+        .map(plain_priority);
+    path.wwid = own("uuid");
+    let named = is_name("dev", cell("dev").unwrap_or_default()) || !path.address.is_empty();
+    named.then(|| Row {
+        path,
+        map: cell("multipath")
+            .map(|it| it.trim_matches(['[', ']']).to_owned())
+            .filter(|it| it != "orphan"),
+    })
+}
+
+fn plain_priority(value: i32) -> Priority {
+    Priority {
+        value,
+        reason: String::new(),
+        prioritizer: None,
+    }
+}
+
+/// What a log line of `multipath -v3` tells of its path.
+fn learn(path: &mut Path, key: &str, value: &str) {
+    // `alua (setting: storage device autodetected)`
+    let plain = value.split(" (").next().unwrap_or(value).trim();
+    let plain = plain.trim_matches('"');
+    let text = || Some(plain.to_owned());
+    match key {
+        "vendor" => path.vendor = text(),
+        "product" => path.product = text(),
+        "rev" => path.revision = text(),
+        "serial" => path.serial = text(),
+        "uid" => path.wwid = text(),
+        "h:b:t:l" => path.address = plain.to_owned(),
+        "dev_t" => path.devno = text(),
+        "path state" => path.device_state = text(),
+        "state" => path.checker_state = text(),
+        "prio" => match plain.parse() {
+            Ok(value) => path.priority = Some(plain_priority(value)),
+            Err(_) => prioritized_by(path, plain),
+        },
+        _ => {
+            // `alua prio = 50`
+            if let (Some(by), Ok(value)) = (key.strip_suffix(" prio"), plain.parse()) {
+                path.priority = Some(plain_priority(value));
+                prioritized_by(path, by);
+            }
+        }
+    }
+}
+
+fn prioritized_by(path: &mut Path, name: &str) {
+    if let Some(priority) = &mut path.priority {
+        priority.prioritizer = Some(name.to_owned());
+    }
+}
+
+/// What the log adds to a row of the table.
+fn merge(path: &mut Path, told: Path) {
+    let Path {
+        address,
+        wwid,
+        vendor,
+        product,
+        revision,
+        serial,
+        priority,
+        ..
+    } = told;
+    if path.address.is_empty() {
+        path.address = address;
+    }
+    path.wwid = path.wwid.take().or(wwid);
+    path.vendor = path.vendor.take().or(vendor);
+    path.product = path.product.take().or(product);
+    path.revision = path.revision.take().or(revision);
+    path.serial = path.serial.take().or(serial);
+    let by = priority.as_ref().and_then(|it| it.prioritizer.clone());
+    path.priority = path.priority.take().or(priority);
+    if let Some(by) = by {
+        prioritized_by(path, &by);
+    }
+}
+
+/// Below the map that the table names, or by itself.
+fn file(inventory: &mut Inventory, row: Row) {
+    let Some(name) = row.map else {
+        push(&mut inventory.unmapped, row.path);
+        return;
+    };
+    let known = inventory.maps.iter().position(|map| map.name == name);
+    let at = known.unwrap_or_else(|| {
+        push(
+            &mut inventory.maps,
+            Map {
+                name,
+                wwid: row.path.wwid.clone(),
+                groups: vec![PathGroup {
+                    number: 1,
+                    ..PathGroup::default()
+                }],
+                ..Map::default()
+            },
+        );
+        inventory.maps.len() - 1
+    });
+    let map = inventory.maps.get_mut(at);
+    if let Some(group) = map.and_then(|map| map.groups.first_mut()) {
+        push(&mut group.paths, row.path);
+    }
+}
+
+#[cfg(test)]
+mod tests;
