@@ -117,7 +117,8 @@ fn print(config: &DoctorConfig, report: &DoctorReport) -> Result<()> {
     let text = if config.json {
         json::to_line(report)?
     } else {
-        doctor(report, live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL))
+        let width = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
+        doctor(report, width, config.verbose)
     };
     write(&text)
 }

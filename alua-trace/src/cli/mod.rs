@@ -79,6 +79,9 @@ struct DoctorArgs {
     /// Write one JSON object instead of text
     #[arg(long)]
     json: bool,
+    /// Show every probe and module by itself
+    #[arg(long, short)]
+    verbose: bool,
     /// Directory with BTF files named like their modules, for kernels without module BTF
     #[arg(long, value_name = "DIR")]
     btf: Option<PathBuf>,
@@ -154,6 +157,8 @@ pub struct RunConfig {
 pub struct DoctorConfig {
     /// JSON instead of text.
     pub json: bool,
+    /// Every probe and module by itself.
+    pub verbose: bool,
     /// Directory with BTF files.
     pub btf: Option<PathBuf>,
     /// A multipath configuration to examine instead of this host.
@@ -187,10 +192,12 @@ impl Cli {
             Verb::Run(args) => Action::Run(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,
+                verbose,
                 btf,
                 multipath_conf,
             }) => Action::Doctor(DoctorConfig {
                 json,
+                verbose,
                 btf,
                 multipath_conf,
             }),

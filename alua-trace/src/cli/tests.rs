@@ -144,6 +144,7 @@ fn bad_combinations_are_refused() {
 #[test]
 fn doctor() {
     let config = DoctorConfig {
+        verbose: false,
         json: true,
         btf: Some("/btf".into()),
         multipath_conf: None,

@@ -78,8 +78,12 @@ pub struct PathFacts {
 }
 
 /// The network below an iSCSI path.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
+    /// The network interface of this host.
+    pub interface: Option<String>,
+    /// The array's portal, `10.0.0.2:3260`.
+    pub portal: Option<String>,
     /// MTU of the interface in bytes.
     pub mtu: Option<u32>,
     /// Maximum segment size of the TCP connection in bytes.
@@ -90,6 +94,8 @@ impl From<&Transport> for Network {
     fn from(transport: &Transport) -> Self {
         match transport {
             Transport::Iscsi(iscsi) => Self {
+                interface: iscsi.interface.clone(),
+                portal: iscsi.portal.clone(),
                 mtu: iscsi.mtu,
                 mss: iscsi.mss,
             },
@@ -117,7 +123,9 @@ impl Host {
             let Some(known) = known.get(path.address.as_str()) else {
                 continue;
             };
-            path.network = known.transport.as_ref().map_or(path.network, Network::from);
+            if let Some(transport) = &known.transport {
+                path.network = Network::from(transport);
+            }
             let mode = known.rdac.as_ref().and_then(|rdac| rdac.mode.as_deref());
             path.rdac_mode = path.rdac_mode.or(mode.and_then(mode_named));
         }
@@ -158,6 +166,11 @@ impl MapFacts {
             return None;
         }
         self.paths().find_map(PathFacts::asymmetry)
+    }
+
+    /// Whether neither its table nor any of its paths has a device handler.
+    pub fn has_no_handler(&self) -> bool {
+        self.handler.is_none() && self.paths().all(|path| path.handler.is_none())
     }
 
     /// Whether this host moves the unit to another controller by a command of its own: explicit

@@ -38,26 +38,136 @@ pub struct DoctorReport {
 const PROBES: [Column; 3] = [label("probe", 0), label("status", 0), label("hook", 1)];
 const BTF: [Column; 2] = [label("module", 0), label("BTF", 0)];
 
-/// The report for people.
-pub fn doctor(report: &DoctorReport, width: u16) -> String {
+/// The report for people: the verdict, the worst finding, then the evidence; with every probe and its
+/// module if it is `verbose`.
+pub fn doctor(report: &DoctorReport, width: u16, verbose: bool) -> String {
+    let mut out = String::new();
+    push_wrapped(&mut out, &verdict(report), width, 0);
+    if let Some(worst) = report.multipath.findings.first() {
+        push_wrapped(&mut out, &setup::headline(worst), width, 0);
+    }
     let paths = format::plural(report.paths as u64, "path");
     let maps = format::plural(report.maps as u64, "map");
-    let mut out = format!("Linux {}: {paths}, {maps}\n\n", safe::name(&report.kernel));
-    if report.error.is_none() {
-        push_probes(&mut out, report, width);
-        out.push('\n');
-    }
-    out.push_str(&setup::setup(&report.multipath, width));
+    let _ = writeln!(
+        out,
+        "\nLinux {}: {paths}, {maps}",
+        safe::name(&report.kernel)
+    );
     for (capability, lost) in &report.missing_rights {
         let text = format!("{capability} is missing; lost without it: {lost}");
         push_wrapped(&mut out, &safe::sentence(&text), width, 0);
     }
-    let _ = match (report.complete, &report.error) {
-        (_, Some(_)) => writeln!(out, "No probe was tried."),
-        (true, None) => writeln!(out, "A trace on this host is complete."),
-        (false, None) => writeln!(out, "A trace on this host is NOT complete."),
-    };
+    if report.error.is_none() {
+        out.push('\n');
+        if verbose {
+            push_probes(&mut out, report, width);
+        } else {
+            push_groups(&mut out, &report.probes, width);
+        }
+    }
+    out.push('\n');
+    out.push_str(&setup::setup(&report.multipath, width));
     out
+}
+
+/// In one sentence.
+fn verdict(report: &DoctorReport) -> String {
+    let n_lacking = lacking(&report.probes).count() as u64;
+    match (report.complete, &report.error) {
+        (_, Some(error)) => format!("No probe was tried: {}", safe::sentence(error)),
+        (true, None) => "A trace on this host is complete.".to_owned(),
+        (false, None) if report.paths == 0 => {
+            "A trace on this host is NOT complete: it has no SCSI disk.".to_owned()
+        }
+        (false, None) => {
+            let rights = report.missing_rights.len() as u64;
+            let parts = [(n_lacking, "probe"), (rights, "capability")];
+            let parts: Vec<String> = parts
+                .into_iter()
+                .filter(|(number, _)| *number > 0)
+                .map(|(number, what)| match (number, what) {
+                    (2.., "capability") => format!("{number} capabilities"),
+                    _ => format::plural(number, what),
+                })
+                .collect();
+            format!(
+                "A trace on this host is NOT complete: it lacks {}.",
+                parts.join(" and ")
+            )
+        }
+    }
+}
+
+/// Probes that do not work.
+fn lacking(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
+    probes
+        .iter()
+        .filter(|probe| probe.status != ProbeStatus::Ok)
+}
+
+/// What the remedy of a probe begins with that attaches by itself.
+const NONE_NEEDED: &str = "none needed";
+
+/// Probes that do not work, those of one status and remedy in one paragraph.
+fn push_groups(out: &mut String, probes: &[Probe], width: u16) {
+    let n_ok = probes.len() - lacking(probes).count();
+    let _ = writeln!(
+        out,
+        "{} of {} attach",
+        n_ok,
+        format::plural(probes.len() as u64, "probe")
+    );
+    let mut groups: Vec<Vec<&Probe>> = Vec::new();
+    for probe in lacking(probes) {
+        let key = |probe: &Probe| (probe.status, probe.remedy.clone());
+        let same = groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|it| key(it) == key(probe)));
+        match same {
+            Some(group) => group.push(probe),
+            None => groups.push(vec![probe]),
+        }
+    }
+    for group in groups {
+        out.push('\n');
+        push_group(out, &group, width);
+    }
+}
+
+fn push_group(out: &mut String, group: &[&Probe], width: u16) {
+    let Some(first) = group.first() else { return };
+    let names: Vec<String> = group.iter().map(|probe| safe::name(&probe.name)).collect();
+    let are = if group.len() == 1 { "is" } else { "are" };
+    let status = words::status(first.status);
+    push_wrapped(
+        out,
+        &format!("{} {are} {status}", setup::list(&names)),
+        width,
+        0,
+    );
+    let texts = |of: fn(&Probe) -> &str| {
+        let mut texts: Vec<String> = Vec::new();
+        for text in group.iter().map(|probe| safe::sentence(of(probe))) {
+            if !text.is_empty() && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        texts.join("; ")
+    };
+    let by_itself = first.remedy.starts_with(NONE_NEEDED);
+    let lost = if by_itself {
+        String::new()
+    } else {
+        texts(|it| &it.lost_without)
+    };
+    let parts = [
+        ("why", texts(|it| &it.reason)),
+        ("without", lost),
+        ("remedy", safe::sentence(&first.remedy)),
+    ];
+    for (title, text) in parts.iter().filter(|(_, text)| !text.is_empty()) {
+        push_wrapped(out, &format!("{title}: {text}"), width, 2);
+    }
 }
 
 fn push_probes(out: &mut String, report: &DoctorReport, width: u16) {
@@ -80,11 +190,7 @@ fn push_probes(out: &mut String, report: &DoctorReport, width: u16) {
         })
         .collect();
     out.push_str(&table::render(&PROBES, &probes, width, 0));
-    for probe in report
-        .probes
-        .iter()
-        .filter(|probe| probe.status != ProbeStatus::Ok)
-    {
+    for probe in lacking(&report.probes) {
         out.push('\n');
         push_remedy(out, probe, width);
     }
@@ -123,28 +229,55 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ok_is_explained_with_a_remedy() {
+    fn the_verdict_comes_first_then_what_does_not_work_with_its_remedy() {
         let expected = "\
+A trace on this host is NOT complete: it lacks 1 probe.
+
 Linux 6.12.48: 4 paths, 1 map
 
-module    BTF
-scsi_mod  /sys/kernel/btf/scsi_mod
-
-probe          status  hook
-scsi-dispatch  ok      raw_tracepoint scsi_dispatch_cmd_start
-alua-rtpg      broken  kprobe alua_rtpg_work
+1 of 2 probes attach
 
 alua-rtpg is broken
   why: no symbol alua_rtpg_work
-  without it: access states learned during the trace
+  without: access states learned during the trace
   remedy: load scsi_dh_alua with symbols, or give its BTF with --btf
 
 Multipath set-up: only what multipath-tools have built in
 
 The multipath set-up has no findings.
-A trace on this host is NOT complete.
 ";
-        assert_eq!(doctor(&report(), 80), expected);
+        assert_eq!(doctor(&report(), 80, false), expected);
+        let verbose = doctor(&report(), 80, true);
+        for line in [
+            "module    BTF\nscsi_mod  /sys/kernel/btf/scsi_mod\n",
+            "scsi-dispatch  ok      raw_tracepoint scsi_dispatch_cmd_start\n",
+            "  without it: access states",
+        ] {
+            assert!(verbose.contains(line), "{verbose}");
+        }
+    }
+
+    #[test]
+    fn probes_of_one_remedy_are_one_paragraph() {
+        let mut report = report();
+        let waiting = |name: &str, module: &str| Probe {
+            name: name.to_owned(),
+            status: ProbeStatus::NotApplicable,
+            reason: format!("{module} is not loaded"),
+            remedy: "none needed: it attaches when the module loads".to_owned(),
+            ..report.probes[0].clone()
+        };
+        report.probes = vec![
+            waiting("a", "dm_mod"),
+            waiting("b", "scsi_dh_rdac"),
+            waiting("c", "dm_mod"),
+        ];
+        report.paths = 0;
+        let text = doctor(&report, 80, false);
+        let paragraph = "a, b, c are not applicable\n  why: dm_mod is not loaded; scsi_dh_rdac is not \
+                         loaded\n  remedy: none needed: it attaches when the module loads\n";
+        assert!(text.contains(paragraph), "{text}");
+        assert!(text.starts_with("A trace on this host is NOT complete: it has no SCSI disk.\n"));
     }
 
     #[test]
@@ -157,15 +290,16 @@ A trace on this host is NOT complete.
             ..report()
         };
         let expected = "\
+No probe was tried: not permitted
+
 Linux 6.12.48: 4 paths, 1 map
+CAP_SYSLOG is missing; lost without it: the addresses
 
 Multipath set-up: only what multipath-tools have built in
 
 The multipath set-up has no findings.
-CAP_SYSLOG is missing; lost without it: the addresses
-No probe was tried.
 ";
-        assert_eq!(doctor(&report, 80), expected);
+        assert_eq!(doctor(&report, 80, false), expected);
     }
 
     #[test]
@@ -174,7 +308,7 @@ No probe was tried.
         report.probes = samples::hostile_summary().probes;
         report.btf = vec![("\x1b".to_owned(), "\n".to_owned())];
         report.kernel = "\x1b]0;".to_owned();
-        let shown = doctor(&report, 40);
+        let shown = [doctor(&report, 40, false), doctor(&report, 40, true)].concat();
         assert!(
             !shown.chars().any(|c| c != '\n' && safe::is_unsafe(c)),
             "{shown:?}"

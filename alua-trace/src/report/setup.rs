@@ -86,6 +86,21 @@ fn push_finding(out: &mut String, finding: &Finding, width: u16) {
     }
 }
 
+/// A finding in one sentence.
+pub(super) fn headline(finding: &Finding) -> String {
+    let about = if finding.subjects.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names(&finding.subjects))
+    };
+    format!(
+        "Worst finding: {} {}{about}: {}",
+        severity(finding.severity),
+        finding.id.name(),
+        safe::sentence(&finding.reason)
+    )
+}
+
 fn push_note(out: &mut String, note: &Note, width: u16) {
     let at = note.at.as_ref().map(|at| format!("{}: ", line(at)));
     let text = safe::sentence(&note.text);
@@ -106,7 +121,7 @@ fn sentences(texts: &[String]) -> Vec<String> {
 }
 
 /// As many as are of use.
-fn list(all: &[String]) -> String {
+pub(super) fn list(all: &[String]) -> String {
     let mut shown: Vec<String> = all.iter().take(MAX_NAMES).cloned().collect();
     if let Some(more @ 1..) = all.len().checked_sub(MAX_NAMES) {
         shown.push(format!("and {more} more"));

@@ -7,7 +7,7 @@ use super::histogram::histogram;
 use super::table::{self, Column, label, number};
 use super::{account, flags, ownership, words};
 use crate::format;
-use crate::model::{AccessState, Latency, PathSummary, Summary};
+use crate::model::{AccessState, Counts, Latency, PathSummary, Summary};
 use crate::safe;
 
 const COLUMNS: [Column; 10] = [
@@ -78,19 +78,43 @@ fn push_map(out: &mut String, paths: &[PathSummary], duration_ns: u64, width: u1
         path.latency.iter().map(|latency| latency.commands).sum()
     });
     let completed = total(paths, |path| path.counts.completed);
+    let (idle, shown): (Vec<_>, Vec<_>) = paths
+        .iter()
+        .partition(|path| first.path.map.is_none() && is_idle(path));
+    // One has nothing to fold.
+    let (idle, shown) = match idle.as_slice() {
+        [_] => (Vec::new(), paths.iter().collect()),
+        _ => (idle, shown),
+    };
     let mut rows = Vec::new();
-    for path in paths {
+    for path in shown {
         rows.push(vec![path_heading(path, completed)]);
         for latency in path.latency.iter().filter(|latency| latency.commands > 0) {
             rows.push(row(latency, duration_ns, recorded));
         }
     }
-    out.push_str(&table::render(&COLUMNS, &rows, width, 2));
+    if !rows.is_empty() {
+        out.push_str(&table::render(&COLUMNS, &rows, width, 2));
+    }
+    if let [first, .., last] = idle.as_slice() {
+        let _ = writeln!(
+            out,
+            "  {} without a command: {} to {}",
+            format::plural(idle.len() as u64, "path"),
+            words::path(&first.path),
+            words::path(&last.path)
+        );
+    }
     let histogram = histogram(paths, width);
     if !histogram.is_empty() {
         out.push_str("\n  Latency of reads and writes by access state at dispatch\n");
         out.push_str(&histogram);
     }
+}
+
+/// Whether a path is there and there is nothing to say of it.
+fn is_idle(summary: &PathSummary) -> bool {
+    summary.present && summary.counts == Counts::default()
 }
 
 /// `3:0:0:1 sdb  PG 1  TPG 1  AO*  62.1 %`.
@@ -213,6 +237,24 @@ mod tests {
             shown.starts_with("No SCSI path was seen in 1 min 00 s.\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn idle_paths_without_a_map_are_one_line() {
+        let mut idle = samples::summary();
+        for path in &mut idle.paths {
+            (path.counts, path.path.map) = (Counts::default(), None);
+            path.present = true;
+            path.latency.clear();
+        }
+        let shown = summary(&idle, 0, 80);
+        let folded = "Paths without a map\n  3 paths without a command: ";
+        assert!(shown.contains(folded), "{shown}");
+        assert!(!shown.contains("no commands"), "{shown}");
+        idle.paths[0].counts.rejected = 1;
+        idle.paths[1].present = false;
+        let shown = summary(&idle, 0, 80);
+        assert_eq!(shown.matches("no commands").count(), 3, "{shown}");
     }
 
     #[test]

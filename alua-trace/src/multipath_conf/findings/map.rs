@@ -17,10 +17,16 @@ pub(super) fn findings(map: &MapFacts, effective: &Effective) -> Vec<Finding> {
     };
     if let Some(asymmetry) = map.asymmetry() {
         if let Some((at, reason)) = multibus(map, effective) {
+            let handler = if map.has_no_handler() {
+                "; its table demands no handler either, so that nothing moves the unit and nothing \
+                 tells the states of its paths"
+            } else {
+                ""
+            };
             raise(
                 Id::Multibus,
                 at,
-                format!("{reason}, and the unit is asymmetric: {asymmetry}"),
+                format!("{reason}, and the unit is asymmetric: {asymmetry}{handler}"),
             );
         }
         if let Some((at, reason)) = const_prio(map, effective) {

@@ -61,6 +61,8 @@ pub enum Id {
     NotRead,
     /// Paths of one map with different MTU.
     MtuDiffers,
+    /// All paths of a map through one interface or to one portal.
+    OneWay,
     /// Packets that are far smaller than the MTU.
     MssBelowMtu,
     /// `failback immediate` on a unit that moves by command.
@@ -74,7 +76,7 @@ pub enum Id {
 impl Id {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::HandlerMissing,
         Self::HandlerModule,
         Self::Multibus,
@@ -90,6 +92,7 @@ impl Id {
         Self::RetainHandler,
         Self::NotRead,
         Self::MtuDiffers,
+        Self::OneWay,
         Self::MssBelowMtu,
         Self::FailbackImmediate,
         Self::DetectPrioDefault,
@@ -114,6 +117,7 @@ impl Id {
             Self::RetainHandler => "retain-handler",
             Self::NotRead => "not-read",
             Self::MtuDiffers => "mtu-differs",
+            Self::OneWay => "one-way",
             Self::MssBelowMtu => "mss-below-mtu",
             Self::FailbackImmediate => "failback-immediate",
             Self::DetectPrioDefault => "detect-prio-default",
@@ -139,6 +143,7 @@ impl Id {
             | Self::RetainHandler
             | Self::NotRead
             | Self::MtuDiffers
+            | Self::OneWay
             | Self::MssBelowMtu => Severity::Warning,
             Self::FailbackImmediate | Self::DetectPrioDefault | Self::TpgsZero => Severity::Advice,
         }
@@ -183,6 +188,9 @@ impl Id {
             Self::RetainHandler => "remove the line",
             Self::NotRead => "multipathd reconfigure",
             Self::MtuDiffers => "give all interfaces and switch ports of the map one MTU",
+            Self::OneWay => {
+                "log in to portals of both controllers, from an interface of its own for each"
+            }
             Self::MssBelowMtu => {
                 "give the array's port and every switch port between the same MTU, then log in \
                  again: ping -M do -s (MTU - 28) shows how far it reaches"

@@ -25,6 +25,7 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
             found.extend(mss_below_mtu(map, path));
         }
         found.extend(mtu_differs(map));
+        found.extend(one_way(map));
     }
     found
 }
@@ -91,6 +92,33 @@ fn mtu_differs(map: &MapFacts) -> Option<Finding> {
             format!("its paths have MTU from {least} to {most} bytes: they cannot be alike");
         Finding::new(Id::MtuDiffers, None, Some(map.name.clone()), reason)
     })
+}
+
+/// All paths of a map through one interface of this host, or to one portal of the array: when that
+/// fails, all do.
+fn one_way(map: &MapFacts) -> Option<Finding> {
+    let same = |of: fn(&PathFacts) -> Option<&String>| {
+        let mut values = map.paths().map(of);
+        let first = values.next()??;
+        (map.paths().count() > 1 && values.all(|value| value == Some(first))).then_some(first)
+    };
+    let interface = same(|path| path.network.interface.as_ref());
+    let portal = same(|path| path.network.portal.as_ref());
+    let reason = match (interface, portal) {
+        (None, None) => return None,
+        (Some(interface), None) => format!("through this host's interface {interface}"),
+        (None, Some(portal)) => format!("to the array's portal {portal}"),
+        (Some(interface), Some(portal)) => {
+            format!("through this host's interface {interface} and to the array's portal {portal}")
+        }
+    };
+    let reason = format!("all its paths go {reason}: when that fails, all of them do");
+    Some(Finding::new(
+        Id::OneWay,
+        None,
+        Some(map.name.clone()),
+        reason,
+    ))
 }
 
 fn mss_below_mtu(map: &MapFacts, path: &PathFacts) -> Option<Finding> {

@@ -227,6 +227,12 @@ fn network() -> Vec<Case> {
     let of = |mtu, mss| Network {
         mtu: Some(mtu),
         mss,
+        ..Network::default()
+    };
+    let through = |interface: &str, portal: &str| Network {
+        interface: Some(interface.to_owned()),
+        portal: Some(portal.to_owned()),
+        ..Network::default()
     };
     let over = |first, second: Network| {
         let mut map = alua_map();
@@ -234,13 +240,13 @@ fn network() -> Vec<Case> {
         map.groups[1].paths[0].network = second;
         one(map)
     };
-    let unknown = Network::default();
+    let unknown = Network::default;
     let (mtu, mss) = (Id::MtuDiffers, Id::MssBelowMtu);
     vec![
         (
             mtu,
             over(of(9000, None), of(1500, None)),
-            over(of(9000, None), unknown),
+            over(of(9000, None), unknown()),
         ),
         (
             mtu,
@@ -254,8 +260,18 @@ fn network() -> Vec<Case> {
         ),
         (
             mss,
-            over(of(9000, Some(536)), unknown),
+            over(of(9000, Some(536)), unknown()),
             over(of(1500, Some(536)), of(1500, Some(1448))),
+        ),
+        (
+            Id::OneWay,
+            over(through("eth0", "a:3260"), through("eth0", "b:3260")),
+            over(through("eth0", "a:3260"), through("eth1", "b:3260")),
+        ),
+        (
+            Id::OneWay,
+            over(through("eth0", "a:3260"), through("eth1", "a:3260")),
+            over(through("eth0", "a:3260"), unknown()),
         ),
     ]
 }
