@@ -7,11 +7,12 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     for designator in vpd83::designators(data).flatten() {
-        let _ = (
-            designator.value_text(),
-            designator.wwid(),
-            designator.kind_name(),
-        );
+        let _ = (designator.value_text(), designator.kind_name());
     }
-    let _ = (vpd83::lun_wwid(data), vpd83::port_of(data));
+    let _ = (
+        vpd83::lun_wwid(data),
+        vpd83::multipath_wwid(data),
+        vpd83::has_malformed_naa(data),
+        vpd83::port_of(data),
+    );
 });
