@@ -33,8 +33,8 @@ pub(super) fn untold(page: DecodePage, text: &str) -> Option<String> {
 pub(super) fn renamed(text: &str) -> Option<String> {
     let asked = text
         .lines()
-        .find_map(|line| line.strip_prefix("# ")?.split_whitespace().last())
-        .filter(|device| device.starts_with("/dev/"))?;
+        .filter_map(|line| line.strip_prefix("# ")?.split_whitespace().last())
+        .find(|device| device.starts_with("/dev/"))?;
     let opened = text
         .lines()
         .find_map(|line| line.trim().strip_prefix("open ")?.split_whitespace().next())?;

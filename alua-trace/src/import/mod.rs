@@ -4,6 +4,7 @@
 //! [`parse`] is pure: text in, [`Imported`] out. What it makes of a text grows with the text, and no
 //! single allocation is out of proportion to it (`room`).
 
+mod clean;
 mod detect;
 mod esxcli;
 mod kernel_log;
@@ -16,6 +17,7 @@ mod sg;
 mod show_paths;
 mod vpd_words;
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
@@ -81,9 +83,11 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
     if text.trim().is_empty() {
         bail!("the input is empty; what can be read: {KINDS}");
     }
+    let text = &*clean::clean(text);
     let Some(kind) = kind.or_else(|| detect(text)) else {
         bail!("this is nothing that is known; what can be read: {KINDS}");
     };
+    let text = &*without_commands(kind, text);
     let imported = match kind {
         ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),
         ImportKind::MultipathdJson => multipathd_json::parse(text).map(Imported::from),
@@ -95,6 +99,20 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         ImportKind::SgVpd => sg::vpd(text).map(Imported::from),
     };
     imported.with_context(|| format!("read as {}; what can be read: {KINDS}", detect::name(kind)))
+}
+
+/// A text without the commands that somebody typed, but where they name the device.
+fn without_commands(kind: ImportKind, text: &str) -> Cow<'_, str> {
+    let names_device = matches!(
+        kind,
+        ImportKind::SgRtpg | ImportKind::SgInq | ImportKind::SgVpd
+    );
+    if names_device || !text.lines().any(clean::is_command) {
+        return Cow::Borrowed(text);
+    }
+    let keep = |line| if clean::is_command(line) { "" } else { line };
+    let lines: Vec<&str> = text.lines().map(keep).collect();
+    Cow::Owned(lines.join("\n"))
 }
 
 /// A kernel log as its timeline, with the paths in JSON; everything else as `paths` shows it.

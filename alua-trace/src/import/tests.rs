@@ -62,6 +62,32 @@ const SAMPLES: [(ImportKind, &str); 13] = [
 ];
 
 #[test]
+fn mails_and_terminals_are_no_obstacle() {
+    for (kind, text) in SAMPLES {
+        let plain = parse(None, text).unwrap();
+        let decorations: [fn(usize, &str) -> String; 4] = [
+            |_, line| format!("> {line}\r"),
+            |_, line| format!("      {line}"),
+            |nth, line| format!("{:4}  {line}", nth + 1),
+            |_, line| format!("\x1b[32m{line}\x1b[0m"),
+        ];
+        for decorate in decorations {
+            let lines = text.lines().enumerate();
+            let decorated: String = lines.map(|(nth, it)| decorate(nth, it) + "\n").collect();
+            let read = parse(None, &decorated).unwrap();
+            assert_eq!(
+                read.inventory.maps, plain.inventory.maps,
+                "{kind:?} {decorated}"
+            );
+            assert_eq!(read.timeline, plain.timeline, "{kind:?} {decorated}");
+        }
+        let prompted = format!("[root@host ~]# some command\n{text}");
+        let read = parse(None, &prompted).unwrap();
+        assert_eq!(read.inventory.maps, plain.inventory.maps, "{kind:?}");
+    }
+}
+
+#[test]
 fn every_sample_is_recognised_and_read() {
     for (kind, text) in SAMPLES {
         assert_eq!(detect(text), Some(kind), "{text}");

@@ -1,0 +1,209 @@
+//! Owns what people's terminals, mails and tickets add to a text: colours, carriage returns, quoting,
+//! line numbers, indentation and prompts. Lines keep their places, so that notes name them rightly.
+
+use std::borrow::Cow;
+
+/// Quoting within quoting that is taken off.
+const MAX_QUOTING: usize = 4;
+/// Fewest lines of which line numbers are believed.
+const MIN_NUMBERED: usize = 3;
+
+/// A text as a tool printed it.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    let plain = without_escapes(text);
+    let lines: Vec<&str> = plain
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    let lines = unquoted(lines);
+    let lines = unnumbered(lines);
+    let lines = unindented(lines);
+    let lines: Vec<Cow<'_, str>> = lines.into_iter().map(unprompted).collect();
+    let cleaned = lines.join("\n");
+    // What nobody has touched stays as it is, with whatever ends it.
+    if cleaned == text.trim_end_matches('\n') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(cleaned + "\n")
+}
+
+/// Without terminals' sequences: `ESC [ … letter`, and titles, `ESC ] … BEL`.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains('\x1b') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut parts = text.split('\x1b');
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let rest = match part.chars().next() {
+            Some('[') => part
+                .find(|c: char| c.is_ascii_alphabetic())
+                .map(|end| end + 1),
+            Some(']') => part.find('\x07').map(|end| end + 1),
+            // No sequence: it stays, and is made safe where it is printed.
+            _ => {
+                out.push('\x1b');
+                Some(0)
+            }
+        };
+        out.push_str(rest.and_then(|end| part.get(end..)).unwrap_or_default());
+    }
+    Cow::Owned(out)
+}
+
+/// Without the `>` that mails put before every line.
+fn unquoted(mut lines: Vec<&str>) -> Vec<&str> {
+    for _ in 0..MAX_QUOTING {
+        let mut filled = lines
+            .iter()
+            .filter(|line| !line.trim().is_empty())
+            .peekable();
+        if filled.peek().is_none() || !filled.all(|line| line.starts_with('>')) {
+            return lines;
+        }
+        for line in &mut lines {
+            let rest = line.strip_prefix('>').unwrap_or(line);
+            *line = rest.strip_prefix(' ').unwrap_or(rest);
+        }
+    }
+    lines
+}
+
+/// Without the numbers of `cat -n`, `grep -n ''` and pagers: each line's is the one before and one.
+fn unnumbered(lines: Vec<&str>) -> Vec<&str> {
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    if filled.count() < MIN_NUMBERED {
+        return lines;
+    }
+    let Some(numbered): Option<Vec<_>> = lines.iter().map(|line| number(line)).collect() else {
+        return lines;
+    };
+    let numbers = numbered.iter().map(|(number, _)| *number);
+    let follow = numbers
+        .clone()
+        .zip(numbers.skip(1))
+        .all(|(one, next)| next == one + 1);
+    if follow {
+        numbered.into_iter().map(|(_, rest)| rest).collect()
+    } else {
+        lines
+    }
+}
+
+fn number(line: &str) -> Option<(u64, &str)> {
+    let start = line.trim_start();
+    let end = start
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(start.len());
+    let (digits, rest) = start.split_at(end);
+    let rest = rest.trim_start_matches([':', '|', ')']);
+    let separated =
+        rest.len() < start.len() - end || rest.is_empty() || rest.starts_with(['\t', ' ']);
+    let rest = rest.strip_prefix(['\t', ' ']).unwrap_or(rest);
+    let number = digits
+        .parse::<u64>()
+        .ok()
+        .filter(|number| *number < u64::MAX);
+    Some((number?, rest)).filter(|_| separated)
+}
+
+/// Without the blanks that all lines begin with.
+fn unindented(mut lines: Vec<&str>) -> Vec<&str> {
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    let blanks = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let common = filled.map(blanks).min().unwrap_or_default();
+    for line in &mut lines {
+        // Blanks and tabs are one byte each.
+        *line = line.get(common..).unwrap_or_default();
+    }
+    lines
+}
+
+/// A command behind a prompt, as one behind `# `: `[root@host ~]# multipath -ll`.
+fn unprompted(line: &str) -> Cow<'_, str> {
+    let Some(command) = command(line) else {
+        return Cow::Borrowed(line);
+    };
+    Cow::Owned(format!("# {command}"))
+}
+
+fn command(line: &str) -> Option<&str> {
+    if let Some(command) = line.strip_prefix("$ ") {
+        return Some(command);
+    }
+    let end = line.find(['#', '$'])?;
+    let (prompt, rest) = line.split_at(end);
+    let is_prompt = prompt.contains('@')
+        && prompt.contains(['~', ':', '/', ']'])
+        && prompt.len() < 80
+        && prompt.split_whitespace().count() <= 2;
+    let rest = rest.get(1..)?.strip_prefix(' ')?;
+    is_prompt.then_some(rest)
+}
+
+/// Whether a line is a command that somebody typed.
+pub(super) fn is_command(line: &str) -> bool {
+    line.starts_with("# ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "mpatha (36001) dm-0 X,Y\nsize=1G features='0' hwhandler='0' wp=rw\n`-+- policy='x'\n\nend\n";
+
+    fn each_line(of: impl Fn(usize, &str) -> String) -> String {
+        let lines = PLAIN.lines().enumerate();
+        lines.map(|(nth, line)| of(nth, line) + "\n").collect()
+    }
+
+    #[test]
+    fn what_terminals_and_mails_add_is_taken_off() {
+        assert!(matches!(clean(PLAIN), Cow::Borrowed(_)));
+        for decorated in [
+            each_line(|_, line| format!("{line}\r")),
+            each_line(|_, line| format!("> {line}")),
+            each_line(|_, line| format!(">> {line}")),
+            each_line(|_, line| format!("    {line}")),
+            each_line(|_, line| format!("\t{line}")),
+            each_line(|nth, line| format!("{:6}\t{line}", nth + 1)),
+            each_line(|nth, line| format!("{}:{line}", nth + 40)),
+            each_line(|nth, line| format!("> {}: {line}", nth + 1)),
+            each_line(|_, line| format!("\x1b[1;31m{line}\x1b[0m")),
+            format!("\x1b]0;title\x07{PLAIN}"),
+        ] {
+            assert_eq!(clean(&decorated), PLAIN, "{decorated}");
+        }
+    }
+
+    #[test]
+    fn prompts_become_comments() {
+        for line in [
+            "[root@host ~]# multipath -ll",
+            "root@host:/etc# multipath -ll",
+            "me@host:~$ multipath -ll",
+            "$ multipath -ll",
+            "# multipath -ll",
+        ] {
+            assert_eq!(
+                clean(line),
+                if line.starts_with('#') {
+                    "# multipath -ll"
+                } else {
+                    "# multipath -ll\n"
+                }
+            );
+        }
+        for line in ["a@b.c: x", "0:0:0:0 sda #x", "policy='x $ y'"] {
+            assert_eq!(clean(line), line);
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_follow_are_data() {
+        for text in ["1 a\n3 b\n4 c\n", "00 c9\n01 2c\n", "7 a\n8 b\nx\n"] {
+            assert_eq!(clean(text), text);
+        }
+    }
+}
