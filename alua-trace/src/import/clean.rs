@@ -72,8 +72,11 @@ fn unquoted(mut lines: Vec<&str>) -> Vec<&str> {
 
 /// Without the numbers of `cat -n`, `grep -n ''` and pagers: each line's is the one before and one.
 fn unnumbered(lines: Vec<&str>) -> Vec<&str> {
-    let filled = lines.iter().filter(|line| !line.trim().is_empty());
-    if filled.count() < MIN_NUMBERED {
+    let filled = || lines.iter().filter(|line| !line.trim().is_empty());
+    // Bytes of a dump may follow each other, too.
+    let is_byte = |word: &str| word.len() == 2 && word.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_dump = filled().all(|line| line.split_whitespace().all(is_byte));
+    if filled().count() < MIN_NUMBERED || is_dump {
         return lines;
     }
     let Some(numbered): Option<Vec<_>> = lines.iter().map(|line| number(line)).collect() else {
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_follow_are_data() {
-        for text in ["1 a\n3 b\n4 c\n", "00 c9\n01 2c\n", "7 a\n8 b\nx\n"] {
+        for text in ["1 a\n3 b\n4 c\n", "00 c9\n01 2c\n02 00\n", "7 a\n8 b\nx\n"] {
             assert_eq!(clean(text), text);
         }
     }

@@ -1,4 +1,5 @@
-//! Owns the reading of what sg_vpd prints in words (sg3_utils src/sg_vpd.c, src/sg_vpd_vendor.c).
+//! Owns the reading of what sg_vpd prints in words (sg3_utils src/sg_vpd.c, src/sg_vpd_vendor.c, and
+//! src/sg_vpd_common.c since 1.48).
 
 use super::priority;
 use super::sg::Told;
@@ -8,13 +9,22 @@ use crate::scsi::AccessState;
 /// What the words in `text` tell; `None` if they are none of sg_vpd's, or of a page that is not
 /// shown.
 pub(super) fn parse(text: &str) -> Option<Told> {
+    // Names are written differently: `Volume Access via:` to 1.47, `Volume access via:` since.
     let value = |name: &str| {
+        let after = |line: &'_ str| {
+            let (start, rest) = line.trim().split_at_checked(name.len())?;
+            start.eq_ignore_ascii_case(name).then_some(rest.len())
+        };
         text.lines()
-            .find_map(|line| line.trim().strip_prefix(name))
+            .find_map(|line| {
+                let line = line.trim();
+                line.get(line.len() - after(line)?..)
+            })
             .map(str::trim)
             .filter(|value| !value.is_empty())
     };
-    if let Some(serial) = value("Unit serial number:") {
+    let serial = value("Unit serial number:").or_else(|| value("Product serial number:"));
+    if let Some(serial) = serial {
         let mut told = Told::default();
         told.path.serial = Some(serial.to_owned());
         return Some(told);
@@ -74,9 +84,10 @@ impl VolumeAccess<'_> {
             Some('2') => Some(false),
             _ => None,
         };
+        // Words to sg3_utils 1.47, the bit since.
         let owned = match self.via {
-            "primary controller" => Some(true),
-            "alternate controller" => Some(false),
+            "primary controller" | "1" => Some(true),
+            "alternate controller" | "0" => Some(false),
             _ => None,
         };
         if mode.is_none() {

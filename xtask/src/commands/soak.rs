@@ -13,6 +13,7 @@ use crate::programs::cargo_in;
 use crate::results::Totals;
 use crate::say;
 use crate::toolchain;
+use crate::userland::{Set, Userland};
 
 /// A proof: an example of the tool's crate, and how much of it.
 struct Proof {
@@ -30,9 +31,11 @@ enum Needs {
     Kernel,
     /// Two releases of multipath-tools: the example `multipath_conf`.
     MultipathTools,
+    /// sg3_utils of the guests' programs: the example `sg_pages`.
+    Sg3Utils,
 }
 
-const PROOFS: [Proof; 3] = [
+const PROOFS: [Proof; 4] = [
     Proof {
         name: "stress",
         what: "commands of several CPUs in few slots, each record compared (about 40 minutes)",
@@ -53,6 +56,13 @@ const PROOFS: [Proof; 3] = [
         long: "2000",
         short: "100",
         needs: Needs::MultipathTools,
+    },
+    Proof {
+        name: "sg-pages",
+        what: "pages as sg3_utils decode them, and as alua-trace does",
+        long: "10000",
+        short: "300",
+        needs: Needs::Sg3Utils,
     },
 ];
 
@@ -107,6 +117,10 @@ fn run(paths: &Paths, proof: &Proof, number: &str, optimized: bool) -> Result<()
         Needs::MultipathTools => {
             let roots = multipath::roots(&paths.lab)?;
             command.args(["multipath_conf", "--", number]).args(roots)
+        }
+        Needs::Sg3Utils => {
+            let userland = Userland::get(paths, Set::Common, false)?;
+            command.args(["sg_pages", "--", number]).arg(userland.root)
         }
     };
     command.envs(environment);
