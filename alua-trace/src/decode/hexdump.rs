@@ -92,10 +92,10 @@ fn add_line(number: usize, line: &str, bytes: &mut Vec<u8>) -> Result<(), HexErr
     if is_final_address(line, bytes.len()) {
         return Ok(());
     }
-    let (address, rest) = match od_address(line, bytes.len()) {
-        Some(rest) => (None, rest),
-        None => split_address(line),
-    };
+    if let Some(rest) = od_address(line, bytes.len()) {
+        return add_od_line(number, line, rest, bytes);
+    }
+    let (address, rest) = split_address(line);
     if let Some(address) = address
         && address != bytes.len()
     {
@@ -107,7 +107,6 @@ fn add_line(number: usize, line: &str, bytes: &mut Vec<u8>) -> Result<(), HexErr
     }
     let end = address.map(|address| address + LINE_BYTES);
     let mut at = line.len() - rest.len();
-    // od pads nothing and prints no text column.
     while let Some((gap, token)) = next_token(line, at) {
         let first = bytes.len() == address.unwrap_or_default();
         let in_text_column = end.is_some_and(|end| bytes.len() >= end)
@@ -133,14 +132,37 @@ fn is_final_address(line: &str, length: usize) -> bool {
     token.len() >= ADDRESS_DIGITS && length > 0 && is_address(token, length)
 }
 
-/// What follows the address that `od -t x1` begins a line with, one blank behind it: six or more
+/// What follows the address that od and hexdump begin a line with, one blank behind it: six or more
 /// digits that say how many bytes came before, in any of the bases of `od -A`.
 fn od_address(line: &str, before: usize) -> Option<&str> {
     let start = line.trim_start();
     let (address, rest) = start.split_once(' ')?;
-    let first = rest.split_whitespace().next()?;
-    let is_od = address.len() >= ADDRESS_DIGITS && first.len() == 2 && is_address(address, before);
+    let is_od = address.len() >= ADDRESS_DIGITS
+        && !rest.starts_with(' ')
+        && !rest.trim().is_empty()
+        && is_address(address, before);
     is_od.then_some(rest)
+}
+
+/// Bytes of od, or words of 16 bits as od -x and hexdump print them: of the host's order, which is
+/// little-endian wherever such dumps come from.
+fn add_od_line(number: usize, line: &str, rest: &str, bytes: &mut Vec<u8>) -> Result<(), HexError> {
+    let mut at = line.len() - rest.len();
+    while let Some((gap, token)) = next_token(line, at) {
+        let no_byte = || HexError::NoByte {
+            line: number,
+            column: line.get(..at + gap).unwrap_or(line).chars().count() + 1,
+            token: token.chars().take(16).collect(),
+        };
+        let value = u16::from_str_radix(token, 16).map_err(|_| no_byte())?;
+        match token.len() {
+            2 => bytes.extend(u8::try_from(value)),
+            4 => bytes.extend(value.to_le_bytes()),
+            _ => return Err(no_byte()),
+        }
+        at += gap + token.len();
+    }
+    Ok(())
 }
 
 /// Digits of an address of od, at least.
@@ -247,6 +269,22 @@ mod tests {
         ] {
             assert_eq!(parse(dump).unwrap(), bytes, "{dump}");
         }
+    }
+
+    #[test]
+    fn words_of_hexdump_are_of_the_hosts_order() {
+        for dump in [
+            "0000000 8300 0c00 0301\n0000006\n",
+            "000000 8300 0c00 0301\n000006\n",
+        ] {
+            assert_eq!(parse(dump).unwrap(), [0, 0x83, 0, 0x0c, 1, 3], "{dump}");
+        }
+        // od without -t prints octal words.
+        let error = parse("0000000 101400 006000 001401\n0000006\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 1, column 9: \"101400\" is no hexadecimal byte"
+        );
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::cli::ImportKind;
 /// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
 pub fn detect(text: &str) -> Option<ImportKind> {
     if text.trim_start().starts_with('{') || text.contains("\"path_groups\"") {
-        let is_map = text.contains("\"maps\"") || text.contains("\"map\"");
-        return is_map.then_some(ImportKind::MultipathdJson);
+        let names = ["\"maps\"", "\"map\"", "\"paths\""];
+        let is_known = names.iter().any(|name| text.contains(name));
+        return is_known.then_some(ImportKind::MultipathdJson);
     }
     let by_line = text.lines().find_map(kind_of_line);
     by_line.or_else(|| sg::is_vpd_dump(text).then_some(ImportKind::SgVpd))

@@ -122,6 +122,9 @@ fn show(imported: &Imported, view: View, columns: usize) -> Result<String> {
             Ok(kernel_log::show::text(timeline, &imported.inventory.notes))
         }
         (Some(timeline), View::Json) => kernel_log::show::json(timeline, &imported.inventory),
+        (_, View::Mpath | View::Nmp) if imported.inventory.maps.is_empty() => {
+            bail!("it tells of no map, and this view shows maps only: --view tree shows paths")
+        }
         _ => views::render(&imported.inventory, view, columns),
     }
 }

@@ -1,5 +1,5 @@
-//! Owns the reading of `multipathd show maps json` and `show map M json` (libmultipath/print.c,
-//! `PRINT_JSON_*`). Elements are looked at one after the other, as text, so that a list of many
+//! Owns the reading of `multipathd show maps json`, `show map M json` and `show paths json`
+//! (libmultipath/print.c, `PRINT_JSON_*`). Elements are looked at one after the other, as text, so that a list of many
 //! small ones does not grow.
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +21,9 @@ struct Document<'a> {
     maps: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     map: Raw<'a>,
+    /// Of `show paths json`: paths by themselves.
+    #[serde(borrow)]
+    paths: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,8 +102,8 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let document: Document<'_> =
         serde_json::from_str(object).context("this is no JSON that multipathd prints")?;
     ensure!(
-        document.maps.is_some() || document.map.is_some(),
-        "the JSON has neither \"maps\" nor \"map\""
+        document.maps.is_some() || document.map.is_some() || document.paths.is_some(),
+        "the JSON has neither \"maps\", \"map\" nor \"paths\""
     );
     let mut reading = Reading {
         room: Room::new(text),
@@ -110,13 +113,20 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let maps = document.maps.unwrap_or_default();
     let maps = maps.into_iter().chain(document.map);
     let maps: Vec<Map> = maps.filter_map(|raw| reading.map(raw)).collect();
+    let mut unmapped = Vec::new();
+    for raw in document.paths.unwrap_or_default() {
+        let room = reading.room.take_path(0);
+        if let Some(json) = reading.element(raw, room) {
+            push(&mut unmapped, path(&json, None));
+        }
+    }
     let notes = reading
         .other
         .note("of JSON (one a map, group or path) not understood");
     Ok(Inventory {
         maps,
+        unmapped,
         notes: notes.into_iter().collect(),
-        ..Inventory::default()
     })
 }
 
@@ -258,6 +268,19 @@ mod tests {
     use crate::inventory::model::AccessSource;
 
     const MAPS: &str = include_str!("../../fixtures/multipathd-maps.json");
+
+    #[test]
+    fn paths_by_themselves_are_read() {
+        let text = r#"{"major_version": 0, "paths": [{"dev": "sdb", "dev_t": "8:16", "dm_st": "active",
+            "chk_st": "ready", "pri": 50}, {"dev": "sdc", "chk_st": "faulty"}, 7]}"#;
+        let inventory = parse(text).unwrap();
+        let [first, second] = &inventory.unmapped[..] else {
+            panic!("{inventory:?}")
+        };
+        assert_eq!(first.priority.as_ref().unwrap().value, 50);
+        assert_eq!(second.checker_state.as_deref(), Some("faulty"));
+        assert_eq!(inventory.notes.len(), 1);
+    }
 
     #[test]
     fn maps_are_read_with_their_groups_and_paths() {

@@ -139,7 +139,9 @@ fn described(text: &str) -> String {
         return text.trim().to_owned();
     };
     let lba = cdb.lba.map(|lba| format!(" at LBA 0x{lba:x},"));
-    let blocks = cdb.blocks.map(|blocks| format!(" {blocks} blocks,"));
+    let blocks = cdb
+        .blocks
+        .map(|blocks| format!(" {},", crate::format::plural(blocks.into(), "block")));
     let parts = [lba, blocks].into_iter().flatten().collect::<String>();
     format!("{}{parts}", cdb.name())
 }

@@ -80,8 +80,18 @@ pub(super) fn parse(message: &str) -> Option<(Source, Subject, Fact<'_>)> {
     if let Some(text) = text.strip_prefix("rdac: ") {
         return Some((Source::Rdac, subject, rdac(text)));
     }
+    if ["emc: ", "hp_sw: "]
+        .iter()
+        .any(|name| text.starts_with(name))
+    {
+        return Some((Source::Handler, subject, Fact::Text(text)));
+    }
     if subject == Subject::None {
-        return None;
+        return is_transport(message).then_some((
+            Source::Transport,
+            subject,
+            Fact::Text(message.trim()),
+        ));
     }
     if text.starts_with("Asymmetric access state changed") {
         return Some((Source::Scsi, subject, Fact::StateChanged));
@@ -97,12 +107,25 @@ pub(super) fn parse(message: &str) -> Option<(Source, Subject, Fact<'_>)> {
 
 /// What multipathd says, of the path whose number or name is in it.
 pub(super) fn of_multipathd(message: &str) -> (Source, Subject, Fact<'_>) {
-    let words = || message.split(|c: char| c.is_whitespace() || c == ':' && message.contains(": "));
-    let after_path = message.split_once("path ").map(|(_, rest)| rest);
-    let number = after_path.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    let disk = || words().find_map(|word| number_of_disk(word.trim_end_matches([',', '.'])));
-    let subject = number.or_else(disk).map_or(Subject::None, Subject::Number);
+    let mut words = message
+        .split_whitespace()
+        .map(|word| word.trim_matches([':', ',', '.', '[', ']']));
+    let number = |word: &str| word.parse().ok().or_else(|| number_of_disk(word));
+    let subject = words
+        .find_map(number)
+        .map_or(Subject::None, Subject::Number);
     (Source::Multipathd, subject, Fact::Text(message))
+}
+
+/// ` connection1:0: …`, `session1: …` (drivers/scsi/scsi_transport_iscsi.c), ` rport-1:0-3: …`
+/// (drivers/scsi/scsi_transport_fc.c).
+fn is_transport(message: &str) -> bool {
+    let message = message.trim_start();
+    let named = ["connection", "session", "rport-"].iter().any(|name| {
+        let rest = message.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    named && message.contains(": ")
 }
 
 /// `sd 4:0:0:0: text`, `scsi 4:0:0:0: text`.

@@ -47,6 +47,10 @@ pub enum Source {
     Scsi,
     /// multipathd, in syslog.
     Multipathd,
+    /// Another device handler: emc, hp_sw.
+    Handler,
+    /// iSCSI sessions and connections, and remote ports of Fibre Channel.
+    Transport,
 }
 
 /// Whether the kernel wrote this, and it is of interest.

@@ -69,6 +69,8 @@ impl Source {
             Self::DeviceMapper => "dm",
             Self::Scsi => "scsi",
             Self::Multipathd => "multipathd",
+            Self::Handler => "handler",
+            Self::Transport => "transport",
         }
     }
 }

@@ -168,6 +168,46 @@ fn a_log_of_alua_and_device_mapper_tells_the_last_state_of_each_path() {
     );
 }
 
+/// Lines of the transport, of other handlers and of multipathd explain what a path did.
+#[test]
+fn what_explains_a_path_is_part_of_the_story() {
+    let log = "\
+[  1.0]  connection1:0: detected conn error (1022)
+[  2.0]  session1: session recovery timed out after 120 secs
+[  3.0]  rport-1:0-3: blocked FC remote port time out: removing target and saving binding
+[  4.0] sd 1:0:0:1: emc: at SP A Port 4 (owned, default SP A)
+[  5.0] sd 1:0:0:1: [sdb] Unhandled sense code
+[  5.1] sd 1:0:0:1: [sdb] Sense Key : Hardware Error [current]
+[  5.2] sd 1:0:0:1: [sdb] <<vendor>> ASC=0x94 ASCQ=0x1
+[  5.3] sd 1:0:0:1: [sdb] CDB: Write(10): 2a 00 00 00 00 10 00 00 01 00
+Nov 28 10:00:06 host multipathd: 8:16: reinstated
+Nov 28 10:00:07 host multipathd[9]: mpatha: switch to path group #2
+";
+    let imported = parse(log).unwrap();
+    let what: Vec<_> = events(&imported)
+        .into_iter()
+        .map(|(_, path, what)| format!("{path} {what}"))
+        .collect();
+    assert_eq!(
+        what,
+        [
+            "- connection1:0: detected conn error (1022)",
+            "- session1: session recovery timed out after 120 secs",
+            "- rport-1:0-3: blocked FC remote port time out: removing target and saving binding",
+            "1:0:0:1 emc: at SP A Port 4 (owned, default SP A)",
+            "1:0:0:1 WRITE(10) at LBA 0x10, 1 block, failed: 04/94/01",
+            "1:0:0:1 8:16: reinstated (8:16)",
+            "- mpatha: switch to path group #2",
+        ]
+    );
+    assert_eq!(
+        imported.inventory.notes.len(),
+        1,
+        "{:?}",
+        imported.inventory.notes
+    );
+}
+
 #[test]
 fn the_timeline_is_shown_in_columns_and_made_safe() {
     let log = "[    1.5] sd 0:0:0:0: alua: Attached\n[  100.25] device-mapper: multipath: 254:0: Failing path 8:16.\n\

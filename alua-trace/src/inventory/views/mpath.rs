@@ -64,7 +64,7 @@ fn push_group(out: &mut String, group: &PathGroup, last: bool, widths: &[usize; 
         out,
         format_args!(
             "{branch}-+- policy='{}' prio={priority} status={}\n",
-            sentence(group.selector.as_deref().unwrap_or_default()),
+            sentence(group.selector.as_deref().unwrap_or(UNDEF)),
             name(group.state.as_deref().unwrap_or(UNDEF)),
         ),
     );
@@ -257,7 +257,7 @@ size=64M features='1 queue_if_no_path' hwhandler='1 alua' wp=rw
         let expected = "\
 mpatha undef ##,##
 size=undef features='undef' hwhandler='undef' wp=undef
-`-+- policy='' prio=undef status=undef
+`-+- policy='undef' prio=undef status=undef
 ";
         assert_eq!(text, expected);
     }

@@ -62,9 +62,12 @@ fn as_told(map: &Map, nmp: &Nmp) -> Vec<(String, String)> {
 /// The same fields of a Linux host.
 fn of_map(map: &Map) -> Vec<(String, String)> {
     let nmp = of_linux(map);
-    let local_sas = map
-        .paths()
-        .any(|path| matches!(path.transport, Some(Transport::Sas { .. })));
+    let is_sas = |path: &Path| matches!(path.transport, Some(Transport::Sas { .. }));
+    let local_sas = match map.paths().any(is_sas) {
+        true => "true",
+        false if map.paths().all(|path| path.transport.is_some()) => "false",
+        false => UNKNOWN,
+    };
     let fields = [
         ("Device Display Name", display_name(map)),
         ("Storage Array Type", or_unknown(nmp.array_type.as_deref())),
@@ -83,7 +86,7 @@ fn of_map(map: &Map) -> Vec<(String, String)> {
         ),
         ("Path Selection Policy Device Custom Config", String::new()),
         ("Working Paths", working(&nmp)),
-        ("Is Local SAS Device", local_sas.to_string()),
+        ("Is Local SAS Device", local_sas.to_owned()),
     ];
     fields
         .map(|(label, value)| (label.to_owned(), value))
@@ -113,7 +116,8 @@ fn or_unknown(value: Option<&str>) -> String {
 /// What follows from what is known of the map.
 fn of_linux(map: &Map) -> Nmp {
     let tpgs = map.paths().find_map(|path| path.tpgs);
-    let handler = map.paths().find_map(|path| path.handler.clone());
+    let attached = map.paths().find_map(|path| path.handler.clone());
+    let handler = attached.or_else(|| map.handler.clone());
     let active = map
         .groups
         .iter()
@@ -275,7 +279,7 @@ alua_followover=unknown;{TPG_id=1,TPG_state=AO}{TPG_id=2,TPG_state=ANO}}
    Path Selection Policy Device Config: {preferred=0:0:0:0;current=0:0:0:0}
    Path Selection Policy Device Custom Config:
    Working Paths: 0:0:0:0, 0:0:1:0
-   Is Local SAS Device: false
+   Is Local SAS Device: unknown
 ";
         assert_eq!(rendered(vec![map()]), expected);
     }
@@ -295,7 +299,7 @@ alua_followover=unknown;{TPG_id=1,TPG_state=AO}{TPG_id=2,TPG_state=ANO}}
         assert!(text.contains("Storage Array Type: none\n"), "{text}");
         assert!(text.contains("{preferred=none;current=unknown}"), "{text}");
         assert!(text.contains("{TPG_id=2,TPG_state=unknown}"), "{text}");
-        assert!(text.contains("false\n\nnaa.6001\n"), "{text}");
+        assert!(text.contains("unknown\n\nnaa.6001\n"), "{text}");
     }
 
     #[test]
