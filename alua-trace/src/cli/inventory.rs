@@ -30,6 +30,10 @@ pub enum ImportKind {
     MultipathdJson,
     /// `multipathd show paths` with any format, `multipath -v3`
     ShowPaths,
+    /// `dmsetup table`, `dmsetup status`
+    Dmsetup,
+    /// `lsscsi`, with -l, -t, -i
+    Lsscsi,
     /// `esxcli storage nmp device list`
     EsxcliNmp,
     /// A kernel log with lines of the alua and rdac handlers

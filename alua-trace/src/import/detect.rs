@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::{kernel_log, multipath_ll, sg, show_paths};
+use super::{dmsetup, kernel_log, lsscsi, multipath_ll, sg, show_paths};
 use crate::cli::ImportKind;
 
 /// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
@@ -33,6 +33,10 @@ fn kind_of_line(line: &str) -> Option<ImportKind> {
         Some(ImportKind::SgVpd)
     } else if show_paths::is_header(line) || show_paths::is_log(line) {
         Some(ImportKind::ShowPaths)
+    } else if dmsetup::is_line(line) {
+        Some(ImportKind::Dmsetup)
+    } else if lsscsi::is_line(line) {
+        Some(ImportKind::Lsscsi)
     } else if multipath_ll::is_list(line) {
         Some(ImportKind::MultipathLl)
     } else {

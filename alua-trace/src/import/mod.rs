@@ -6,9 +6,11 @@
 
 mod clean;
 mod detect;
+mod dmsetup;
 mod esxcli;
 mod kernel_log;
 mod leftover;
+mod lsscsi;
 mod multipath_ll;
 mod multipathd_json;
 mod priority;
@@ -35,7 +37,8 @@ pub use kernel_log::{Event, Source};
 const MAX_MIB: u64 = 16;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// What can be read, for messages.
-const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps json; esxcli storage nmp device list; a kernel \
+const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps json; \
+                     dmsetup table; dmsetup status; lsscsi; esxcli storage nmp device list; a kernel \
                      log with alua, rdac or multipath lines; sg_rtpg; sg_inq; sg_vpd";
 
 /// What a text tells.
@@ -92,6 +95,8 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),
         ImportKind::MultipathdJson => multipathd_json::parse(text).map(Imported::from),
         ImportKind::ShowPaths => show_paths::parse(text).map(Imported::from),
+        ImportKind::Dmsetup => dmsetup::parse(text).map(Imported::from),
+        ImportKind::Lsscsi => lsscsi::parse(text).map(Imported::from),
         ImportKind::EsxcliNmp => esxcli::parse(text).map(Imported::from),
         ImportKind::KernelLog => kernel_log::parse(text),
         ImportKind::SgRtpg => sg::rtpg(text).map(Imported::from),

@@ -57,6 +57,8 @@ pub struct Table {
     /// Each path group's selector with the number of its arguments and these, in order:
     /// `service-time 0`.
     pub selectors: Vec<String>,
+    /// Each path group's paths, in order, as far as they are told by number.
+    pub paths: Vec<Vec<DevNo>>,
 }
 
 /// Reads a status line, with or without `dmsetup`'s start, length and type before it.
@@ -126,15 +128,17 @@ pub fn parse_table(line: &str) -> Result<Table, MultipathError> {
     }
     let n_groups: u32 = words.number("the number of path groups")?;
     let _: u32 = words.number("the first path group")?;
-    let mut selectors = Vec::new();
+    let (mut selectors, mut paths) = (Vec::new(), Vec::new());
     for _ in 0..n_groups {
         selectors.push(selector(&mut words)?);
         let n_paths: u32 = words.number("the number of paths")?;
         let n_args: u32 = words.number("the number of path arguments")?;
+        let mut of_group = Vec::new();
         for _ in 0..n_paths {
-            words.word("a path")?;
+            of_group.extend(words.word("a path")?.parse::<DevNo>());
             words.skip(n_args, "a path's arguments")?;
         }
+        paths.push(of_group);
     }
     words.end()?;
     // Some features are followed by their value (`parse_features`).
@@ -145,6 +149,7 @@ pub fn parse_table(line: &str) -> Result<Table, MultipathError> {
         features: features.join(" "),
         handler,
         selectors,
+        paths,
     })
 }
 
