@@ -94,8 +94,8 @@ pub(super) struct ImportArgs {
     kind: Option<ImportKind>,
     #[command(flatten)]
     view: ViewArgs,
-    /// What a tool printed; standard input with "-"
-    #[arg(value_name = "FILE|-", default_value = "-", value_parser = values::decode_input())]
+    /// What a tool printed; standard input with "-"; a directory of such files, as a support bundle
+    #[arg(value_name = "FILE|DIR|-", default_value = "-", value_parser = values::decode_input())]
     input: DecodeInput,
 }
 

@@ -4,6 +4,7 @@
 //! [`parse`] is pure: text in, [`Imported`] out. What it makes of a text grows with the text, and no
 //! single allocation is out of proportion to it (`room`).
 
+mod bundle;
 mod clean;
 mod detect;
 mod dmsetup;
@@ -24,7 +25,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::{ImportConfig, ImportKind, View};
+use crate::cli::{DecodeInput, ImportConfig, ImportKind, View};
 use crate::decode::input;
 use crate::inventory::model::Inventory;
 use crate::inventory::views;
@@ -64,13 +65,14 @@ impl From<Inventory> for Imported {
 /// # Errors
 /// The input cannot be read, or is of no form that is known.
 pub fn run(config: &ImportConfig) -> Result<u8> {
-    let bytes = input::read(
-        &config.input,
-        MAX_MIB,
-        "longer than anything that is imported",
-    )?;
     let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
-    let imported = parse(config.kind, &String::from_utf8_lossy(&bytes))?;
+    let imported = match &config.input {
+        DecodeInput::File(path) if path.is_dir() => bundle::read(path)?,
+        input => {
+            let bytes = input::read(input, MAX_MIB, "longer than anything that is imported")?;
+            parse(config.kind, &String::from_utf8_lossy(&bytes))?
+        }
+    };
     let shown = show(&imported, config.view, columns.into())?;
     match std::io::stdout().write_all(shown.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
@@ -120,9 +122,14 @@ fn without_commands(kind: ImportKind, text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.join("\n"))
 }
 
-/// A kernel log as its timeline, with the paths in JSON; everything else as `paths` shows it.
+/// A kernel log as its timeline, with the paths in JSON; a bundle's maps before its timeline; everything
+/// else as `paths` shows it.
 fn show(imported: &Imported, view: View, columns: usize) -> Result<String> {
     match (&imported.timeline, view) {
+        (Some(timeline), View::Tree) if !imported.inventory.maps.is_empty() => {
+            let tree = views::render(&imported.inventory, view, columns)?;
+            Ok(format!("{tree}\n{}", kernel_log::show::text(timeline, &[])))
+        }
         (Some(timeline), View::Tree) => {
             Ok(kernel_log::show::text(timeline, &imported.inventory.notes))
         }
