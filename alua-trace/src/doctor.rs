@@ -77,11 +77,12 @@ fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
 
 /// Tries the probes.
 fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Result<()> {
-    let missing = privileges::missing()?.into_iter();
+    let missing = privileges::missing(&report.kernel)?.into_iter();
     report.missing_rights = missing
         .map(|right| (right.capability.into(), right.lost_without.into()))
         .collect();
     privileges::check()?;
+    privileges::lift_memory_limit();
     let facts = KernelFacts::gather(root, btf)?;
     let mut plan = probes::plan(&facts);
     if let Ok(layout) = facts.scsi() {

@@ -31,11 +31,13 @@ mod waiting;
 /// anything is attached, as far as it can be.
 pub fn run(config: &RunConfig) -> Result<u8> {
     privileges::check()?;
-    for right in privileges::missing()? {
+    let root = Sysroot::default();
+    let release = root.kernel_release().unwrap_or_default();
+    for right in privileges::missing(&release)? {
         let (name, lost) = (right.capability, right.lost_without);
         eprintln!("alua-trace: {name} is missing; lost without it: {lost}");
     }
-    let root = Sysroot::default();
+    privileges::lift_memory_limit();
     let load = Load::find(&config.command)?;
     let topology = topology::scan(&root, &DmControl::new(&root));
     let maps: Vec<String> = topology::named(&topology, &config.maps)?

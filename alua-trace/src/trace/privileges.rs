@@ -41,13 +41,55 @@ const RIGHTS: [(Right, &[CapabilitySet]); 3] = [
     ),
 ];
 
-/// The rights that this process lacks. Root's files are root's own.
+/// What older kernels need besides.
+const LOCKED_MEMORY: Right = Right {
+    capability: "CAP_SYS_RESOURCE",
+    lost_without: "everything: before Linux 5.11 the maps of probes are locked memory \
+                   (kernel/bpf/syscall.c bpf_charge_memlock), whose limit only it lifts",
+};
+/// The first kernel that counts the memory of maps otherwise.
+const NOT_LOCKED: (u32, u32) = (5, 11);
+
+/// The rights that this process lacks for a trace of the kernel of this release. Root's files are
+/// root's own.
 ///
 /// # Errors
 /// The process' capabilities cannot be read.
-pub fn missing() -> Result<Vec<Right>> {
-    let is_root = rustix::process::geteuid().is_root();
-    Ok(missing_of(effective()?, is_root))
+pub fn missing(release: &str) -> Result<Vec<Right>> {
+    let (own, is_root) = (effective()?, rustix::process::geteuid().is_root());
+    let mut missing = missing_of(own, is_root);
+    if locks_memory(release) && !own.contains(CapabilitySet::SYS_RESOURCE) {
+        missing.push(LOCKED_MEMORY);
+    }
+    Ok(missing)
+}
+
+/// Whether a kernel counts the maps of probes as locked memory.
+fn locks_memory(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < NOT_LOCKED,
+        _ => false,
+    }
+}
+
+/// Lifts the limit of locked memory as far as this process may: nothing on kernels that do not count
+/// the maps of probes.
+pub fn lift_memory_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if setrlimit(Resource::Memlock, none).is_err() {
+        let own = getrlimit(Resource::Memlock);
+        let most = Rlimit {
+            current: own.maximum,
+            ..own
+        };
+        // Its own maximum is any process' to take; if it is too low, creating the maps says so.
+        let _ = setrlimit(Resource::Memlock, most);
+    }
 }
 
 fn missing_of(own: CapabilitySet, is_root: bool) -> Vec<Right> {
@@ -98,6 +140,21 @@ mod tests {
             .filter(|word| word.starts_with("CAP_"))
             .collect();
         assert_eq!(named, RIGHTS.map(|(right, _)| right.capability));
+    }
+
+    #[test]
+    fn older_kernels_lock_the_memory_of_maps() {
+        for (release, locks) in [
+            ("5.10.0-32-amd64", true),
+            ("4.18.0", true),
+            ("5.11.0", false),
+            ("6.1.0-50-amd64", false),
+            ("", false),
+        ] {
+            assert_eq!(locks_memory(release), locks, "{release}");
+        }
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(LOCKED_MEMORY.capability));
     }
 
     #[test]

@@ -43,6 +43,17 @@ const NEEDED: [(&str, CapabilitySet); 3] = [
     ("CAP_SYSLOG", CapabilitySet::SYSLOG),
     ("CAP_DAC_READ_SEARCH", CapabilitySet::DAC_READ_SEARCH),
 ];
+/// What it names for kernels before 5.11.
+const NEEDED_BEFORE: (&str, CapabilitySet) = ("CAP_SYS_RESOURCE", CapabilitySet::SYS_RESOURCE);
+
+/// What this kernel needs.
+fn needed() -> Vec<(&'static str, CapabilitySet)> {
+    let is_old = sys::kernel_release().starts_with("5.10.");
+    NEEDED
+        .into_iter()
+        .chain(is_old.then_some(NEEDED_BEFORE))
+        .collect()
+}
 /// Debian's, and stricter than any other's.
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 const HIDDEN: &str = "/proc/sys/kernel/kptr_restrict";
@@ -79,7 +90,7 @@ fn as_nobody(words: &[&str], rights: CapabilitySet) -> Result<Output> {
 }
 
 fn all() -> CapabilitySet {
-    let each = NEEDED.iter().map(|(_, one)| *one);
+    let each = needed().into_iter().map(|(_, one)| one);
     each.fold(CapabilitySet::empty(), |all, one| all | one)
 }
 
@@ -144,7 +155,7 @@ fn without_one(lab: &mut Lab) -> Result<Outcome> {
     let _strict = Strict::now()?;
     let mut words = vec!["doctor"];
     words.extend(tracer::btf());
-    for (name, one) in NEEDED {
+    for (name, one) in needed() {
         let doctor = as_nobody(&words, all() - one)?;
         let said = format!("{}{}", doctor.stdout, doctor.stderr);
         ensure!(doctor.code() != 0, "without {name}: {said}");
@@ -152,7 +163,7 @@ fn without_one(lab: &mut Lab) -> Result<Outcome> {
             said.contains(&format!("{name} is missing")),
             "without {name}: {said}"
         );
-        for (other, _) in NEEDED.iter().filter(|(other, _)| *other != name) {
+        for (other, _) in needed().iter().filter(|(other, _)| *other != name) {
             ensure!(
                 !said.contains(&format!("{other} is missing")),
                 "without {name}, {other} is missed: {said}"
