@@ -139,9 +139,10 @@ fn described(text: &str) -> String {
         return text.trim().to_owned();
     };
     let lba = cdb.lba.map(|lba| format!(" at LBA 0x{lba:x},"));
-    let blocks = cdb
-        .blocks
-        .map(|blocks| format!(" {},", crate::format::plural(blocks.into(), "block")));
+    let blocks = cdb.blocks.map(|blocks| match blocks {
+        1 => " 1 block,".to_owned(),
+        _ => format!(" {blocks} blocks,"),
+    });
     let parts = [lba, blocks].into_iter().flatten().collect::<String>();
     format!("{}{parts}", cdb.name())
 }
