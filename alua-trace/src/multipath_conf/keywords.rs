@@ -174,6 +174,14 @@ fn has(words: &str, keyword: &str) -> bool {
     words.split_whitespace().any(|word| word == keyword)
 }
 
+/// The one name of a keyword that has two (dict.c `def_checker_name_handler`).
+pub(super) fn one_name(keyword: &str) -> &str {
+    match keyword {
+        "checker" => "path_checker",
+        _ => keyword,
+    }
+}
+
 /// Whether any section takes, or took, `word` as a keyword.
 pub(super) fn is_keyword(word: &str) -> bool {
     let gone = GONE.iter().map(|row| row.2);

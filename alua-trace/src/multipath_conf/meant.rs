@@ -1,7 +1,7 @@
 //! Owns what the author of a multipath.conf with mistakes may have meant: braces that are missing,
 //! sections outside of where they belong, sections in one line. Pure.
 
-use super::keywords::{NEWEST, RETIRED, Standing, is_keyword, standing};
+use super::keywords::{NEWEST, RETIRED, Standing, is_keyword, one_name, standing};
 use super::lexer::{Token, tokens};
 use super::section::{Kind, Section, Setting};
 use super::values::{self, Reading};
@@ -112,7 +112,7 @@ impl Reader {
             && section.settings.len() < MAX_SETTINGS
         {
             section.settings.push(Setting {
-                keyword: keyword.to_owned(),
+                keyword: one_name(keyword).to_owned(),
                 value,
                 line,
             });

@@ -7,7 +7,9 @@
 //! keyword that is none there is dropped, and its brace opens nothing: the brace that was meant to
 //! close it closes the section around it.
 
-use super::keywords::{GONE_SECTION, NEWEST, RETIRED, Release, Standing, is_keyword, standing};
+use super::keywords::{
+    GONE_SECTION, NEWEST, RETIRED, Release, Standing, is_keyword, one_name, standing,
+};
 use super::lexer::{Token, tokens};
 use super::meant;
 use super::section::{File, Kind, Refusal, Section, Setting};
@@ -272,12 +274,7 @@ impl Parser {
         if !self.notes.is_at_home(self.open.len()) {
             self.notes.read_all_the_same(keyword, self.open.last());
         }
-        // Two names of one thing (dict.c `def_checker_name_handler`).
-        let keyword = if keyword == "checker" {
-            "path_checker"
-        } else {
-            keyword
-        };
+        let keyword = one_name(keyword);
         let text = value.text();
         match values::read(keyword, text, in_blacklist, self.release) {
             Reading::Value(value) => self.keep(keyword, value),

@@ -99,12 +99,12 @@ fn both(text: &str) -> (String, Option<String>) {
 
 #[test]
 fn a_lone_device_is_meant_as_vendors_print_it() {
-    let text = "device {\n vendor X\n}\ndefaults {\n prio alua\n}";
+    let text = "device {\n checker tur\n}\ndefaults {\n prio alua\n}";
     assert_eq!(
         both(text),
         (
             "defaults@4{prio=alua@5}".to_owned(),
-            Some("device@1{vendor=X@2} defaults@4{prio=alua@5}".to_owned())
+            Some("device@1{path_checker=tur@2} defaults@4{prio=alua@5}".to_owned())
         )
     );
     assert_eq!(
