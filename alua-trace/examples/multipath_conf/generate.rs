@@ -30,6 +30,13 @@ const PATTERNS: [&str; 20] = [
     "ACME", "^DELL", "DELL", "^MD3", "MD36", "*", ".*", "(A|X)", "[A-Z]+", "(", "E)", "E{,3}",
     "(E)\\1", "!ACME", "\\!ACME", "NETAPP", "LUN", "[", "Y2$", "^NET",
 ];
+/// Names of entries, most of them of the built-in table.
+const NAMED: [(&str, &str); 4] = [
+    ("DELL", "^MD3"),
+    ("NETAPP", "LUN"),
+    ("LENOVO", "DE_Series"),
+    ("ACME", "One"),
+];
 /// Keywords and values for them: right ones, and those that look right.
 const SETTINGS: [(&str, &[&str]); 13] = [
     (
@@ -215,6 +222,12 @@ impl Generator {
     }
 
     fn device(&mut self, text: &mut String) {
+        // Entries of one name are merged, those of the built-in table among them.
+        if self.one_in(3) {
+            let (vendor, product) = NAMED[self.below(NAMED.len())];
+            text.push_str(&format!("vendor \"{vendor}\"\nproduct \"{product}\"\n"));
+            return self.settings(text);
+        }
         if !self.one_in(15) {
             let vendor = self.pick(&PATTERNS);
             self.line(text, "vendor", vendor);
