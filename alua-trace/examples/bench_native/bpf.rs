@@ -15,12 +15,11 @@ unsafe impl<T: Copy + 'static> Pod for Wire<T> {}
 /// `bpf(2)` commands and constants of `include/uapi/linux/bpf.h` that aya does not offer.
 pub mod sys {
     pub const MAP_CREATE: u32 = 0;
-    pub const MAP_LOOKUP: u32 = 1;
-    pub const MAP_UPDATE: u32 = 2;
     pub const PROG_LOAD: u32 = 5;
     pub const PROG_TEST_RUN: u32 = 10;
     pub const OBJ_GET_INFO_BY_FD: u32 = 15;
     pub const MAP_TYPE_ARRAY: u32 = 2;
+    pub const F_MMAPABLE: u64 = 1 << 10;
     pub const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 }
 
@@ -39,6 +38,21 @@ pub fn bpf(command: u32, attributes: &mut [u64]) -> Result<i64> {
         bail!("bpf({command}): {}", std::io::Error::last_os_error());
     }
     Ok(result)
+}
+
+/// An array with one value of so many bytes, which can be mapped.
+pub fn array(bytes: usize) -> Result<i64> {
+    let mut attributes = [
+        words(sys::MAP_TYPE_ARRAY, 4),
+        words(u32::try_from(bytes)?, 1),
+        sys::F_MMAPABLE,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    bpf(sys::MAP_CREATE, &mut attributes)
 }
 
 pub fn owned(descriptor: i64) -> OwnedFd {

@@ -24,7 +24,6 @@ pub fn churn(rounds: u64) -> Result<()> {
     let commands: Vec<u64> = (0..PATHS)
         .map(|place| memory.command(place, place, place as u32))
         .collect::<Result<_>>()?;
-    memory.update()?;
     let mut probes = Probes::load()?;
     let mut recycling = Recycling::default();
     let (mut freed, mut said) = ((0, 0), Instant::now());

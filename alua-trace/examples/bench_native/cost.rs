@@ -34,56 +34,61 @@ pub fn measure() -> Result<()> {
     let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("failed to turn BPF statistics on (root?)")?;
     let mut probes = Probes::load()?;
-    let commands = Commands::new(1, COMMANDS, COMMANDS)?;
-    let sum = probes_cost(&mut probes, &commands, true)?;
+    let mut commands = Commands::new(1, COMMANDS)?;
+    let sum = probes_cost(&mut probes, &mut commands, true)?;
     println!("dispatch and completion {}", spread(&sum));
     for paths in PATHS {
         let mut probes = Probes::load()?;
-        let commands = Commands::new(paths, IN_FLIGHT.max(paths), IN_FLIGHT)?;
-        let sum = probes_cost(&mut probes, &commands, false)?;
+        let mut commands = Commands::new(paths, IN_FLIGHT)?;
+        let sum = probes_cost(&mut probes, &mut commands, false)?;
         println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));
     }
     collector(&mut probes, &commands)
 }
 
-/// Commands, dispatched some at a time.
+/// Commands in flight at once, over all paths in turn.
 struct Commands {
-    _memory: Memory,
+    memory: Memory,
     addresses: Vec<u64>,
-    in_flight: usize,
+    paths: usize,
+    next: usize,
 }
 
 impl Commands {
-    fn new(paths: usize, commands: usize, in_flight: usize) -> Result<Self> {
-        let mut memory = Memory::new(paths, commands)?;
-        let addresses = (0..commands)
+    fn new(paths: usize, in_flight: usize) -> Result<Self> {
+        let mut memory = Memory::new(paths, in_flight)?;
+        let addresses = (0..in_flight)
             .map(|place| memory.command(place, place % paths, place as u32))
             .collect::<Result<_>>()?;
-        memory.update()?;
         Ok(Self {
-            _memory: memory,
+            memory,
             addresses,
-            in_flight,
+            paths,
+            next: 0,
         })
     }
 
-    /// Dispatches and completes each once, an empty program beside each.
-    fn round(&self, probes: &mut Probes, empty: i32) -> Result<()> {
-        for some in self.addresses.chunks(self.in_flight) {
-            for program in [probes.start, probes.done] {
-                for command in some {
-                    run(program, *command)?;
-                    run(empty, 0)?;
-                }
-            }
-            probes.ring.drain(usize::MAX, |_| {});
+    /// Dispatches and completes each once, an empty program beside each. They are the same commands
+    /// however many paths there are, written right before their dispatch as the block layer does:
+    /// what more paths cost is what the probes keep of them.
+    fn round(&mut self, probes: &mut Probes, empty: i32) -> Result<()> {
+        for place in 0..self.addresses.len() {
+            self.memory.route(place, self.next);
+            self.next = (self.next + 1) % self.paths;
         }
+        for program in [probes.start, probes.done] {
+            for command in &self.addresses {
+                run(program, *command)?;
+                run(empty, 0)?;
+            }
+        }
+        probes.ring.drain(usize::MAX, |_| {});
         Ok(())
     }
 }
 
 /// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns.
-fn probes_cost(probes: &mut Probes, commands: &Commands, say_each: bool) -> Result<Vec<f64>> {
+fn probes_cost(probes: &mut Probes, commands: &mut Commands, say_each: bool) -> Result<Vec<f64>> {
     let empty = load(&[instruction(0xb7, 0, 0), instruction(0x95, 0, 0)])?;
     let rounds = (RUNS / commands.addresses.len()).max(PARTS);
     for _ in 0..(rounds / 20).max(1) {

@@ -18,6 +18,7 @@ mod churn;
 mod cost;
 mod memory;
 mod probes;
+mod shared;
 mod stress;
 
 fn main() -> Result<()> {

@@ -6,7 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use alua_trace_ebpf::{AluaLayout, DmLayout, ScsiLayout};
 use anyhow::{Context, Result, ensure};
 
-use crate::bpf::{bpf, instruction, load, owned, run, sys, words};
+use crate::{
+    bpf::{array, instruction, load, owned, run},
+    shared::Shared,
+};
 
 /// Linux 6.1's layout; any would do.
 pub const LAYOUT: ScsiLayout = ScsiLayout {
@@ -87,11 +90,12 @@ const PGPATH: usize = 2048;
 const COMMAND_BYTES: usize = 1024;
 const REQUEST: usize = 256;
 
-/// Devices and commands in memory of the kernel's.
+/// Devices and commands in memory of the kernel's, which is written as the block layer writes them:
+/// in place.
 pub struct Memory {
     map: OwnedFd,
     address: u64,
-    bytes: Vec<u8>,
+    bytes: Shared,
     devices: usize,
 }
 
@@ -101,21 +105,12 @@ impl Memory {
         let pages = SHARED_PAGES
             + (devices * DEVICE_BYTES).div_ceil(PAGE)
             + (commands * COMMAND_BYTES).div_ceil(PAGE);
-        let mut attributes = [
-            words(sys::MAP_TYPE_ARRAY, 4),
-            words(u32::try_from(pages * PAGE)?, 1),
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ];
-        let map = owned(bpf(sys::MAP_CREATE, &mut attributes)?);
+        let map = owned(array(pages * PAGE)?);
+        let bytes = Shared::new(&map, pages * PAGE)?;
         let mut memory = Self {
             map,
             address: 0,
-            bytes: vec![0; pages * PAGE],
+            bytes,
             devices,
         };
         memory.address = memory.find_address()?;
@@ -138,28 +133,8 @@ impl Memory {
             instruction(0x95, 0, 0),
         ];
         let program = load(&program).context("failed to load the address finder")?;
-        run(std::os::fd::AsRawFd::as_raw_fd(&program), 0)?;
-        let key = 0_u32;
-        let mut attributes = [
-            words(self.map.as_raw_fd() as u32, 0),
-            &raw const key as u64,
-            self.bytes.as_mut_ptr() as u64,
-            0,
-        ];
-        bpf(sys::MAP_LOOKUP, &mut attributes)?;
+        run(program.as_raw_fd(), 0)?;
         Ok(u64::from_le_bytes(self.bytes[..8].try_into()?))
-    }
-
-    /// Makes the kernel have what was put.
-    pub fn update(&self) -> Result<()> {
-        let key = 0_u32;
-        let mut attributes = [
-            words(self.map.as_raw_fd() as u32, 0),
-            &raw const key as u64,
-            self.bytes.as_ptr() as u64,
-            0,
-        ];
-        bpf(sys::MAP_UPDATE, &mut attributes).map(drop)
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
@@ -206,7 +181,7 @@ impl Memory {
             let id = u32::from_le_bytes(self.bytes[at..at + 4].try_into()?);
             self.put(at, &(id + self.devices as u32).to_le_bytes());
         }
-        self.update()
+        Ok(())
     }
 
     /// The number of the path group of every route, raised: another table at the same addresses.
@@ -214,7 +189,7 @@ impl Memory {
         let at = GROUP + 40;
         let group = u32::from_le_bytes(self.bytes[at..at + 4].try_into()?);
         self.put(at, &(group + 1).to_le_bytes());
-        self.update()
+        Ok(())
     }
 
     fn commands(&self) -> usize {
@@ -234,17 +209,23 @@ impl Memory {
         );
         let tio = self.commands_at() + place * COMMAND_BYTES;
         let request = tio + REQUEST;
-        let sdev = self.device(device);
-        self.pointer(tio + 120, sdev + PGPATH);
         self.put(request + 256, &END_CLONE_REQUEST.to_le_bytes());
         self.pointer(request + 264, tio);
+        self.route(place, device);
         let cmnd = request + 272;
-        self.pointer(cmnd, sdev);
         self.put(cmnd + 164, &[0x28, 0]);
         self.put(cmnd + 166, &number.to_be_bytes());
         self.put(cmnd + 170, &[0, 0, 8, 0]);
         self.put(cmnd + 216, &4096_u32.to_le_bytes());
         Ok(self.address_of(place))
+    }
+
+    /// Sends the command in the `place`th place over a device.
+    pub fn route(&mut self, place: usize, device: usize) {
+        let tio = self.commands_at() + place * COMMAND_BYTES;
+        let sdev = self.device(device);
+        self.pointer(tio + 120, sdev + PGPATH);
+        self.pointer(tio + REQUEST + 272, sdev);
     }
 
     /// The address that a command in the `place`th place has.

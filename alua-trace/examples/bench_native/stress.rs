@@ -62,7 +62,6 @@ pub fn stress(commands: u64, object: Option<&str>) -> Result<()> {
             dispatched: Mutex::default(),
         });
     }
-    memory.update()?;
     let (start, done, mut ring, _loaded) = programs(object)?;
     let threads = thread::available_parallelism()?.get().clamp(2, SLOTS);
     let shared = Shared::default();
