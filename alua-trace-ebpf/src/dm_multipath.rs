@@ -46,9 +46,12 @@ const IDS: Ids = Ids {
     free: &FREE_ROUTES,
 };
 
-/// The route of a `pgpath`, found or made.
+/// The route of a `pgpath`, found or made; `guess` is that of the path's last command.
 #[inline(always)]
-pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64) -> u16 {
+pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64, guess: u16) -> u16 {
+    if is_fresh(control, pgpath, u32::from(guess)) {
+        return guess;
+    }
     let candidate = IDS.candidate(pgpath, 0);
     let id = if is_fresh(control, pgpath, candidate) {
         candidate

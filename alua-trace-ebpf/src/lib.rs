@@ -50,7 +50,7 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_4";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_5";
 
 /// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
 /// of the page size. Holds 65 ms of commands at a million IOPS.

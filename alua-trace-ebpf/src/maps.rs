@@ -6,6 +6,7 @@ use alua_trace_ebpf::{
     sets,
 };
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
@@ -18,8 +19,10 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(USUAL_PATHS, 0);
 
+// `BPF_F_MMAPABLE` only for where it puts the first slot: at the beginning of a page, so that none
+// lies across two cache lines.
 #[map]
-pub static PATHS: Array<PathSlot> = Array::with_max_entries(USUAL_PATHS, 0);
+pub static PATHS: Array<PathSlot> = Array::with_max_entries(USUAL_PATHS, BPF_F_MMAPABLE);
 
 #[map]
 pub static PATH_CANDIDATES: Array<Candidates> = Array::with_max_entries(sets(MAX_PATHS), 0);

@@ -5,7 +5,7 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, PathCounts, PathSlot, WAYS, access_state, handler,
+    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, WAYS, access_state, handler,
     state_source,
 };
 use aya_ebpf::EbpfContext;
@@ -29,6 +29,8 @@ pub struct Known {
     pub state: u8,
     /// [`state_source`] of `state`.
     pub source: u8,
+    /// A guess at its route ([`PathSlot::route`]).
+    pub route: u16,
 }
 
 impl Known {
@@ -36,21 +38,34 @@ impl Known {
         id: NO_PATH,
         state: access_state::UNKNOWN,
         source: state_source::NONE,
+        route: NO_ROUTE,
     };
 
     #[inline(always)]
-    fn new(id: u32, source: u8, state: u8) -> Self {
+    fn new(id: u32, source: u8, state: u8, route: u16) -> Self {
         let id = id as u16;
         if source == state_source::NONE || state == access_state::UNKNOWN {
-            return Self { id, ..Self::NONE };
+            return Self {
+                id,
+                route,
+                ..Self::NONE
+            };
         }
-        Self { id, state, source }
+        Self {
+            id,
+            state,
+            source,
+            route,
+        }
     }
 
     /// In one register, as functions that are not inlined return it.
     #[inline(always)]
     fn word(self) -> u64 {
-        u64::from(self.id) | u64::from(self.state) << 16 | u64::from(self.source) << 24
+        u64::from(self.id)
+            | u64::from(self.state) << 16
+            | u64::from(self.source) << 24
+            | u64::from(self.route) << 32
     }
 
     #[inline(always)]
@@ -59,6 +74,7 @@ impl Known {
             id: word as u16,
             state: (word >> 16) as u8,
             source: (word >> 24) as u8,
+            route: (word >> 32) as u16,
         }
     }
 }
@@ -121,8 +137,9 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
             let handler = (&raw const (*slot).handler).read_volatile();
             state = live_state(control, keeper, u64::from(handler));
         }
+        let route = (&raw const (*slot).route).read_volatile();
         let settled = (&raw const (*slot).generation).read_volatile() == generation;
-        settled.then_some(Known::new(id, source, state))
+        settled.then_some(Known::new(id, source, state, route))
     }
 }
 
@@ -172,7 +189,16 @@ fn search(sdev: u64) -> u64 {
     } else {
         fresh.state
     };
-    Known::new(id, fresh.state_source, state).word()
+    Known::new(id, fresh.state_source, state, NO_ROUTE).word()
+}
+
+/// The route of the last command on a path. Not inlined: rarely run.
+#[inline(never)]
+pub fn remember_route(id: u64, route: u64) {
+    if let Some(slot) = PATHS.get_ptr_mut(id as u32) {
+        // SAFETY: `slot` points into the array; the word is a guess, written whole.
+        unsafe { (&raw mut (*slot).route).write_volatile(route as u16) };
+    }
 }
 
 /// The id of a device that has one. When its memory was another device's, that one's is retired.

@@ -54,8 +54,11 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     let route = if pgpath == 0 {
         NO_ROUTE
     } else {
-        dm_multipath::find(ctx, control, pgpath)
+        dm_multipath::find(ctx, control, pgpath, path.route)
     };
+    if route != NO_ROUTE && route != path.route {
+        path::remember_route(u64::from(path.id), u64::from(route));
+    }
     if pgpath == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
@@ -111,9 +114,10 @@ fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
     let block_io = flags & command_flag::PASSTHROUGH == 0;
     let offence = block_io && state != OPTIMIZED && state != UNKNOWN;
     path::count(path.id, |counts| {
-        counts.dispatched += 1;
         if block_io {
             counts.dispatched_by_state[state] += 1;
+        } else {
+            counts.passthrough += 1;
         }
         if offence {
             if now.wrapping_sub(counts.non_optimized_last_ns) > NON_OPTIMIZED_QUIET_NS {

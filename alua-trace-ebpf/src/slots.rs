@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 
-use crate::{Followed, NO_CONTROLLER, access_state, handler, state_source};
+use crate::{Followed, NO_CONTROLLER, NO_ROUTE, access_state, handler, state_source};
 
 /// A command in flight. What does not change until it ends is read from the command then.
 #[repr(C)]
@@ -64,6 +64,11 @@ pub struct PathSlot {
     /// RDAC: slot of the controller it leads to (`rdac_controller.index`, 0 is A) in bits 5:0, and
     /// `rdac_dh_data.mode` (0 RDAC, 1 AVT, 2 IOSHIP) above; else [`NO_CONTROLLER`].
     pub controller: u8,
+    /// Where the last command came from: a guess at where the next one does, which the route's slot
+    /// confirms. Any writer, at any time.
+    pub route: u16,
+    /// Zero: a slot is a cache line.
+    pub reserved: [u16; 3],
 }
 
 impl PathSlot {
@@ -81,6 +86,8 @@ impl PathSlot {
         state_source: state_source::NONE,
         state: access_state::UNKNOWN,
         controller: NO_CONTROLLER,
+        route: NO_ROUTE,
+        reserved: [0; 3],
     };
 }
 
@@ -105,6 +112,6 @@ pub struct RouteSlot {
 
 const _: () = {
     assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
-    assert!(size_of::<PathSlot>() == 56 && offset_of!(PathSlot, generation) == 24);
+    assert!(size_of::<PathSlot>() == 64 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
 };

@@ -80,11 +80,12 @@ impl Slots {
         let Ok(Some(slot)) = tables.path(id) else {
             return;
         };
-        // The state in it is renewed all the time, and comes with each command.
+        // State and route in it change all the time, and come with each command.
         let settled = PathSlot {
             generation: 0,
             state_source: 0,
             state: 0,
+            route: 0,
             ..slot
         };
         if self.paths.insert(id, settled) != Some(settled) {

@@ -101,14 +101,14 @@ impl Entry {
             + counts.superseded
             + counts.untracked;
         // The counts of different CPUs are not read at one moment.
-        counts.dispatched.saturating_sub(ended)
+        counts.dispatched().saturating_sub(ended)
     }
 
     /// Exact counts, with what was found in the probes' slots at the end.
     pub fn account(&self, in_flight: u64) -> Counts {
         let counts = self.counts();
         Counts {
-            dispatched: counts.dispatched,
+            dispatched: counts.dispatched(),
             completed: counts.completed,
             failed: counts.failed,
             timed_out: counts.timed_out,

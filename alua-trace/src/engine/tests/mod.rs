@@ -140,10 +140,7 @@ fn unknown(path: u16, dispatch_ns: u64) -> CommandRecord {
 }
 
 fn dispatched(optimized: u64, non_optimized: u64) -> PathCounts {
-    let mut counts = PathCounts {
-        dispatched: optimized + non_optimized,
-        ..PathCounts::default()
-    };
+    let mut counts = PathCounts::default();
     counts.dispatched_by_state[0] = optimized;
     counts.dispatched_by_state[1] = non_optimized;
     if non_optimized > 0 {
