@@ -5,8 +5,8 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, WAYS, access_state, handler,
-    state_source,
+    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, WAYS, access_state,
+    handler, state_source,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;

@@ -30,12 +30,22 @@ pub enum ImportKind {
     MultipathdJson,
     /// `multipathd show paths` with any format, `multipath -v3`
     ShowPaths,
+    /// `multipathd show maps`, `show maps status`, `show maps stats`, with any format
+    ShowMaps,
+    /// `multipathd show daemon`, `show status`
+    Multipathd,
     /// `dmsetup table`, `dmsetup status`
     Dmsetup,
     /// `lsscsi`, with -l, -t, -i
     Lsscsi,
+    /// `iscsiadm -m session -P 3`
+    Iscsiadm,
+    /// `grep . /sys/class/scsi_device/*/device/access_state` and the like, `systool -v -c scsi_device`
+    Sysfs,
     /// `esxcli storage nmp device list`
     EsxcliNmp,
+    /// `esxcli storage core path list`, `esxcli storage nmp path list`
+    EsxcliPaths,
     /// A kernel log with lines of the alua and rdac handlers
     KernelLog,
     /// `sg_rtpg -d`
@@ -94,7 +104,8 @@ pub(super) struct ImportArgs {
     kind: Option<ImportKind>,
     #[command(flatten)]
     view: ViewArgs,
-    /// What a tool printed; standard input with "-"; a directory of such files, as a support bundle
+    /// What a tool printed; standard input with "-"; a support bundle: a directory of such files, or a
+    /// tar file of them (.tar, .tar.xz, .tar.gz, .tar.bz2)
     #[arg(value_name = "FILE|DIR|-", default_value = "-", value_parser = values::decode_input())]
     input: DecodeInput,
 }

@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 
-use super::{dmsetup, kernel_log, lsscsi, multipath_ll, sg, show_paths};
+use super::{
+    dmsetup, esxcli_paths, iscsiadm, kernel_log, lsscsi, multipath_ll, multipathd, sg, show_maps,
+    show_paths, sysfs,
+};
 use crate::cli::ImportKind;
 
 /// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
@@ -19,7 +22,9 @@ pub fn detect(text: &str) -> Option<ImportKind> {
 fn kind_of_line(line: &str) -> Option<ImportKind> {
     let trimmed = line.trim();
     let starts = |words: &[&str]| words.iter().any(|word| trimmed.starts_with(word));
-    if starts(&["Device Display Name:", "Storage Array Type:"]) {
+    if esxcli_paths::is_line(line) {
+        Some(ImportKind::EsxcliPaths)
+    } else if starts(&["Device Display Name:", "Storage Array Type:"]) {
         Some(ImportKind::EsxcliNmp)
     } else if starts(&[
         "Report target port groups",
@@ -33,6 +38,14 @@ fn kind_of_line(line: &str) -> Option<ImportKind> {
         Some(ImportKind::SgVpd)
     } else if show_paths::is_header(line) || show_paths::is_log(line) {
         Some(ImportKind::ShowPaths)
+    } else if show_maps::is_header(line) {
+        Some(ImportKind::ShowMaps)
+    } else if multipathd::is_line(line) {
+        Some(ImportKind::Multipathd)
+    } else if iscsiadm::is_line(line) {
+        Some(ImportKind::Iscsiadm)
+    } else if sysfs::is_line(line) {
+        Some(ImportKind::Sysfs)
     } else if dmsetup::is_line(line) {
         Some(ImportKind::Dmsetup)
     } else if lsscsi::is_line(line) {

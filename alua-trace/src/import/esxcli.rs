@@ -127,7 +127,7 @@ fn text(value: &str) -> Option<String> {
 
 /// The value of a setting, which may be called by several names; settings are separated by `;`, `,`
 /// and braces.
-fn setting(config: &str, names: &[&str]) -> Option<String> {
+pub(super) fn setting(config: &str, names: &[&str]) -> Option<String> {
     let settings = config
         .split(['{', '}', ';', ','])
         .filter_map(|setting| setting.split_once('='));
@@ -163,7 +163,7 @@ fn port_groups(config: &str) -> Vec<PortGroup> {
 }
 
 /// VMware's word for a state.
-fn state(word: &str) -> Option<AccessState> {
+pub(super) fn state(word: &str) -> Option<AccessState> {
     Some(match word {
         "AO" => AccessState::OPTIMIZED,
         "ANO" => AccessState::NON_OPTIMIZED,

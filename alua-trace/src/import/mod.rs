@@ -6,18 +6,24 @@
 
 mod bundle;
 mod clean;
+mod columns;
 mod detect;
 mod dmsetup;
 mod esxcli;
+mod esxcli_paths;
+mod iscsiadm;
 mod kernel_log;
 mod leftover;
 mod lsscsi;
 mod multipath_ll;
+mod multipathd;
 mod multipathd_json;
 mod priority;
 mod room;
 mod sg;
+mod show_maps;
 mod show_paths;
+mod sysfs;
 mod vpd_words;
 
 use std::borrow::Cow;
@@ -38,9 +44,11 @@ pub use kernel_log::{Event, Source};
 const MAX_MIB: u64 = 16;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// What can be read, for messages.
-const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps json; \
-                     dmsetup table; dmsetup status; lsscsi; esxcli storage nmp device list; a kernel \
-                     log with alua, rdac or multipath lines; sg_rtpg; sg_inq; sg_vpd";
+const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps; \
+                     multipathd show maps json; multipathd show daemon; dmsetup table; dmsetup status; lsscsi; iscsiadm -m session -P 3; \
+                     access_state and dh_state of sysfs; systool; esxcli storage nmp device list; \
+                     esxcli storage core or nmp path list; a kernel log with alua, rdac or multipath \
+                     lines; sg_rtpg; sg_inq; sg_vpd; a support bundle";
 
 /// What a text tells.
 #[derive(Debug, Default, PartialEq)]
@@ -67,7 +75,7 @@ impl From<Inventory> for Imported {
 pub fn run(config: &ImportConfig) -> Result<u8> {
     let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
     let imported = match &config.input {
-        DecodeInput::File(path) if path.is_dir() => bundle::read(path)?,
+        DecodeInput::File(path) if path.is_dir() || bundle::is_archive(path) => bundle::read(path)?,
         input => {
             let bytes = input::read(input, MAX_MIB, "longer than anything that is imported")?;
             parse(config.kind, &String::from_utf8_lossy(&bytes))?
@@ -97,8 +105,13 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),
         ImportKind::MultipathdJson => multipathd_json::parse(text).map(Imported::from),
         ImportKind::ShowPaths => show_paths::parse(text).map(Imported::from),
+        ImportKind::ShowMaps => show_maps::parse(text).map(Imported::from),
+        ImportKind::Multipathd => multipathd::parse(text).map(Imported::from),
         ImportKind::Dmsetup => dmsetup::parse(text).map(Imported::from),
         ImportKind::Lsscsi => lsscsi::parse(text).map(Imported::from),
+        ImportKind::Iscsiadm => iscsiadm::parse(text).map(Imported::from),
+        ImportKind::Sysfs => sysfs::parse(text).map(Imported::from),
+        ImportKind::EsxcliPaths => esxcli_paths::parse(text).map(Imported::from),
         ImportKind::EsxcliNmp => esxcli::parse(text).map(Imported::from),
         ImportKind::KernelLog => kernel_log::parse(text),
         ImportKind::SgRtpg => sg::rtpg(text).map(Imported::from),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
+use super::columns::{self, Column};
 use super::leftover::Leftover;
 use super::priority;
 use super::room::{Room, push};
@@ -43,8 +44,8 @@ const COLUMNS: [&str; 26] = [
 /// Columns whose names are of two words: `host WWNN`, `host adapter`.
 const OF_TWO_WORDS: [&str; 2] = ["host ", "target "];
 
-/// A column: its name, and where it begins.
-type Column<'a> = (&'a str, usize);
+/// Columns that may be empty or of several words.
+const WIDE: [&str; 4] = ["next_check", "uuid", "vend", "vend/prod/rev"];
 
 /// Whether a line names the columns of such a table.
 pub(super) fn is_header(line: &str) -> bool {
@@ -56,39 +57,13 @@ pub(super) fn is_log(line: &str) -> bool {
     line.contains("===== paths list =====")
 }
 
-/// The columns that a line names: two or more, one of them a name of the path.
+/// The columns of a table of paths: one of them names the path.
 fn header(line: &str) -> Option<Vec<Column<'_>>> {
-    let mut columns = Vec::new();
-    let mut at = 0;
-    while let Some((name, end)) = next_name(line, at) {
-        columns.push(name);
-        at = end;
-    }
-    let has = |wanted: &[&str]| columns.iter().any(|(name, _)| wanted.contains(name));
-    let known = columns.iter().filter(|(name, _)| is_column(name)).count();
-    (columns.len() > 1 && known == columns.len() && has(&["dev", "hcil"])).then_some(columns)
+    columns::header(line, is_column, &["dev", "hcil"])
 }
 
 fn is_column(name: &str) -> bool {
     COLUMNS.contains(&name) || OF_TWO_WORDS.iter().any(|first| name.starts_with(first))
-}
-
-/// The next name of a header from `at` on, and where it ends.
-fn next_name(line: &str, at: usize) -> Option<(Column<'_>, usize)> {
-    let rest = line.get(at..)?;
-    let start = at + rest.len() - rest.trim_start().len();
-    let name = line.get(start..)?;
-    let mut end = name.find(char::is_whitespace).unwrap_or(name.len());
-    let second = name.get(end..).unwrap_or_default().trim_start_matches(' ');
-    let is_second = ["WWNN", "WWPN", "adapter", "node"]
-        .iter()
-        .any(|word| second.starts_with(word));
-    if matches!(name.get(..end), Some("host" | "target")) && is_second {
-        let length = second.find(char::is_whitespace).unwrap_or(second.len());
-        end = name.len() - second.len() + length;
-    }
-    let name = name.get(..end).filter(|name| !name.is_empty())?;
-    Some(((name, start), start + end))
 }
 
 /// The paths in `text`.
@@ -147,7 +122,10 @@ impl<'a> Reading<'a> {
         let Some(columns) = &self.columns else {
             return false;
         };
-        let cells = aligned(line, columns).or_else(|| in_words(line, columns));
+        let is_path =
+            |cells: &Vec<(&str, &str)>| cells.iter().any(|(name, text)| is_name(name, text));
+        let cells = columns::aligned(line, columns).filter(is_path);
+        let cells = cells.or_else(|| Some(columns::in_words(line, columns, &WIDE)).filter(is_path));
         let Some(row) = cells.and_then(|cells| row(&cells)) else {
             return false;
         };
@@ -204,42 +182,6 @@ impl<'a> Reading<'a> {
         }
         inventory
     }
-}
-
-/// Cells by where the columns begin; `None` if words lie across a beginning.
-fn aligned<'a>(line: &'a str, columns: &[Column<'a>]) -> Option<Vec<(&'a str, &'a str)>> {
-    let begins = |at: usize| {
-        let before = at
-            .checked_sub(1)
-            .map_or(" ", |it| line.get(it..at).unwrap_or(" "));
-        before == " "
-    };
-    if !columns.iter().all(|(_, at)| begins(*at)) {
-        return None;
-    }
-    let ends = columns.iter().skip(1).map(|(_, at)| *at);
-    let ends = ends.chain([line.len()]);
-    let cell = |((name, at), end): (&Column<'a>, usize)| {
-        let text = line.get(*at..end.min(line.len())).unwrap_or_default();
-        (*name, text.trim())
-    };
-    let cells: Vec<_> = columns.iter().zip(ends).map(cell).collect();
-    let is_path = cells.iter().any(|(name, text)| is_name(name, text));
-    is_path.then_some(cells)
-}
-
-/// Cells word by word, for tables that lost their blanks: the columns up to the first that may be
-/// empty or of several words.
-fn in_words<'a>(line: &'a str, columns: &[Column<'a>]) -> Option<Vec<(&'a str, &'a str)>> {
-    let plain = columns
-        .iter()
-        .take_while(|(name, _)| !matches!(*name, "next_check" | "uuid" | "vend" | "vend/prod/rev"));
-    let cells: Vec<_> = plain
-        .map(|(name, _)| *name)
-        .zip(line.split_whitespace())
-        .collect();
-    let is_path = cells.iter().any(|(name, text)| is_name(name, text));
-    is_path.then_some(cells)
 }
 
 /// Whether a cell names a path.

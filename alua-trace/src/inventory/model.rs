@@ -59,6 +59,8 @@ pub struct Map {
     pub port_groups: Vec<PortGroup>,
     /// What `esxcli storage nmp device list` has beyond that.
     pub nmp: Option<Nmp>,
+    /// What was told beyond this model, by name: `("failback", "immediate")`.
+    pub other: Vec<(String, String)>,
     /// Where sources contradict each other.
     pub disagreements: Vec<Disagreement>,
 }

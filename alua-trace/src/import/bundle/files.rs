@@ -1,13 +1,15 @@
 //! Owns which files of a bundle are read: by their names, without following links, within limits.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::import::sysfs;
+
 /// Longest part of a file that is read: of a log its end.
-const MAX_FILE: u64 = 16 << 20;
+pub(super) const MAX_FILE: u64 = 16 << 20;
 /// All that is read.
 const MAX_ALL: u64 = 256 << 20;
 /// Files and directories that are looked at.
@@ -15,7 +17,7 @@ const MAX_SEEN: usize = 100_000;
 /// Directories within directories.
 const MAX_DEPTH: usize = 16;
 /// What the names of files have that tell of paths: commands, logs, attributes.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "multipath",
     "mpio",
     "sg_",
@@ -28,6 +30,8 @@ const NAMES: [&str; 14] = [
     "lsscsi",
     "dmsetup",
     "scsi",
+    "iscsi",
+    "systool",
     "boot.log",
     "console",
 ];
@@ -45,6 +49,8 @@ pub(super) struct Files {
     pub(super) read: Vec<File>,
     pub(super) n_seen: usize,
     pub(super) notes: Vec<String>,
+    /// Attributes of SCSI devices, a line each.
+    attributes: String,
     n_bytes: u64,
 }
 
@@ -67,11 +73,7 @@ pub(super) fn of_directory(root: &Path) -> Result<Files> {
         let mut entries: Vec<_> = entries.flatten().collect();
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            ensure!(
-                files.n_seen < MAX_SEEN,
-                "{} has more than {MAX_SEEN} files: name a directory within it",
-                root.display()
-            );
+            files.ensure_room(root)?;
             // Of the entry itself: what a link leads to is not the bundle's.
             let Ok(kind) = entry.file_type() else {
                 continue;
@@ -79,57 +81,98 @@ pub(super) fn of_directory(root: &Path) -> Result<Files> {
             if kind.is_dir() && depth < MAX_DEPTH {
                 open.push((entry.path(), depth + 1));
             } else if kind.is_file() {
-                files.n_seen += 1;
-                files.take(root, &entry.path());
+                let path = entry.path();
+                let name = path.strip_prefix(root).unwrap_or(&path);
+                let length = entry.metadata().map_or(0, |it| it.len());
+                files.take(&name.display().to_string(), length, |skipped| {
+                    bytes_from(&path, skipped)
+                });
             }
         }
     }
-    files.read.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+    Ok(files.sorted())
 }
 
 impl Files {
-    fn take(&mut self, root: &Path, path: &Path) {
-        let name = path
-            .strip_prefix(root)
-            .unwrap_or(path)
-            .display()
-            .to_string();
-        if !is_wanted(&name) {
+    /// Takes the file of this name, of `length` bytes, if it may tell of paths; `read` gives what is
+    /// behind the number of bytes that it is told.
+    pub(super) fn take(
+        &mut self,
+        name: &str,
+        length: u64,
+        read: impl FnOnce(u64) -> Result<Vec<u8>>,
+    ) {
+        self.n_seen += 1;
+        if !is_wanted(name) {
             return;
         }
-        let text = match self.text(path) {
-            Ok(text) => text,
-            Err(error) => return self.notes.push(format!("cannot read {name}: {error:#}")),
-        };
-        // What is no text is of no form that is known.
-        if !text.contains('\0') {
-            self.read.push(File { name, text });
+        match self.text(name, length, read) {
+            // What is no text is of no form that is known.
+            Ok(text) if text.contains('\0') => {}
+            // As `grep . FILE` prints it.
+            Ok(text) if sysfs::is_attribute(name) => {
+                self.attributes
+                    .push_str(&format!("/{name}:{}\n", text.trim()));
+            }
+            Ok(text) => self.read.push(File {
+                name: name.to_owned(),
+                text,
+            }),
+            Err(error) => self.notes.push(format!("cannot read {name}: {error:#}")),
         }
     }
 
-    fn text(&mut self, path: &Path) -> Result<String> {
-        let mut file = fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        let skipped = length.saturating_sub(MAX_FILE);
-        if skipped > 0 {
-            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(skipped))?;
-            let name = path.display();
-            self.notes.push(format!(
-                "only the last {} MiB of {name} are read",
-                MAX_FILE >> 20
-            ));
-        }
+    fn text(
+        &mut self,
+        name: &str,
+        length: u64,
+        read: impl FnOnce(u64) -> Result<Vec<u8>>,
+    ) -> Result<String> {
         self.n_bytes += length.min(MAX_FILE);
         ensure!(
             self.n_bytes <= MAX_ALL,
             "more than {} MiB in all: it is left out",
             MAX_ALL >> 20
         );
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let skipped = length.saturating_sub(MAX_FILE);
+        if skipped > 0 {
+            self.notes.push(format!(
+                "only the last {} MiB of {name} are read",
+                MAX_FILE >> 20
+            ));
+        }
+        Ok(String::from_utf8_lossy(&read(skipped)?).into_owned())
     }
+
+    /// By name, whatever order they were met in.
+    pub(super) fn sorted(mut self) -> Self {
+        if !self.attributes.is_empty() {
+            self.read.push(File {
+                name: "sysfs".to_owned(),
+                text: std::mem::take(&mut self.attributes),
+            });
+        }
+        self.read.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
+    pub(super) fn ensure_room(&self, root: &Path) -> Result<()> {
+        ensure!(
+            self.n_seen < MAX_SEEN,
+            "{} has more than {MAX_SEEN} files: name a directory within it",
+            root.display()
+        );
+        Ok(())
+    }
+}
+
+/// The file's bytes from one of them on, no more than are read of one.
+fn bytes_from(path: &Path, skipped: u64) -> Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether a file may tell of paths, by its name.
@@ -139,5 +182,6 @@ fn is_wanted(name: &str) -> bool {
     let is_packed = [".gz", ".xz", ".bz2", ".tar", ".conf"]
         .iter()
         .any(|it| last.ends_with(it));
-    !is_packed && NAMES.iter().any(|wanted| last.contains(wanted))
+    let is_known = NAMES.iter().any(|wanted| last.contains(wanted));
+    !is_packed && (is_known || sysfs::is_attribute(&name))
 }

@@ -1,7 +1,9 @@
-//! `alua-trace import DIR`: a support bundle (sosreport, supportconfig, or any tree of files) as one view.
+//! `alua-trace import DIR|FILE.tar.xz`: a support bundle (sosreport, supportconfig, or any tree of
+//! files), unpacked or as it is sent, as one view.
 //!
 //! What each file tells is read by itself, and joined; where two contradict each other, both are shown.
 
+mod archive;
 mod files;
 mod join;
 
@@ -10,6 +12,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::{Imported, clean, detect, parse};
+pub(super) use archive::is_archive;
 use files::File;
 use join::Joined;
 
@@ -18,7 +21,11 @@ use join::Joined;
 /// # Errors
 /// It cannot be read, is too large, or nothing in it is of a form that is known.
 pub(super) fn read(path: &Path) -> Result<Imported> {
-    let files = files::of_directory(path)?;
+    let files = if path.is_dir() {
+        files::of_directory(path)?
+    } else {
+        archive::of_archive(path)?
+    };
     let mut joined = Joined::default();
     let mut n_read = 0_usize;
     for file in &files.read {

@@ -118,6 +118,7 @@ fn properties(map: &Map) -> Vec<String> {
     .into_iter()
     .flatten()
     .chain(map.nmp.as_ref().map_or_else(Vec::new, nmp))
+    .chain(map.other.iter().map(|(what, value)| labelled(what, value)))
     .collect()
 }
 
