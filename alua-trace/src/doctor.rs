@@ -9,18 +9,24 @@ use anyhow::Result;
 
 use crate::{
     cli::DoctorConfig,
+    inventory::model::Map,
     json,
     kernel::{attach::Probes, facts::KernelFacts, probes},
     live,
     model::ProbeStatus,
-    multipath_conf::{gather, section::Note, setup::Setup, source::Sources},
+    multipath_conf::{
+        facts::{Host, Modules},
+        section::Note,
+        setup::Setup,
+        source::Sources,
+    },
     paths,
     report::{
         doctor::{DoctorReport, doctor},
         setup::setup as report_setup,
     },
     sysroot::Sysroot,
-    topology::{self, DmControl, Topology},
+    topology::DmControl,
     trace::privileges,
 };
 
@@ -40,8 +46,7 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
         return examine_file(file, config.json);
     }
     let root = Sysroot::default();
-    let topology = topology::scan(&root, &DmControl::new(&root));
-    let mut report = host_report(&root, &topology);
+    let mut report = host_report(&root)?;
     let examined = examine(&root, config.btf.as_deref(), &mut report);
     report.error = examined.as_ref().err().map(|error| format!("{error:#}"));
     print(config, &report)?;
@@ -50,29 +55,29 @@ pub fn run(config: &DoctorConfig) -> Result<u8> {
 }
 
 /// All but the probes.
-fn host_report(root: &Sysroot, topology: &Topology) -> DoctorReport {
-    let disks = topology.devices().iter().filter(|device| device.is_disk());
+fn host_report(root: &Sysroot) -> Result<DoctorReport> {
+    let inventory = paths::all(root, &DmControl::new(root))?;
     let mut sources = Sources::of_host(root);
-    let unknown = topology.notes().iter().cloned();
+    let unknown = inventory.notes.iter().cloned();
     sources
         .notes
         .extend(unknown.map(|text| Note { at: None, text }));
-    let mut host = gather::host(root, topology);
-    // Fails for a map that was named and is not there only.
-    if let Ok(inventory) = paths::read(root, &DmControl::new(root), &[]) {
-        host.learn(&inventory);
-    }
-    DoctorReport {
+    let modules = Modules {
+        alua: Some(root.is_loaded("scsi_dh_alua")),
+        rdac: Some(root.is_loaded("scsi_dh_rdac")),
+    };
+    let mapped = inventory.maps.iter().flat_map(Map::paths);
+    Ok(DoctorReport {
         kernel: root.kernel_release().unwrap_or_default(),
         btf: Vec::new(),
         probes: Vec::new(),
         missing_rights: Vec::new(),
-        paths: disks.count(),
-        maps: topology.maps().len(),
+        paths: mapped.count() + inventory.unmapped.len(),
+        maps: inventory.maps.len(),
         complete: false,
         error: None,
-        multipath: Setup::new(sources, Some(&host)),
-    }
+        multipath: Setup::new(sources, Some(&Host::of(&inventory, modules))),
+    })
 }
 
 /// Tries the probes.

@@ -32,6 +32,8 @@ pub enum ImportKind {
     ShowPaths,
     /// `multipathd show maps`, `show maps status`, `show maps stats`, with any format
     ShowMaps,
+    /// `multipath.conf`, `multipathd show config`, `multipath -t`
+    MultipathConf,
     /// `multipathd show daemon`, `show status`
     Multipathd,
     /// `dmsetup table`, `dmsetup status`

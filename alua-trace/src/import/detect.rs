@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 
 use super::{
-    dmsetup, esxcli_paths, iscsiadm, kernel_log, lsscsi, multipath_ll, multipathd, sg, show_maps,
-    show_paths, sysfs,
+    config, dmsetup, esxcli_paths, iscsiadm, kernel_log, lsscsi, multipath_ll, multipathd, sg,
+    show_maps, show_paths, sysfs,
 };
 use crate::cli::ImportKind;
 
@@ -40,6 +40,8 @@ fn kind_of_line(line: &str) -> Option<ImportKind> {
         Some(ImportKind::ShowPaths)
     } else if show_maps::is_header(line) {
         Some(ImportKind::ShowMaps)
+    } else if config::is_line(line) {
+        Some(ImportKind::MultipathConf)
     } else if multipathd::is_line(line) {
         Some(ImportKind::Multipathd)
     } else if iscsiadm::is_line(line) {

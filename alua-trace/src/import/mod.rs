@@ -7,6 +7,7 @@
 mod bundle;
 mod clean;
 mod columns;
+mod config;
 mod detect;
 mod dmsetup;
 mod esxcli;
@@ -21,6 +22,7 @@ mod multipathd_json;
 mod priority;
 mod room;
 mod sg;
+mod show;
 mod show_maps;
 mod show_paths;
 mod sysfs;
@@ -31,10 +33,9 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::{DecodeInput, ImportConfig, ImportKind, View};
+use crate::cli::{DecodeInput, ImportConfig, ImportKind};
 use crate::decode::input;
 use crate::inventory::model::Inventory;
-use crate::inventory::views;
 use crate::live;
 
 pub use detect::detect;
@@ -45,7 +46,8 @@ const MAX_MIB: u64 = 16;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// What can be read, for messages.
 const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps; \
-                     multipathd show maps json; multipathd show daemon; dmsetup table; dmsetup status; lsscsi; iscsiadm -m session -P 3; \
+                     multipathd show maps json; multipathd show daemon; multipath.conf and multipathd show config; \
+                     dmsetup table; dmsetup status; lsscsi; iscsiadm -m session -P 3; \
                      access_state and dh_state of sysfs; systool; esxcli storage nmp device list; \
                      esxcli storage core or nmp path list; a kernel log with alua, rdac or multipath \
                      lines; sg_rtpg; sg_inq; sg_vpd; a support bundle";
@@ -57,13 +59,15 @@ pub struct Imported {
     pub inventory: Inventory,
     /// What happened, in the order of the text; only kernel logs tell it.
     pub timeline: Option<Vec<Event>>,
+    /// Configurations of multipath, by name.
+    pub configuration: Vec<(String, String)>,
 }
 
 impl From<Inventory> for Imported {
     fn from(inventory: Inventory) -> Self {
         Self {
             inventory,
-            timeline: None,
+            ..Self::default()
         }
     }
 }
@@ -74,14 +78,20 @@ impl From<Inventory> for Imported {
 /// The input cannot be read, or is of no form that is known.
 pub fn run(config: &ImportConfig) -> Result<u8> {
     let columns = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
-    let imported = match &config.input {
+    let mut imported = match &config.input {
         DecodeInput::File(path) if path.is_dir() || bundle::is_archive(path) => bundle::read(path)?,
         input => {
             let bytes = input::read(input, MAX_MIB, "longer than anything that is imported")?;
             parse(config.kind, &String::from_utf8_lossy(&bytes))?
         }
     };
-    let shown = show(&imported, config.view, columns.into())?;
+    if let (DecodeInput::File(path), [(name, _)]) = (&config.input, &mut imported.configuration[..])
+        && path.is_file()
+        && name == config::INPUT
+    {
+        *name = path.display().to_string();
+    }
+    let shown = show::show(&imported, config.view, columns)?;
     match std::io::stdout().write_all(shown.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
         result => Ok(result.map(|()| 0)?),
@@ -113,6 +123,7 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         ImportKind::Sysfs => sysfs::parse(text).map(Imported::from),
         ImportKind::EsxcliPaths => esxcli_paths::parse(text).map(Imported::from),
         ImportKind::EsxcliNmp => esxcli::parse(text).map(Imported::from),
+        ImportKind::MultipathConf => config::parse(text),
         ImportKind::KernelLog => kernel_log::parse(text),
         ImportKind::SgRtpg => sg::rtpg(text).map(Imported::from),
         ImportKind::SgInq => sg::inquiry(text).map(Imported::from),
@@ -133,25 +144,6 @@ fn without_commands(kind: ImportKind, text: &str) -> Cow<'_, str> {
     let keep = |line| if clean::is_command(line) { "" } else { line };
     let lines: Vec<&str> = text.lines().map(keep).collect();
     Cow::Owned(lines.join("\n"))
-}
-
-/// A kernel log as its timeline, with the paths in JSON; a bundle's maps before its timeline; everything
-/// else as `paths` shows it.
-fn show(imported: &Imported, view: View, columns: usize) -> Result<String> {
-    match (&imported.timeline, view) {
-        (Some(timeline), View::Tree) if !imported.inventory.maps.is_empty() => {
-            let tree = views::render(&imported.inventory, view, columns)?;
-            Ok(format!("{tree}\n{}", kernel_log::show::text(timeline, &[])))
-        }
-        (Some(timeline), View::Tree) => {
-            Ok(kernel_log::show::text(timeline, &imported.inventory.notes))
-        }
-        (Some(timeline), View::Json) => kernel_log::show::json(timeline, &imported.inventory),
-        (_, View::Mpath | View::Nmp) if imported.inventory.maps.is_empty() => {
-            bail!("it tells of no map, and this view shows maps only: --view tree shows paths")
-        }
-        _ => views::render(&imported.inventory, view, columns),
-    }
 }
 
 #[cfg(test)]

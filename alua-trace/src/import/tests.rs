@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::*;
+use crate::cli::View;
 use crate::safe;
 use crate::scsi::bytes::Noise;
 
@@ -143,16 +144,16 @@ fn a_kind_that_is_given_wins() {
 #[test]
 fn kernel_logs_are_shown_as_timelines_except_in_the_views_of_paths() {
     let imported = parse(None, SAMPLES[5].1).unwrap();
-    let shown = show(&imported, View::Tree, 100).unwrap();
+    let shown = show::show(&imported, View::Tree, 100).unwrap();
     assert!(
         shown.starts_with("98.790309  -        rdac  device handler registered\n"),
         "{shown}"
     );
-    let json = show(&imported, View::Json, 100).unwrap();
+    let json = show::show(&imported, View::Json, 100).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["timeline"].as_array().unwrap().len(), 9);
     let imported = parse(None, SAMPLES[0].1).unwrap();
-    let json = show(&imported, View::Json, 100).unwrap();
+    let json = show::show(&imported, View::Json, 100).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (&json["schema"], &json["maps"][0]["name"]),
@@ -173,7 +174,7 @@ fn nothing_from_the_input_reaches_a_terminal_raw() {
                 continue;
             };
             for view in View::value_variants() {
-                let shown = show(&imported, *view, 100).unwrap_or_default();
+                let shown = show::show(&imported, *view, 100).unwrap_or_default();
                 let raw = shown.chars().find(|c| *c != '\n' && safe::is_unsafe(*c));
                 assert_eq!(raw, None, "{kind:?} {view:?}\n{shown}");
             }

@@ -121,6 +121,8 @@ pub struct Path {
     /// Asymmetric access support (INQUIRY byte 5 bits 5:4): 0 none or vendor-specific, 1 implicit,
     /// 2 explicit, 3 both.
     pub tpgs: Option<u8>,
+    /// Whether VPD page 00h lists page C9h, as RDAC arrays' does.
+    pub lists_c9: Option<bool>,
     /// Its priority and why it has that value.
     pub priority: Option<Priority>,
     /// What an RDAC array says of it.

@@ -1,9 +1,7 @@
 //! Owns what is known of a host's maps and paths, as far as findings need it. Pure data; `None` is
 //! unknown, never no.
 
-use std::collections::HashMap;
-
-use crate::inventory::model::{Inventory, Path, Transport};
+use crate::inventory::model::{Inventory, Map, Path, Transport};
 use crate::scsi::AccessState;
 use crate::scsi::rdac::Mode;
 
@@ -16,10 +14,17 @@ pub struct Host {
     pub maps: Vec<MapFacts>,
     /// Disks that are no map's path.
     pub unmapped: Vec<PathFacts>,
-    /// Whether `scsi_dh_alua` is there, loaded or built in.
-    pub alua_module: Option<bool>,
-    /// Whether `scsi_dh_rdac` is there.
-    pub rdac_module: Option<bool>,
+    /// Which handlers' modules are there.
+    pub modules: Modules,
+}
+
+/// Which handlers' modules are there, loaded or built in; `None` is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// `scsi_dh_alua`.
+    pub alua: Option<bool>,
+    /// `scsi_dh_rdac`.
+    pub rdac: Option<bool>,
 }
 
 /// A map.
@@ -29,7 +34,7 @@ pub struct MapFacts {
     pub name: String,
     /// multipathd's name of the logical unit.
     pub wwid: Option<String>,
-    /// The handler that its table demands.
+    /// The handler that its table demands; empty when it demands none.
     pub handler: Option<String>,
     /// dm's path groups.
     pub groups: Vec<GroupFacts>,
@@ -61,7 +66,7 @@ pub struct PathFacts {
     pub revision: Option<String>,
     /// Whether dm uses it and the SCSI device runs.
     pub usable: bool,
-    /// The device handler that is attached; `None` when none is.
+    /// The device handler that is attached; empty when none is.
     pub handler: Option<String>,
     /// INQUIRY byte 5 bits 5:4.
     pub tpgs: Option<u8>,
@@ -107,27 +112,72 @@ impl From<&Transport> for Network {
 }
 
 impl Host {
-    /// Takes over what an inventory knows beyond sysfs: the network below each path, and the mode
-    /// of RDAC arrays that have been asked.
-    pub fn learn(&mut self, inventory: &Inventory) {
-        let mapped = inventory.maps.iter().flat_map(|map| map.paths());
-        let known: HashMap<&str, &Path> = mapped
-            .chain(&inventory.unmapped)
-            .map(|path| (path.address.as_str(), path))
-            .collect();
-        let groups = self.maps.iter_mut().flat_map(|map| &mut map.groups);
-        let paths = groups
-            .flat_map(|group| &mut group.paths)
-            .chain(&mut self.unmapped);
-        for path in paths {
-            let Some(known) = known.get(path.address.as_str()) else {
-                continue;
-            };
-            if let Some(transport) = &known.transport {
-                path.network = Network::from(transport);
-            }
-            let mode = known.rdac.as_ref().and_then(|rdac| rdac.mode.as_deref());
-            path.rdac_mode = path.rdac_mode.or(mode.and_then(mode_named));
+    /// What an inventory tells; whether the handlers' modules are there is told beside it.
+    pub fn of(inventory: &Inventory, modules: Modules) -> Self {
+        Self {
+            maps: inventory.maps.iter().map(MapFacts::from).collect(),
+            unmapped: inventory.unmapped.iter().map(PathFacts::from).collect(),
+            modules,
+        }
+    }
+}
+
+impl From<&Map> for MapFacts {
+    fn from(map: &Map) -> Self {
+        // A map's path that is no device any more tells nothing.
+        let is_there = |path: &&Path| !path.address.is_empty() || path.device.is_some();
+        // What was told of the map only: its unit's names; and dm attaches the handler that its table
+        // demands (drivers/md/dm-mpath.c `setup_scsi_dh`).
+        let member = |path: &Path| {
+            let mut facts = PathFacts::from(path);
+            facts.vendor = facts.vendor.or_else(|| map.vendor.clone());
+            facts.product = facts.product.or_else(|| map.product.clone());
+            facts.revision = facts.revision.or_else(|| map.revision.clone());
+            let demanded = map.handler.clone().filter(|it| !it.is_empty());
+            facts.handler = facts.handler.or(demanded);
+            facts
+        };
+        let groups = map.groups.iter().map(|group| GroupFacts {
+            number: group.number,
+            active: group.state.as_deref() == Some("active"),
+            paths: group.paths.iter().filter(is_there).map(member).collect(),
+        });
+        Self {
+            name: map.name.clone(),
+            wwid: map.wwid.clone(),
+            handler: map.handler.clone(),
+            groups: groups.collect(),
+        }
+    }
+}
+
+impl From<&Path> for PathFacts {
+    fn from(path: &Path) -> Self {
+        let rdac = path.rdac.as_ref();
+        let mode = rdac.and_then(|rdac| rdac.mode.as_deref());
+        let is = |state: &Option<String>, good: &[&str]| {
+            state.as_deref().is_none_or(|state| good.contains(&state))
+        };
+        Self {
+            address: path.address.clone(),
+            device: path.device.clone(),
+            vendor: path.vendor.clone(),
+            product: path.product.clone(),
+            revision: path.revision.clone(),
+            usable: is(&path.dm_state, &["active"])
+                && is(&path.device_state, &["running"])
+                && is(&path.checker_state, &["ready", "ghost", "up"]),
+            handler: path.handler.clone(),
+            tpgs: path.tpgs,
+            lists_c9: path.lists_c9,
+            rdac_mode: mode.and_then(mode_named),
+            access: path.access.as_ref().map(|access| access.state),
+            port_group: path.port_group,
+            network: path
+                .transport
+                .as_ref()
+                .map(Network::from)
+                .unwrap_or_default(),
         }
     }
 }
@@ -170,7 +220,8 @@ impl MapFacts {
 
     /// Whether neither its table nor any of its paths has a device handler.
     pub fn has_no_handler(&self) -> bool {
-        self.handler.is_none() && self.paths().all(|path| path.handler.is_none())
+        let none = |handler: &Option<String>| handler.as_deref() == Some("");
+        none(&self.handler) && self.paths().all(|path| none(&path.handler))
     }
 
     /// Whether this host moves the unit to another controller by a command of its own: explicit
@@ -199,7 +250,7 @@ impl PathFacts {
         if self.lists_c9 == Some(true) {
             return Some("it has VPD page C9h, of RDAC arrays".to_owned());
         }
-        let handler = self.handler.as_deref()?;
+        let handler = self.handler.as_deref().filter(|it| !it.is_empty())?;
         Some(format!("the handler {handler} is attached to it"))
     }
 
@@ -232,12 +283,18 @@ impl PathFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::model::{Iscsi, Map, PathGroup, Rdac};
+    use crate::inventory::model::{Iscsi, PathGroup, Rdac};
+
+    fn path(address: &str) -> Path {
+        Path {
+            address: address.to_owned(),
+            ..Path::default()
+        }
+    }
 
     #[test]
     fn an_inventory_tells_network_and_mode() {
         let known = Path {
-            address: "1:0:0:1".to_owned(),
             transport: Some(Transport::Iscsi(Iscsi {
                 mtu: Some(9000),
                 mss: Some(1448),
@@ -247,10 +304,13 @@ mod tests {
                 mode: Some("IOSHIP".to_owned()),
                 ..Rdac::default()
             }),
-            ..Path::default()
+            ..path("1:0:0:1")
         };
         let group = PathGroup {
-            paths: vec![known],
+            number: 2,
+            state: Some("active".to_owned()),
+            // The second is no device any more.
+            paths: vec![known, path("")],
             ..PathGroup::default()
         };
         let inventory = Inventory {
@@ -258,25 +318,59 @@ mod tests {
                 groups: vec![group],
                 ..Map::default()
             }],
+            unmapped: vec![path("2:0:0:1")],
             ..Inventory::default()
         };
-        let path = |address: &str| PathFacts {
-            address: address.to_owned(),
-            ..PathFacts::default()
+        let host = Host::of(&inventory, Modules::default());
+        let [group] = &host.maps[0].groups[..] else {
+            panic!("{host:?}")
         };
-        let mut host = Host {
-            unmapped: vec![path("1:0:0:1"), path("2:0:0:1")],
-            ..Host::default()
-        };
-        host.learn(&inventory);
-        let [learned, other] = &host.unmapped[..] else {
-            panic!()
+        assert_eq!((group.number, group.active), (2, true));
+        let [path] = &group.paths[..] else {
+            panic!("{group:?}")
         };
         assert_eq!(
-            (learned.network.mtu, learned.network.mss, learned.rdac_mode),
+            (path.network.mtu, path.network.mss, path.rdac_mode),
             (Some(9000), Some(1448), Some(Mode::IoShip))
         );
-        assert_eq!(*other, path("2:0:0:1"));
+        assert_eq!(host.unmapped[0].address, "2:0:0:1");
         assert_eq!(mode_named("something"), None);
+    }
+
+    #[test]
+    fn a_path_is_usable_unless_something_says_no() {
+        fn said(word: &str) -> Option<String> {
+            Some(word.to_owned())
+        }
+        let usable = |change: fn(&mut Path)| {
+            let mut path = path("1:0:0:1");
+            change(&mut path);
+            PathFacts::from(&path).usable
+        };
+        assert!(usable(|_| ()));
+        assert!(usable(|it| it.dm_state = said("active")));
+        assert!(!usable(|it| it.dm_state = said("failed")));
+        assert!(!usable(|it| it.device_state = said("offline")));
+        assert!(!usable(|it| it.checker_state = said("faulty")));
+        assert!(usable(|it| it.checker_state = said("ghost")));
+    }
+
+    #[test]
+    fn no_handler_is_not_an_unknown_one() {
+        let map = |of_map: Option<&str>, of_path: Option<&str>| MapFacts {
+            handler: of_map.map(str::to_owned),
+            groups: vec![GroupFacts {
+                paths: vec![PathFacts {
+                    handler: of_path.map(str::to_owned),
+                    ..PathFacts::default()
+                }],
+                ..GroupFacts::default()
+            }],
+            ..MapFacts::default()
+        };
+        assert!(map(Some(""), Some("")).has_no_handler());
+        assert!(!map(None, Some("")).has_no_handler());
+        assert!(!map(Some(""), None).has_no_handler());
+        assert!(!map(Some(""), Some("alua")).has_no_handler());
     }
 }

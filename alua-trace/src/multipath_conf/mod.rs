@@ -1,10 +1,9 @@
 //! The multipath set-up and what is wrong with it: configuration files, what they come to for each
-//! map, and findings. Pure but for [`source`] and [`gather`].
+//! map, and findings. Pure but for [`source`].
 
 pub mod effective;
 pub mod facts;
 pub mod findings;
-pub mod gather;
 pub mod keywords;
 mod lexer;
 mod meant;

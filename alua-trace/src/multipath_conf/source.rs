@@ -89,23 +89,36 @@ impl Sources {
                     .with_context(what)?;
             }
         } else {
-            let parent = path.parent().and_then(Path::file_name);
-            let place = match parent {
-                Some(name) if name == "conf.d" => Place::Additional,
-                _ => Place::Main,
-            };
-            sources.add_file(path, place).with_context(what)?;
+            sources.add_file(path, place(path)).with_context(what)?;
         }
         Ok(sources)
     }
 
+    /// Configurations of another host, by the names they came under: files, and what multipathd said
+    /// that it ran with.
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut sources = Self::new();
+        for (name, text) in texts {
+            if is_dump(text) {
+                sources.configuration.running = Some(Tables::of_multipathd(text));
+                sources.read.push(name.to_owned());
+            } else {
+                sources.add_text(name, text, place(Path::new(name)));
+            }
+        }
+        sources
+    }
+
     fn add_file(&mut self, path: &Path, place: Place) -> io::Result<()> {
         let text = sysroot::read_config(path)?;
-        let name = path.display().to_string();
-        let notes = self.configuration.add_file(parse(&name, &text), place);
-        self.notes.extend(notes);
-        self.read.push(name);
+        self.add_text(&path.display().to_string(), &text, place);
         Ok(())
+    }
+
+    fn add_text(&mut self, name: &str, text: &str, place: Place) {
+        let notes = self.configuration.add_file(parse(name, text), place);
+        self.notes.extend(notes);
+        self.read.push(name.to_owned());
     }
 
     fn ask_multipathd(&mut self, root: &Sysroot) {
@@ -127,6 +140,22 @@ impl Sources {
         let text = text.into();
         self.notes.push(Note { at: None, text });
     }
+}
+
+/// How a file is read, by where it lies.
+fn place(path: &Path) -> Place {
+    match path.parent().and_then(Path::file_name) {
+        Some(name) if name == "conf.d" => Place::Additional,
+        _ => Place::Main,
+    }
+}
+
+/// Whether a text is what `multipathd show config` or `multipath -t` print: all of the hardware table.
+fn is_dump(text: &str) -> bool {
+    /// The smallest table, that of 0.4.9, has more; nobody writes as many by hand.
+    const DEVICES: usize = 40;
+    let is_device = |line: &&str| line.trim_start().starts_with("device {");
+    text.lines().filter(is_device).count() >= DEVICES
 }
 
 /// What `multipathd show config` prints within `time`.

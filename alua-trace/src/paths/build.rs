@@ -158,6 +158,7 @@ fn path(device: &Device, extras: &Extras) -> Path {
         port_group: device.port_group,
         relative_port: device.relative_port,
         tpgs: device.tpgs,
+        lists_c9: extra.lists_c9,
         priority,
         transport: extras.transports.get(&device.hctl).cloned(),
         queue_depth: extra.queue_depth,

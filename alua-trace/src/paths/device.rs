@@ -12,6 +12,8 @@ pub(super) struct Extra {
     pub(super) serial: Option<String>,
     /// `queue_depth`: commands the device takes at once.
     pub(super) queue_depth: Option<u32>,
+    /// Whether the kernel's copy of VPD page 00h lists page C9h.
+    pub(super) lists_c9: Option<bool>,
     /// What of its pages is not understood.
     pub(super) complaints: Vec<String>,
 }
@@ -24,6 +26,7 @@ impl Extra {
             return extra;
         };
         extra.queue_depth = number(&dir, "queue_depth");
+        extra.lists_c9 = lists_c9(&dir);
         if let Ok(page) = dir.bytes("vpd_pg80") {
             match vpd::serial_number(&page) {
                 Ok(serial) => extra.serial = Some(serial).filter(|serial| !serial.is_empty()),
@@ -50,6 +53,17 @@ impl Extra {
         self.complaints
             .push(format!("{hctl}: not understood in sysfs: {error}"));
     }
+}
+
+/// Whether page 00h lists the page of RDAC arrays that tells who owns a volume; `None` when the kernel
+/// has no copy of it.
+fn lists_c9(dir: &Directory) -> Option<bool> {
+    const VOLUME_ACCESS: u8 = 0xc9;
+    let page = dir.bytes("vpd_pg0").ok()?;
+    let pages = vpd::supported_pages(&page).ok()?;
+    let listed = pages.data.contains(&VOLUME_ACCESS);
+    // What is cut off may hold it.
+    (listed || !pages.truncated).then_some(listed)
 }
 
 /// What the block layer tells of a map.

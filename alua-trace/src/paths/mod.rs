@@ -65,6 +65,14 @@ pub fn read(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<Inven
     Ok(inventory)
 }
 
+/// All maps and paths of the host, without what is doubtful of them.
+///
+/// # Errors
+/// There are none: every map is taken.
+pub fn all(root: &Sysroot, dm: &dyn DmSource) -> Result<Inventory> {
+    gather(root, dm, &[]).map(|(inventory, _)| inventory)
+}
+
 fn gather(root: &Sysroot, dm: &dyn DmSource, named: &[String]) -> Result<(Inventory, Topology)> {
     let topology = topology::scan(root, dm);
     let maps: Vec<_> = if named.is_empty() {

@@ -23,10 +23,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ),
     ("inventory", &["cli", "json", "safe", "scsi"]),
     ("decode", &["cli", "json", "safe", "scsi"]),
-    (
-        "multipath_conf",
-        &["inventory", "scsi", "sysroot", "topology"],
-    ),
+    ("multipath_conf", &["inventory", "scsi", "sysroot"]),
     ("report", &["format", "model", "multipath_conf", "safe"]),
     ("live", &["format", "model", "report", "safe"]),
     (
@@ -37,6 +34,8 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "inventory",
             "json",
             "live",
+            "multipath_conf",
+            "report",
             "safe",
             "scsi",
             "topology",
@@ -65,6 +64,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
         "doctor",
         &[
             "cli",
+            "inventory",
             "json",
             "kernel",
             "live",

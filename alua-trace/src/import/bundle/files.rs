@@ -179,9 +179,13 @@ fn bytes_from(path: &Path, skipped: u64) -> Result<Vec<u8>> {
 fn is_wanted(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit('/').next().unwrap_or(&name);
-    let is_packed = [".gz", ".xz", ".bz2", ".tar", ".conf"]
+    let is_packed = [".gz", ".xz", ".bz2", ".tar"]
         .iter()
         .any(|it| last.ends_with(it));
+    if last.ends_with(".conf") {
+        let of_multipath = last == "multipath.conf" || name.contains("multipath/conf.d/");
+        return of_multipath;
+    }
     let is_known = NAMES.iter().any(|wanted| last.contains(wanted));
     !is_packed && (is_known || sysfs::is_attribute(&name))
 }

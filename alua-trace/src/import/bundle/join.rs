@@ -15,6 +15,7 @@ const MAX_DISAGREEMENTS: usize = 64;
 pub(super) struct Joined {
     inventory: Inventory,
     timeline: Vec<Event>,
+    configuration: Vec<(String, String)>,
     /// Who told of a thing first, and who added a field to it.
     first: HashMap<String, String>,
     tellers: HashMap<(String, &'static str), String>,
@@ -26,6 +27,9 @@ impl Joined {
     /// Adds what `teller` says.
     pub(super) fn add(&mut self, teller: &str, imported: Imported) {
         self.timeline.extend(imported.timeline.unwrap_or_default());
+        let configuration = imported.configuration.into_iter();
+        self.configuration
+            .extend(configuration.map(|(_, text)| (teller.to_owned(), text)));
         let Inventory {
             maps,
             unmapped,
@@ -68,6 +72,7 @@ impl Joined {
         Imported {
             inventory: self.inventory,
             timeline: (!self.timeline.is_empty()).then_some(self.timeline),
+            configuration: self.configuration,
         }
     }
 

@@ -176,6 +176,7 @@ impl<'a> Reading<'a> {
                 ..Inventory::default()
             },
             timeline: Some(timeline),
+            configuration: Vec::new(),
         })
     }
 }

@@ -1,11 +1,6 @@
-//! Owns how a timeline is shown: as lines of time, path and what happened; and as JSON.
-
-use anyhow::Result;
-use serde::Serialize;
+//! Owns how a timeline is shown: as lines of time, path and what happened.
 
 use super::{Event, Source};
-use crate::inventory::model::{Inventory, SCHEMA};
-use crate::json;
 use crate::safe;
 
 /// Widest that a column is made for the sake of one long value.
@@ -42,22 +37,6 @@ pub(in crate::import) fn text(timeline: &[Event], notes: &[String]) -> String {
 
 fn cell(text: Option<&str>) -> String {
     safe::text(text.unwrap_or("-"), COLUMN_CHARS)
-}
-
-/// The timeline as a list, beside what `paths --json` has.
-pub(in crate::import) fn json(timeline: &[Event], inventory: &Inventory) -> Result<String> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        schema: u32,
-        timeline: &'a [Event],
-        #[serde(flatten)]
-        inventory: &'a Inventory,
-    }
-    Ok(json::to_line(&Document {
-        schema: SCHEMA,
-        timeline,
-        inventory,
-    })?)
 }
 
 impl Source {

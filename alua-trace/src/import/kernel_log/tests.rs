@@ -219,7 +219,7 @@ fn the_timeline_is_shown_in_columns_and_made_safe() {
          100.25  8:16     dm    path failed\n     -  -        rdac  a\\x1b[2Jb\nnote: a note\n"
     );
     let imported = parse(log).unwrap();
-    let json = show::json(imported.timeline.as_ref().unwrap(), &imported.inventory).unwrap();
+    let json = crate::import::show::show(&imported, crate::cli::View::Json, 100).unwrap();
     assert!(!json.contains('\x1b'), "{json}");
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let event = serde_json::json!({"time": "100.25", "source": "device-mapper", "path": "8:16", "what": "path failed"});

@@ -14,8 +14,8 @@ const HEADERS: u32 = 200;
 /// Findings about the paths of all maps, and about disks that are no map's path.
 pub(super) fn findings(host: &Host) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(module(host, "alua", host.alua_module));
-    found.extend(module(host, "rdac", host.rdac_module));
+    found.extend(module(host, "alua", host.modules.alua));
+    found.extend(module(host, "rdac", host.modules.rdac));
     for path in &host.unmapped {
         found.extend(of_path(path, path.label()));
     }
@@ -56,7 +56,9 @@ fn module(host: &Host, handler: &str, loaded: Option<bool>) -> Option<Finding> {
 }
 
 fn of_path(path: &PathFacts, subject: String) -> Vec<Finding> {
-    let missing = path.wanted_handler().filter(|_| path.handler.is_none());
+    let missing = path
+        .wanted_handler()
+        .filter(|_| path.handler.as_deref() == Some(""));
     let missing = missing.zip(path.asymmetry()).map(|(wanted, why)| {
         let reason = format!(
             "no handler is attached, {wanted} should be: {why}. The kernel knows no access state \

@@ -1,7 +1,7 @@
 //! Findings about hosts, their maps and their paths.
 
 use super::*;
-use crate::multipath_conf::facts::{GroupFacts, MapFacts, Network, PathFacts};
+use crate::multipath_conf::facts::{GroupFacts, MapFacts, Modules, Network, PathFacts};
 use crate::scsi::AccessState;
 use crate::scsi::rdac::Mode;
 
@@ -44,7 +44,7 @@ fn rdac(address: &str, product: &str) -> PathFacts {
 /// A disk that has but one path to take.
 fn plain(address: &str) -> PathFacts {
     PathFacts {
-        handler: None,
+        handler: Some(String::new()),
         tpgs: Some(0),
         access: None,
         ..alua(address, 1, AccessState::OPTIMIZED)
@@ -70,8 +70,10 @@ fn host(maps: Vec<MapFacts>) -> Host {
     Host {
         maps,
         unmapped: Vec::new(),
-        alua_module: Some(true),
-        rdac_module: Some(true),
+        modules: Modules {
+            alua: Some(true),
+            rdac: Some(true),
+        },
     }
 }
 
@@ -109,21 +111,23 @@ fn one(map: MapFacts) -> (&'static str, Host) {
 
 fn handlers() -> Vec<Case> {
     let no_module = |maps| Host {
-        alua_module: Some(false),
-        rdac_module: Some(false),
+        modules: Modules {
+            alua: Some(false),
+            rdac: Some(false),
+        },
         ..host(maps)
     };
-    let detached = |map| changed(map, |path| path.handler = None);
+    let detached = |map| changed(map, |path| path.handler = Some(String::new()));
     let unmapped = |path| Host {
         unmapped: vec![path],
         ..host(vec![])
     };
     let lost = PathFacts {
-        handler: None,
+        handler: Some(String::new()),
         ..rdac("1:0:0:0", "X")
     };
     let undemanding = MapFacts {
-        handler: None,
+        handler: Some(String::new()),
         ..symmetric()
     };
     let unknown = changed(detached(alua_map()), |path| path.tpgs = None);
