@@ -3,7 +3,9 @@
 //!
 //! `sg_pages N ROOT` takes N pages of each kind; ROOT is the directory that sg3_utils run in.
 
+mod commands;
 mod pages;
+mod versions;
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +33,7 @@ struct Kind {
     page: fn(&mut Noise) -> Vec<u8>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 9] = [
     Kind {
         name: "VPD page 80h",
         program: &["sg_vpd", "--page=sn"],
@@ -68,6 +70,24 @@ const KINDS: [Kind; 6] = [
         import: ImportKind::SgInq,
         page: pages::inquiry,
     },
+    Kind {
+        name: "VPD page 80h, JSON",
+        program: &["sg_vpd", "--page=sn", "--json"],
+        import: ImportKind::SgVpd,
+        page: pages::serial_number,
+    },
+    Kind {
+        name: "VPD page 83h, JSON",
+        program: &["sg_vpd", "--page=di", "--json"],
+        import: ImportKind::SgVpd,
+        page: pages::identification,
+    },
+    Kind {
+        name: "INQUIRY data, JSON",
+        program: &["sg_inq", "--json"],
+        import: ImportKind::SgInq,
+        page: pages::inquiry,
+    },
 ];
 
 fn main() -> Result<()> {
@@ -80,7 +100,9 @@ fn main() -> Result<()> {
     for kind in &KINDS {
         n_differing += compare(kind, number, root)?;
     }
+    n_differing += versions::compare(number, root)?;
     n_differing += sense(number, root)?;
+    commands::compare(number, root)?;
     ensure!(
         n_differing == 0,
         "{n_differing} pages are decoded otherwise"

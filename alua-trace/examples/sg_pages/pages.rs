@@ -15,7 +15,7 @@ impl Noise {
         (self.0 >> 33) as usize % end
     }
 
-    fn byte(&mut self) -> u8 {
+    pub fn byte(&mut self) -> u8 {
         self.below(256) as u8
     }
 
@@ -108,6 +108,23 @@ fn designator(noise: &mut Noise) -> Vec<u8> {
     let mut designator = vec![set, association << 4 | kind, 0, value.len() as u8];
     designator.extend(value);
     designator
+}
+
+/// Page C0h of RDAC arrays.
+pub fn hardware(noise: &mut Noise) -> Vec<u8> {
+    let mut body = b"hwr4".to_vec();
+    body.extend(noise.bytes(8));
+    for length in [64, 16, 12, 4, 16, 16, 16, 8, 2, 4] {
+        body.extend(noise.text(length));
+    }
+    page(0xc0, &body)
+}
+
+/// Page C2h of RDAC arrays.
+pub fn software(noise: &mut Noise) -> Vec<u8> {
+    let mut body = b"swr4".to_vec();
+    body.extend(noise.bytes(12));
+    page(0xc2, &body)
 }
 
 /// Page C4h of RDAC arrays.

@@ -10,6 +10,11 @@ use crate::cli::ImportKind;
 
 /// What `text` is, by the first line that only one tool prints; `None` if there is no such line.
 pub fn detect(text: &str) -> Option<ImportKind> {
+    if sg::is_json(text) {
+        let is_inquiry = text.contains("\"standard_inquiry_data");
+        let kinds = [ImportKind::SgVpd, ImportKind::SgInq];
+        return Some(kinds[usize::from(is_inquiry)]);
+    }
     if text.trim_start().starts_with('{') || text.contains("\"path_groups\"") {
         let names = ["\"maps\"", "\"map\"", "\"paths\""];
         let is_known = names.iter().any(|name| text.contains(name));

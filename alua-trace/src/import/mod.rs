@@ -132,6 +132,14 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
     imported.with_context(|| format!("read as {}; what can be read: {KINDS}", detect::name(kind)))
 }
 
+/// What a support bundle tells whose bytes, those of a tar file, are at hand.
+///
+/// # Errors
+/// It is damaged, hostile or too large, or nothing in it is of a form that is known.
+pub fn parse_archive(bytes: Vec<u8>) -> Result<Imported> {
+    bundle::of_bytes(bytes)
+}
+
 /// A text without the commands that somebody typed, but where they name the device.
 fn without_commands(kind: ImportKind, text: &str) -> Cow<'_, str> {
     let names_device = matches!(

@@ -1,6 +1,8 @@
 //! Owns the reading of what sg_rtpg, sg_inq and sg_vpd print: one device's pages, as words or in
 //! hexadecimal.
 
+mod json;
+
 use anyhow::{Context, Result, bail};
 
 use super::vpd_words;
@@ -52,6 +54,9 @@ pub(super) fn rtpg(text: &str) -> Result<Inventory> {
 /// # Errors
 /// It is no such data.
 pub(super) fn inquiry(text: &str) -> Result<Inventory> {
+    if json::is_document(text) {
+        return Ok(inventory(text, of_json(text)?, false));
+    }
     let dump = input::bytes(DecodePage::Inquiry, text.as_bytes())?;
     let inquiry = Inquiry::parse(&dump.bytes)?;
     let serial = text
@@ -78,6 +83,9 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
 /// # Errors
 /// It is no page of which anything is known.
 pub(super) fn vpd(text: &str) -> Result<Inventory> {
+    if json::is_document(text) {
+        return Ok(inventory(text, of_json(text)?, false));
+    }
     let told = match vpd_words::parse(text) {
         Some(told) => told,
         None => {
@@ -93,6 +101,42 @@ pub(super) fn vpd(text: &str) -> Result<Inventory> {
         }
     };
     Ok(inventory(text, told, false))
+}
+
+/// Whether `text` is JSON of sg3_utils.
+pub(super) fn is_json(text: &str) -> bool {
+    json::is_document(text)
+}
+
+/// What JSON of sg_inq or sg_vpd tells.
+fn of_json(text: &str) -> Result<Told> {
+    let mut told = Told::default();
+    match json::parse(text)? {
+        json::Told::Inquiry {
+            vendor,
+            product,
+            revision,
+            tpgs,
+        } => {
+            told.path = Path {
+                vendor,
+                product,
+                revision,
+                tpgs,
+                ..Path::default()
+            };
+        }
+        json::Told::Pages {
+            serial,
+            identification,
+        } => {
+            if let Some(bytes) = identification {
+                told = page(&bytes)?;
+            }
+            told.path.serial = serial;
+        }
+    }
+    Ok(told)
 }
 
 /// Whether `text` is a dump of a page that is known.
@@ -227,8 +271,14 @@ fn inventory(text: &str, told: Told, needs_map: bool) -> Inventory {
     inventory
 }
 
-/// The device in the command's line: `# sg_inq /dev/sda`, `$ sudo sg_vpd -p 0xc9 /dev/sdb`.
+/// The device in the command's line: `# sg_inq /dev/sda`, `$ sudo sg_vpd -p 0xc9 /dev/sdb`; in JSON the
+/// last of its words.
 fn device(text: &str) -> Option<&str> {
+    if json::is_document(text) {
+        let (_, words) = text.split_once("\"argv\"")?;
+        let words = words.split(']').next()?.split('"');
+        return words.filter(|word| word.starts_with("/dev/")).last();
+    }
     let command = text
         .lines()
         .find(|line| line.contains("sg_") && line.contains("/dev/"))?;

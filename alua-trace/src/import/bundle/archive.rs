@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, BufRead, Read};
 use std::path::{Component, Path};
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::files::{Files, MAX_FILE};
 
 /// Most bytes of an archive, unpacked: sosreports of large hosts have one or two GiB.
-const MAX_UNPACKED: u64 = 4 << 30;
+pub(super) const MAX_UNPACKED: u64 = 4 << 30;
 /// Most bytes between two files: names that are too long for the header stand there.
 const MAX_HEADER: u64 = 1 << 20;
 /// Most memory that unpacking xz may take, in KiB: `xz -9` demands 65 MiB.
@@ -67,17 +67,23 @@ fn packing(head: &[u8]) -> Option<Packing> {
 /// It cannot be read or is damaged; it names a file outside of itself; it is larger than anything that
 /// is read.
 pub(super) fn of_archive(path: &Path) -> Result<Files> {
-    within(path, MAX_UNPACKED)
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    within(path, io::BufReader::new(file), MAX_UNPACKED)
 }
 
-fn within(path: &Path, max_unpacked: u64) -> Result<Files> {
+/// The files in an archive's bytes; `path` is what it is called.
+pub(super) fn within(
+    path: &Path,
+    bytes: impl BufRead + 'static,
+    max_unpacked: u64,
+) -> Result<Files> {
     let what = || format!("cannot read {}", path.display());
     let budget = Rc::new(Budget {
         all: Cell::new(max_unpacked),
         header: Cell::new(MAX_HEADER),
     });
     let reader = Limited {
-        inner: unpacked(path)?,
+        inner: unpacked(path, bytes)?,
         budget: Rc::clone(&budget),
     };
     let mut archive = tar::Archive::new(reader);
@@ -131,21 +137,13 @@ fn inner_name(bytes: &[u8]) -> Result<String> {
     Ok(name.trim_start_matches("./").to_owned())
 }
 
-fn unpacked(path: &Path) -> Result<Box<dyn Read>> {
+fn unpacked(path: &Path, mut bytes: impl BufRead + 'static) -> Result<Box<dyn Read>> {
     let what = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(what)?;
-    let mut head = Vec::new();
-    (&file)
-        .take(512)
-        .read_to_end(&mut head)
-        .with_context(what)?;
-    file.rewind().with_context(what)?;
-    let file = io::BufReader::new(file);
-    Ok(match packing(&head) {
-        Some(Packing::Xz) => Box::new(lzma_rust2::XzReader::new_mem_limit(file, true, MAX_XZ_KIB)),
-        Some(Packing::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some(Packing::Bzip2) => Box::new(bzip2::read::MultiBzDecoder::new(file)),
-        Some(Packing::None) => Box::new(file),
+    Ok(match packing(bytes.fill_buf().with_context(what)?) {
+        Some(Packing::Xz) => Box::new(lzma_rust2::XzReader::new_mem_limit(bytes, true, MAX_XZ_KIB)),
+        Some(Packing::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+        Some(Packing::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(bytes)),
+        Some(Packing::None) => Box::new(bytes),
         Some(Packing::Zstd) => bail!(
             "{} is packed by zstd, which is not read: unpack it (tar --zstd -xf), and name the \
              directory",
@@ -314,13 +312,13 @@ mod tests {
 
     #[test]
     fn what_is_unpacked_is_counted_whatever_headers_say() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("bundle.tar");
+        let path = Path::new("bundle.tar");
         let many: Vec<(&[u8], EntryType, &[u8])> =
             vec![(b"some/file", EntryType::Regular, &[0; 4096]); 32];
-        fs::write(&path, tar(&many)).unwrap();
-        assert!(within(&path, 256 << 10).is_ok());
-        let error = format!("{:#}", within(&path, 64 << 10).unwrap_err());
+        let bytes = tar(&many);
+        let read = |max| within(path, io::Cursor::new(bytes.clone()), max);
+        assert!(read(256 << 10).is_ok());
+        let error = format!("{:#}", read(64 << 10).unwrap_err());
         assert!(error.contains("unpacks to more"), "{error}");
     }
 

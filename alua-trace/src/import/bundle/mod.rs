@@ -7,13 +7,14 @@ mod archive;
 mod files;
 mod join;
 
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use super::{Imported, clean, detect, parse};
 pub(super) use archive::is_archive;
-use files::File;
+use files::{File, Files};
 use join::Joined;
 
 /// What a bundle tells.
@@ -26,6 +27,20 @@ pub(super) fn read(path: &Path) -> Result<Imported> {
     } else {
         archive::of_archive(path)?
     };
+    joined(path, files)
+}
+
+/// What the bytes of an archive tell.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn of_bytes(bytes: Vec<u8>) -> Result<Imported> {
+    let path = Path::new("archive");
+    let files = archive::within(path, Cursor::new(bytes), archive::MAX_UNPACKED)?;
+    joined(path, files)
+}
+
+fn joined(path: &Path, files: Files) -> Result<Imported> {
     let mut joined = Joined::default();
     let mut n_read = 0_usize;
     for file in &files.read {
