@@ -76,8 +76,13 @@ pub(super) fn in_words<'a>(
     columns: &[Column<'a>],
     wide: &[&str],
 ) -> Vec<(&'a str, &'a str)> {
-    let plain = columns.iter().take_while(|(name, _)| !wide.contains(name));
+    // Columns that are empty at the line's beginning.
+    let blank = |at: usize| line.get(..at).is_some_and(|lead| lead.trim().is_empty());
+    let ends = columns.iter().skip(1).map(|(_, at)| *at);
+    let first = ends.take_while(|end| blank(*end)).count();
+    let plain = columns.iter().skip(first);
     plain
+        .take_while(|(name, _)| !wide.contains(name))
         .map(|(name, _)| *name)
         .zip(line.split_whitespace())
         .collect()

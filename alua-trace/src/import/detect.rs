@@ -24,7 +24,8 @@ pub fn detect(text: &str) -> Option<ImportKind> {
     by_line.or_else(|| sg::is_vpd_dump(text).then_some(ImportKind::SgVpd))
 }
 
-fn kind_of_line(line: &str) -> Option<ImportKind> {
+/// What only one tool prints in a line.
+pub(super) fn kind_of_line(line: &str) -> Option<ImportKind> {
     let trimmed = line.trim();
     let starts = |words: &[&str]| words.iter().any(|word| trimmed.starts_with(word));
     if esxcli_paths::is_line(line) {

@@ -29,6 +29,8 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     };
     for (nth, line) in text.lines().enumerate() {
         let trimmed = line.trim();
+        // As Markdown has it.
+        let trimmed = &*trimmed.replace("\\_", "_");
         // The path's own name, `fc.2000…:2100…-fc.5006…:5006…-naa.6006…`, is made of what follows.
         if trimmed.is_empty() || (!line.starts_with(' ') && !trimmed.contains(": ")) {
             continue;
@@ -113,8 +115,7 @@ impl Reading<'_> {
                 }
             }
             "Path Selection Policy Path Config" => {
-                told.path.current =
-                    Some(value.contains("current") && !value.contains("non-current"));
+                told.path.current = current(value);
             }
             "Plugin"
             | "Adapter"
@@ -202,6 +203,18 @@ impl Told {
             },
         })
     }
+}
+
+/// `{current path; rank: 0}`, `{non-current path; rank: 0}`, `{current: yes; preferred: no}`.
+fn current(config: &str) -> Option<bool> {
+    let words = config.trim_matches(['{', '}']).split(';').map(str::trim);
+    words
+        .filter_map(|word| match word {
+            "current path" | "current: yes" => Some(true),
+            "non-current path" | "current: no" => Some(false),
+            _ => None,
+        })
+        .next()
 }
 
 /// `sas.5001…`
@@ -333,6 +346,18 @@ Path Selection Policy Path Config: {non-current path; rank: 0}\n";
             .map(|it| (it.id, it.ports.clone()))
             .collect();
         assert_eq!(groups, [(1, vec![3]), (2, vec![5])]);
+    }
+
+    #[test]
+    fn the_path_in_use_is_told_in_three_ways() {
+        assert_eq!(current("{current path; rank: 0}"), Some(true));
+        assert_eq!(current("{non-current path; rank: 0}"), Some(false));
+        assert_eq!(current("{current: no; preferred: yes}"), Some(false));
+        assert_eq!(current("{current: yes; preferred: yes}"), Some(true));
+        assert_eq!(
+            current("PSP VMW_PSP_RR does not support path configuration."),
+            None
+        );
     }
 
     #[test]

@@ -10,7 +10,11 @@ use crate::inventory::model::{Inventory, Iscsi, Path, Transport};
 /// Whether a line is one of a session.
 pub(super) fn is_line(line: &str) -> bool {
     let line = line.trim();
-    let of_tree = ["Current Portal: ", "iSCSI Transport Class version"];
+    let of_tree = [
+        "Current Portal: ",
+        "iSCSI Transport Class version",
+        "Target: iqn.",
+    ];
     of_tree.iter().any(|start| line.starts_with(start)) || flat(line).is_some()
 }
 

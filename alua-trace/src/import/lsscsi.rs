@@ -85,6 +85,7 @@ fn path(address: Hctl, columns: &str) -> Path {
 
 /// `iqn.2002-10…,t,0x1`, `fc:0x2000…,0x0a0b00`, `sas:0x5…`.
 fn transport(word: &str) -> Option<Transport> {
+    let word = word.strip_prefix("iscsi:").unwrap_or(word);
     if word.starts_with("iqn.") || word.starts_with("eui.") {
         let target = word.split(',').next().map(str::to_owned);
         return Some(Transport::Iscsi(Iscsi {

@@ -13,9 +13,11 @@ mod dmsetup;
 mod esxcli;
 mod esxcli_paths;
 mod iscsiadm;
+mod join;
 mod kernel_log;
 mod leftover;
 mod lsscsi;
+mod mixed;
 mod multipath_ll;
 mod multipathd;
 mod multipathd_json;
@@ -107,9 +109,19 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         bail!("the input is empty; what can be read: {KINDS}");
     }
     let text = &*clean::clean(text);
+    if kind.is_none()
+        && let Some(imported) = mixed::parse(text)
+    {
+        return imported;
+    }
     let Some(kind) = kind.or_else(|| detect(text)) else {
         bail!("this is nothing that is known; what can be read: {KINDS}");
     };
+    parse_kind(kind, text)
+}
+
+/// What a text of a kind tells, without what terminals and mails add to it.
+fn parse_kind(kind: ImportKind, text: &str) -> Result<Imported> {
     let text = &*without_commands(kind, text);
     let imported = match kind {
         ImportKind::MultipathLl => multipath_ll::parse(text).map(Imported::from),

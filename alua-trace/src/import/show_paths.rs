@@ -122,6 +122,9 @@ impl<'a> Reading<'a> {
         let Some(columns) = &self.columns else {
             return false;
         };
+        // `[undef][ready]`, of releases before 0.4.9.
+        let bare = line.replace(['[', ']'], " ");
+        let line = if line.contains("][") { &*bare } else { line };
         let is_path =
             |cells: &Vec<(&str, &str)>| cells.iter().any(|(name, text)| is_name(name, text));
         let cells = columns::aligned(line, columns).filter(is_path);

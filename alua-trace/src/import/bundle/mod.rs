@@ -5,17 +5,16 @@
 
 mod archive;
 mod files;
-mod join;
 
 use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Imported, clean, detect, parse};
+use super::join::Joined;
+use super::{Imported, parse};
 pub(super) use archive::is_archive;
 use files::{File, Files};
-use join::Joined;
 
 /// What a bundle tells.
 ///
@@ -45,10 +44,7 @@ fn joined(path: &Path, files: Files) -> Result<Imported> {
     let mut n_read = 0_usize;
     for file in &files.read {
         for (name, text) in parts(file) {
-            let text = clean::clean(text);
-            if let Some(kind) = detect(&text)
-                && let Ok(imported) = parse(Some(kind), &text)
-            {
+            if let Ok(imported) = parse(None, text) {
                 n_read += 1;
                 joined.add(&name, imported);
             }

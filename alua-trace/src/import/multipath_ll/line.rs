@@ -59,7 +59,7 @@ pub(super) struct Properties<'a> {
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Group<'a> {
-    pub(super) selector: &'a str,
+    pub(super) selector: Option<&'a str>,
     pub(super) priority: Option<i32>,
     pub(super) state: Option<&'a str>,
 }
@@ -87,11 +87,16 @@ pub(super) fn parse(line: &str) -> Line<'_> {
         Line::Log
     } else if drawn {
         drawn_line(body)
-    } else if body.contains("size=") && body.contains("features=") {
+    } else if body.contains("size=") && body.contains("features=") || is_rest(body) {
         Line::Properties(properties(body))
     } else {
         heading(line).map_or(Line::Other, Line::Heading)
     }
+}
+
+/// Whether this is the end of a line of properties that was broken.
+fn is_rest(body: &str) -> bool {
+    matches!(body, "wp=rw" | "wp=ro")
 }
 
 fn drawn_line(body: &str) -> Line<'_> {
@@ -146,19 +151,9 @@ fn heading(line: &str) -> Option<Heading<'_>> {
     let action = first
         .strip_suffix(':')
         .filter(|action| action.is_empty() || ACTIONS.contains(action));
-    let (name, rest) = match action {
-        Some(_) => word(rest)?,
-        None => (first, rest),
-    };
-    let bracketed = word(rest)
-        .and_then(|(second, rest)| Some((second.strip_prefix('(')?.strip_suffix(')')?, rest)));
-    let (wwid, rest) = bracketed.map_or((None, rest), |(wwid, rest)| (Some(wwid), rest));
-    let device = word(rest).filter(|(device, _)| {
-        *device == "undef"
-            || device
-                .strip_prefix("dm-")
-                .is_some_and(|number| number.parse::<u32>().is_ok())
-    });
+    let line = action.map_or(line, |_| rest).trim();
+    let (name, wwid, rest) = bracketed(line).or_else(|| unbracketed(line))?;
+    let device = word(rest).filter(|(device, _)| is_dm(device) || *device == "undef");
     let (dm, rest) = device.map_or((None, rest), |(dm, rest)| (known(dm), rest));
     // A name alone, or one with something else behind it, is any text.
     if device.is_none() && (wwid.is_none() || !rest.trim().is_empty() && !rest.contains(',')) {
@@ -172,6 +167,32 @@ fn heading(line: &str) -> Option<Heading<'_>> {
         vendor,
         product,
     })
+}
+
+fn is_dm(word: &str) -> bool {
+    let number = word.strip_prefix("dm-");
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// `mpatha (3600…) dm-0 …`: name, WWID and what follows. WWIDs made of T10 vendor identifications have
+/// blanks: `(1IET     00080001)`.
+fn bracketed(line: &str) -> Option<(&str, Option<&str>, &str)> {
+    let (name, rest) = line.split_once(" (")?;
+    let (wwid, rest) = rest.split_once(')')?;
+    let is_word = !name.is_empty() && !name.trim_end().contains(char::is_whitespace);
+    is_word.then_some((name.trim_end(), Some(wwid), rest))
+}
+
+/// `3600… dm-0 …`, `1IET     00080001 dm-0 …`: the name is the WWID.
+fn unbracketed(line: &str) -> Option<(&str, Option<&str>, &str)> {
+    let (first, rest) = word(line)?;
+    let (second, behind) = word(rest).unwrap_or(("", ""));
+    let padded = rest.starts_with("  ") && !is_dm(second) && second != "undef";
+    if padded && word(behind).is_some_and(|(third, _)| is_dm(third)) {
+        let length = line.len() - behind.len();
+        return Some((line.get(..length)?, None, behind));
+    }
+    Some((first, None, rest))
 }
 
 /// The first word, and what follows it.
@@ -279,7 +300,7 @@ fn new_group(body: &str) -> Option<Group<'_>> {
         return None;
     }
     Some(Group {
-        selector: value(body, "policy=")?,
+        selector: Some(value(body, "policy=")?),
         priority: value(body, "prio=").and_then(|priority| priority.parse().ok()),
         state: value(body, "status=").and_then(known),
     })
@@ -288,7 +309,7 @@ fn new_group(body: &str) -> Option<Group<'_>> {
 fn old_group(body: &str) -> Option<Group<'_>> {
     let (selector, rest) = body.split_once('[')?;
     let mut group = Group {
-        selector: selector.trim(),
+        selector: Some(selector.trim()),
         priority: None,
         state: None,
     };
@@ -302,5 +323,8 @@ fn old_group(body: &str) -> Option<Group<'_>> {
             None => group.state = known(word),
         }
     }
-    (!group.selector.is_empty()).then_some(group)
+    group
+        .selector
+        .is_some_and(|it| !it.is_empty())
+        .then_some(group)
 }

@@ -8,7 +8,7 @@ use super::leftover::Leftover;
 use super::priority;
 use super::room::{PATHS_PER_MAP, Room, push};
 use crate::inventory::model::{Inventory, Map, Path, PathGroup, Priority};
-use line::{Group, Heading, Line, PathLine};
+use line::{Group, Heading, Line, PathLine, Properties};
 
 /// The best that a prioritizer gives: paths whose mean is as high all have it.
 const BEST: [(&str, i32); 2] = [("alua", 50), ("rdac", 14)];
@@ -40,6 +40,16 @@ pub(super) fn is_list(line: &str) -> bool {
     }
 }
 
+/// Whether a line is one of a path.
+pub(super) fn is_path(line: &str) -> bool {
+    matches!(line::parse(line), Line::Path(_))
+}
+
+/// Whether a line names a map.
+pub(super) fn is_heading(line: &str) -> bool {
+    matches!(line::parse(line), Line::Heading(_))
+}
+
 struct Reading<'a> {
     room: Room,
     maps: Vec<Map>,
@@ -62,7 +72,17 @@ impl<'a> Reading<'a> {
                 self.heading = Some((nth, text, heading));
                 true
             }
-            Line::Properties(properties) => self.open_map().is_some_and(|map| {
+            // The end of a line that a terminal or a mail broke.
+            Line::Properties(Properties {
+                size_bytes: None,
+                features: None,
+                handler: None,
+                read_only: Some(read_only),
+            }) => self.open_map().is_some_and(|map| {
+                map.read_only = Some(read_only);
+                true
+            }),
+            Line::Properties(properties) => self.unnamed(true).is_some_and(|map| {
                 map.size_bytes = properties.size_bytes;
                 map.features = properties.features.map(str::to_owned);
                 map.handler = properties.handler.map(str::to_owned);
@@ -97,8 +117,23 @@ impl<'a> Reading<'a> {
         self.maps.last_mut()
     }
 
+    /// The map that properties or a group belong to: one whose beginning is cut off or was not
+    /// understood, where there is no other.
+    fn unnamed(&mut self, begins: bool) -> Option<&mut Map> {
+        let is_other = begins && self.maps.last().is_some_and(|map| map.size_bytes.is_some());
+        let has_none = self.heading.is_none() && (self.maps.is_empty() || is_other);
+        if has_none && self.room.take_map() {
+            let map = Map {
+                name: "unnamed".to_owned(),
+                ..Map::default()
+            };
+            push(&mut self.maps, map);
+        }
+        self.open_map()
+    }
+
     fn group(&mut self, group: &Group<'_>) -> bool {
-        let Some(map) = self.open_map() else {
+        let Some(map) = self.unnamed(false) else {
             return false;
         };
         if map.groups.len() >= PATHS_PER_MAP {
@@ -106,7 +141,7 @@ impl<'a> Reading<'a> {
         }
         let group = PathGroup {
             number: u32::try_from(map.groups.len() + 1).unwrap_or(u32::MAX),
-            selector: Some(group.selector.to_owned()),
+            selector: group.selector.map(str::to_owned),
             state: group.state.map(str::to_owned),
             priority: group.priority,
             paths: Vec::new(),
@@ -116,6 +151,14 @@ impl<'a> Reading<'a> {
     }
 
     fn path(&mut self, line: PathLine<'_>) -> bool {
+        if self.maps.is_empty() && self.heading.is_none() {
+            let group = Group {
+                selector: None,
+                priority: None,
+                state: None,
+            };
+            self.group(&group);
+        }
         let Some(map) = self.maps.last_mut().filter(|_| self.heading.is_none()) else {
             return false;
         };
@@ -133,11 +176,15 @@ impl<'a> Reading<'a> {
     fn finish(mut self) -> Result<Inventory> {
         self.drop_heading();
         ensure!(
-            self.maps
-                .iter()
-                .any(|map| !map.groups.is_empty() || map.size_bytes.is_some()),
+            self.maps.iter().any(|map| {
+                let has_paths = map.groups.iter().any(|group| !group.paths.is_empty());
+                has_paths
+                    || map.size_bytes.is_some()
+                    || map.wwid.is_some() && !map.groups.is_empty()
+            }),
             "there is no map in it"
         );
+        let is_cut = self.maps.iter().any(|map| map.wwid.is_none());
         let asked = was_asked(&self.maps);
         for map in &mut self.maps {
             if !asked {
@@ -148,6 +195,9 @@ impl<'a> Reading<'a> {
         }
         let notes = [
             (!asked).then(|| NOT_ASKED.to_owned()),
+            is_cut.then(|| {
+                "of a map without a name the beginning is cut off, or not understood".to_owned()
+            }),
             self.other.note("not understood"),
             self.log.note("of multipath's log left out"),
         ];

@@ -238,6 +238,38 @@ fn states_of_every_kind_are_read_and_unknown_ones_are_unknown() {
 }
 
 #[test]
+fn names_with_blanks_are_t10_vendor_identifications() {
+    let body = "size=16G features='0' hwhandler='0'\n wp=rw\n\
+                `-+- policy='round-robin 0' prio=1 status=active\n  \
+                `- 3:0:0:1 sdb 8:16 active ready running\n";
+    let text = format!(
+        "mpatha (1IET     00080001) dm-0 IET,VIRTUAL-DISK\n{body}\
+         1IET     00080002 dm-1 IET,VIRTUAL-DISK\n{body}\
+         some words about dm-1 here\n{body}"
+    );
+    let inventory = parse(&text).unwrap();
+    let names: Vec<_> = inventory
+        .maps
+        .iter()
+        .map(|map| (map.name.as_str(), map.wwid.as_deref(), map.paths().count()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("mpatha", Some("1IET     00080001"), 1),
+            ("1IET     00080002", Some("1IET     00080002"), 1),
+            ("unnamed", None, 1)
+        ]
+    );
+    assert!(
+        inventory
+            .maps
+            .iter()
+            .all(|map| map.read_only == Some(false))
+    );
+}
+
+#[test]
 fn sizes_are_multiples_of_1024() {
     for (text, bytes) in [
         ("100G", Some(100 << 30)),
@@ -259,7 +291,16 @@ fn sizes_are_multiples_of_1024() {
 #[test]
 fn lines_that_belong_to_nothing_are_counted_not_guessed() {
     let paths_only = " `- 1:0:0:0 sdb 8:16 active ready running\n";
-    assert!(parse(paths_only).is_err());
+    let cut = parse(paths_only).unwrap();
+    let [map] = &cut.maps[..] else {
+        panic!("{cut:?}")
+    };
+    assert_eq!((map.name.as_str(), map.paths().count()), ("unnamed", 1));
+    assert!(
+        cut.notes[0].contains("beginning is cut off"),
+        "{:?}",
+        cut.notes
+    );
     assert!(parse("foo (bar)\n\nsome text, and more\n").is_err());
     let after = format!("{NEW}stray dm-9 X,Y\n{paths_only}");
     let inventory = parse(&after).unwrap();

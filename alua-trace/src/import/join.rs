@@ -1,4 +1,4 @@
-//! Owns how what several files tell of the same maps and paths becomes one, and what they contradict
+//! Owns how what several files or tools tell of the same maps and paths becomes one, and what they contradict
 //! each other about.
 
 use std::collections::HashMap;
@@ -191,8 +191,11 @@ impl Joined {
             .iter()
             .position(|it| is_same(it, path))
         {
-            let before = self.inventory.unmapped.remove(at);
-            self.settle_path(teller, path, before);
+            // What is older was told first.
+            let mut known = self.inventory.unmapped.remove(at);
+            let told = std::mem::take(path);
+            self.settle_path(teller, &mut known, told);
+            *path = known;
         }
     }
 
