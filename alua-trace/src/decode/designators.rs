@@ -3,8 +3,8 @@
 
 use super::hexdump;
 
-/// Before each designator.
-const HEADING: &str = "designator type:";
+/// Before each designator: of sg_vpd, and of sg_inq and `sg_vpd --long`.
+const HEADINGS: [&str; 2] = ["designator type:", "designator_type:"];
 /// Designator types by their names, of all releases.
 const TYPES: [(&str, u8); 11] = [
     ("vendor specific", 0),
@@ -29,14 +29,16 @@ const VENDOR_BYTES: usize = 8;
 
 /// Whether a text has designators in words.
 pub(super) fn has_words(text: &str) -> bool {
-    text.contains(HEADING)
+    HEADINGS.iter().any(|heading| text.contains(heading))
 }
 
 /// The page, and how many of its designators have a value that the words do not tell.
 pub(super) fn page(text: &str) -> (Vec<u8>, usize) {
     let (mut body, mut untold) = (Vec::new(), 0);
     let mut association = 0;
-    let mut parts = text.split(HEADING);
+    let [heading, other] = HEADINGS;
+    let text = text.replace(other, heading);
+    let mut parts = text.split(heading);
     association = named(parts.next().unwrap_or_default()).unwrap_or(association);
     for part in parts {
         let mut lines = part.lines();

@@ -143,6 +143,10 @@ fn group(text: &str) -> Result<Vec<u8>> {
         number_after(text, name, ":").is_some_and(|set| set != 0)
     });
     let supported = supported.fold(0, |bits, (_, bit)| bits | bit);
+    // Where the rest of a group was cut off, as people do: no status and no port is told.
+    if !text.contains("status code") {
+        return Ok(vec![state, supported, id[0], id[1], 0, 0, 0, 0]);
+    }
     let (status, vendor) = (
         byte("status code", ":")?,
         byte("vendor unique status", ":")?,

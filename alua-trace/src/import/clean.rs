@@ -11,6 +11,7 @@ const MIN_NUMBERED: usize = 3;
 /// A text as a tool printed it.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     let plain = without_escapes(text);
+    let plain = without_markup(&plain);
     let lines: Vec<&str> = plain
         .lines()
         .map(|line| line.trim_end_matches('\r'))
@@ -50,6 +51,80 @@ fn without_escapes(text: &str) -> Cow<'_, str> {
         out.push_str(rest.and_then(|end| part.get(end..)).unwrap_or_default());
     }
     Cow::Owned(out)
+}
+
+/// Marks that pages put around words.
+const TAGS: [&str; 11] = [
+    "strong",
+    "b",
+    "em",
+    "i",
+    "code",
+    "pre",
+    "tt",
+    "samp",
+    "br",
+    "p",
+    "blockquote",
+];
+const ENTITIES: [(&str, &str); 5] = [
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&#39;", "'"),
+    ("&amp;", "&"),
+];
+
+/// Without the tags of a page, and without the backslashes that Markdown puts before `_`.
+fn without_markup(text: &str) -> Cow<'_, str> {
+    let has_tags = text.contains("</");
+    let escaped = |at: usize| {
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let (before, after) = text.split_at(at);
+        is_word(before.chars().next_back()) && is_word(after.chars().nth(2))
+    };
+    let has_escapes = text.match_indices("\\_").any(|(at, _)| escaped(at));
+    if !has_tags && !has_escapes {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '\\']) {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let skipped = if after.starts_with('<') {
+            if has_tags { tag(after) } else { 0 }
+        } else {
+            usize::from(escaped(text.len() - after.len()))
+        };
+        // What is no markup stays.
+        let kept = usize::from(skipped == 0);
+        out.push_str(after.get(..kept).unwrap_or_default());
+        rest = after.get(skipped.max(kept)..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    if has_tags {
+        for (entity, character) in ENTITIES {
+            if out.contains(entity) {
+                out = out.replace(entity, character);
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The length of the tag that a text begins with, 0 if it is none of those that are taken off.
+fn tag(text: &str) -> usize {
+    let Some(end) = text.find('>').filter(|end| *end < 80) else {
+        return 0;
+    };
+    let inside = text.get(1..end).unwrap_or_default();
+    let name = inside.trim_start_matches('/').split([' ', '/']).next();
+    if name.is_some_and(|name| TAGS.contains(&name)) {
+        end + 1
+    } else {
+        0
+    }
 }
 
 /// Without the `>` that mails put before every line.
@@ -132,8 +207,20 @@ fn unprompted(line: &str) -> Cow<'_, str> {
 }
 
 fn command(line: &str) -> Option<&str> {
-    if let Some(command) = line.strip_prefix("$ ") {
-        return Some(command);
+    for shell in ["$ ", "~ # ", "$> ", "multipathd> "] {
+        // multipathd's own prompt stands before tables, too.
+        let command = line.strip_prefix(shell);
+        if let Some(command) = command.filter(|it| shell != "multipathd> " || is_query(it)) {
+            return Some(command);
+        }
+    }
+    // VMware's: `[root@esx1:~] esxcli storage nmp device list`.
+    if let Some((prompt, command)) = line.split_once("] ")
+        && prompt.starts_with('[')
+        && prompt.contains('@')
+        && !prompt.contains(' ')
+    {
+        return Some(command.trim_start());
     }
     let end = line.find(['#', '$'])?;
     let (prompt, rest) = line.split_at(end);
@@ -145,9 +232,39 @@ fn command(line: &str) -> Option<&str> {
     is_prompt.then_some(rest)
 }
 
+/// A command of multipathd's shell: `show paths`.
+fn is_query(text: &str) -> bool {
+    ["show ", "list ", "reconfigure"]
+        .iter()
+        .any(|command| text.starts_with(command))
+}
+
+/// Programs whose command lines people copy without a prompt.
+const PROGRAMS: [&str; 9] = [
+    "multipath",
+    "multipathd",
+    "esxcli",
+    "lsscsi",
+    "dmsetup",
+    "iscsiadm",
+    "sg_rtpg",
+    "sg_inq",
+    "sg_vpd",
+];
+
 /// Whether a line is a command that somebody typed.
 pub(super) fn is_command(line: &str) -> bool {
-    line.starts_with("# ")
+    let mut words = line.split_whitespace();
+    let program = words.next().and_then(|word| word.rsplit('/').next());
+    let is_word = |word: &str| !word.is_empty() && !word.contains(['=', '(', ')', '\'', ',']);
+    let is_typed = program.is_some_and(|program| PROGRAMS.contains(&program))
+        && !line.contains("--table")
+        && words
+            .clone()
+            .next()
+            .is_none_or(|word| word.parse::<u64>().is_err())
+        && words.all(is_word);
+    line.starts_with("# ") || is_typed || is_query(line)
 }
 
 #[cfg(test)]

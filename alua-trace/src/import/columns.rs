@@ -81,8 +81,11 @@ pub(super) fn in_words<'a>(
     let ends = columns.iter().skip(1).map(|(_, at)| *at);
     let first = ends.take_while(|end| blank(*end)).count();
     let plain = columns.iter().skip(first);
+    // The first may be wide: it has no blanks, mostly.
     plain
-        .take_while(|(name, _)| !wide.contains(name))
+        .enumerate()
+        .take_while(|(nth, (name, _))| *nth == 0 || !wide.contains(name))
+        .map(|(_, column)| column)
         .map(|(name, _)| *name)
         .zip(line.split_whitespace())
         .collect()

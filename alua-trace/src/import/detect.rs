@@ -38,9 +38,10 @@ pub(super) fn kind_of_line(line: &str) -> Option<ImportKind> {
         "target port group id",
     ]) {
         Some(ImportKind::SgRtpg)
-    } else if starts(&["standard INQUIRY:"]) {
+    } else if starts(&["standard INQUIRY:", "Vendor identification:"]) {
         Some(ImportKind::SgInq)
-    } else if starts(&["VPD INQUIRY:", "designator type:"]) || is_title(trimmed) {
+    } else if starts(&["VPD INQUIRY:", "designator type:", "designator_type:"]) || is_title(trimmed)
+    {
         Some(ImportKind::SgVpd)
     } else if show_paths::is_header(line) || show_paths::is_log(line) {
         Some(ImportKind::ShowPaths)

@@ -1,5 +1,7 @@
 //! Owns the reading of `dmsetup table` and `dmsetup status`: lines of multipath maps, of one or all.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
 
 use super::leftover::Leftover;
@@ -12,9 +14,28 @@ const SECTOR_BYTES: u64 = 512;
 
 /// Whether a line is one of a multipath map.
 pub(super) fn is_line(line: &str) -> bool {
-    parts(line).is_some_and(|(_, rest)| {
+    let line = table_of(line);
+    parts(&line).is_some_and(|(_, rest)| {
         multipath::parse_table(rest).is_ok() || multipath::parse_status(rest).is_ok()
     })
+}
+
+/// A line as dmsetup prints it: of a table that was typed what is in quotes; without the names that
+/// `crash` puts behind numbers.
+fn table_of(line: &str) -> Cow<'_, str> {
+    let typed = line.split_once("--table").and_then(|(before, rest)| {
+        let quote = rest.find(['"', '\''])?;
+        let table = rest.get(quote + 1..)?.split(['"', '\'']).next()?;
+        let name = before.split_whitespace().last().unwrap_or("unnamed");
+        Some(format!("{name}: {table}"))
+    });
+    let line = typed.map_or(Cow::Borrowed(line), Cow::Owned);
+    if !line.contains(" [") {
+        return line;
+    }
+    let words = line.split(' ');
+    let kept: Vec<&str> = words.filter(|word| !word.starts_with('[')).collect();
+    Cow::Owned(kept.join(" "))
 }
 
 /// The map's name, empty where one map was asked for, and what follows it.
@@ -36,8 +57,9 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let mut inventory = Inventory::default();
     let mut other = Leftover::default();
     for (nth, line) in text.lines().enumerate() {
-        let is_understood =
-            parts(line).is_some_and(|(name, rest)| add(&mut inventory.maps, &mut room, name, rest));
+        let table = table_of(line);
+        let is_understood = parts(&table)
+            .is_some_and(|(name, rest)| add(&mut inventory.maps, &mut room, name, rest));
         if !is_understood && !line.trim().is_empty() {
             other.add(nth, line);
         }
@@ -46,6 +68,9 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
         !inventory.maps.is_empty(),
         "there is no multipath map in it"
     );
+    for map in inventory.maps.iter_mut().filter(|map| map.name.is_empty()) {
+        map.name = "unnamed".to_owned();
+    }
     inventory
         .notes
         .extend(other.note("of other targets, or not understood, left out"));

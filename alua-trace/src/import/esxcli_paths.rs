@@ -95,14 +95,8 @@ impl Reading<'_> {
             "Device" => told.device = text(),
             "Device Display Name" => told.display_name = text(),
             "State" => told.path.device_state = text(),
-            // NMP's word for what the path's port group does.
-            "Group State" => {
-                let known = state_of_group(value).map(printed);
-                told.path.access = told.path.access.take().or(known);
-                if told.path.access.is_none() {
-                    told.path.device_state = text();
-                }
-            }
+            // Of arrays without ALUA it says no more than that the path works.
+            "Group State" => told.path.device_state = text(),
             "Transport" => told.transport = text(),
             "Adapter Identifier" => told.adapter = text(),
             "Target Identifier" => told.target = text(),
@@ -228,17 +222,6 @@ fn printed(state: AccessState) -> Access {
         source: AccessSource::Printed,
         age_ms: None,
     }
-}
-
-/// NMP's words for the state of a path's group; `dead` and `disabled` are states of the path.
-fn state_of_group(words: &str) -> Option<AccessState> {
-    Some(match words {
-        "active" => AccessState::OPTIMIZED,
-        "active unoptimized" => AccessState::NON_OPTIMIZED,
-        "standby" => AccessState::STANDBY,
-        "unavailable" => AccessState::UNAVAILABLE,
-        _ => return None,
-    })
 }
 
 /// The port groups that a device's paths named.

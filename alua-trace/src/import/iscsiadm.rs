@@ -12,10 +12,14 @@ pub(super) fn is_line(line: &str) -> bool {
     let line = line.trim();
     let of_tree = [
         "Current Portal: ",
+        "Network Portal: ",
         "iSCSI Transport Class version",
+        "iSCSI Session State:",
+        "Attached SCSI devices:",
         "Target: iqn.",
     ];
-    of_tree.iter().any(|start| line.starts_with(start)) || flat(line).is_some()
+    let starts = of_tree.iter().any(|start| line.starts_with(start));
+    starts || flat(line).is_some() || address(line).is_some()
 }
 
 /// `tcp: [1] 10.0.0.1:3260,1 iqn.2003-01.org.example:target (non-flash)`: a session, and no disk.
@@ -81,12 +85,20 @@ impl<'a> Reading<'a> {
             }
         } else if flat(trimmed).is_some() {
             self.n_sessions += 1;
+        } else if let Some(sid) = trimmed.strip_prefix("Session (sid ") {
+            let number = sid.split([' ', ')']).next().unwrap_or_default();
+            self.n_sessions += 1;
+            self.session = Iscsi {
+                session: Some(format!("session{number}")),
+                ..Iscsi::default()
+            };
         } else if let Some((key, value)) = trimmed.split_once(':') {
             self.field(key.trim(), value.trim());
         } else if !(trimmed.is_empty()
             || trimmed.starts_with('*')
             || trimmed.starts_with("iSCSI Transport Class version")
-            || trimmed.starts_with("version "))
+            || trimmed.starts_with("version ")
+            || trimmed.starts_with("iscsiadm version "))
         {
             self.other.add(nth, line);
         }
@@ -106,6 +118,9 @@ impl<'a> Reading<'a> {
                     ..Iscsi::default()
                 };
             }
+            // Until 2.0-742 each session has a heading of its own.
+            "TargetName" => self.session.target = known(value),
+            "Network Portal" => self.session.portal = known(value),
             "Current Portal" => {
                 // Another session to the same target.
                 self.session = Iscsi {
@@ -127,8 +142,8 @@ impl<'a> Reading<'a> {
 
     /// `sdb		State: running`
     fn disk(&mut self, rest: &str) -> bool {
-        let mut words = rest.split_whitespace();
-        let device = words.next().map(str::to_owned);
+        // Pages lose the tabs between: `sdaState: running`.
+        let device = rest.split("State:").next().map(|it| it.trim().to_owned());
         let state = rest
             .split_once("State:")
             .map(|(_, state)| state.trim().to_owned());

@@ -15,9 +15,11 @@ const REVISION: (usize, usize) = (26, 30);
 /// Width of the device type's column.
 const TYPE_CHARS: usize = 8;
 
-/// Whether a line is one of a disk.
+/// Whether a line is one of a device.
 pub(super) fn is_line(line: &str) -> bool {
-    disk(line).is_some()
+    let address = line.trim_start().strip_prefix('[');
+    let address = address.and_then(|rest| rest.split_once(']'));
+    address.is_some_and(|(address, rest)| address.parse::<Hctl>().is_ok() && rest.starts_with("  "))
 }
 
 /// The address, and what follows the word `disk`.
@@ -62,8 +64,25 @@ fn path(address: Hctl, columns: &str) -> Path {
     let device = words().find_map(|word| word.strip_prefix("/dev/sd"));
     let first = words().next().unwrap_or_default();
     let transport = transport(first);
-    let cell = |(from, to): (usize, usize)| {
-        let text = columns.get(from..to.min(columns.len()))?.trim();
+    // Columns begin behind blanks, unless somebody's editor has moved them.
+    let begins = |at: usize| {
+        let before = at.checked_sub(1).and_then(|it| columns.as_bytes().get(it));
+        before.is_none_or(|byte| *byte == b' ')
+    };
+    let is_aligned = [VENDOR, PRODUCT, REVISION]
+        .iter()
+        .all(|(at, _)| begins(*at));
+    let moved: Vec<&str> = columns
+        .split("  ")
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+        .collect();
+    let cell = |(from, to): (usize, usize), nth: usize| {
+        let text = if is_aligned {
+            columns.get(from..to.min(columns.len()))?.trim()
+        } else {
+            moved.get(nth)?
+        };
         Some(text.to_owned()).filter(|text| !text.is_empty() && transport.is_none())
     };
     let named = words().find_map(|word| {
@@ -73,9 +92,9 @@ fn path(address: Hctl, columns: &str) -> Path {
     Path {
         address: address.to_string(),
         device: device.map(|letters| format!("sd{letters}")),
-        vendor: cell(VENDOR),
-        product: cell(PRODUCT),
-        revision: cell(REVISION),
+        vendor: cell(VENDOR, 0),
+        product: cell(PRODUCT, 1),
+        revision: cell(REVISION, 2),
         // The name that udev gives it, which is multipath's.
         wwid: named,
         transport,
@@ -86,7 +105,8 @@ fn path(address: Hctl, columns: &str) -> Path {
 /// `iqn.2002-10…,t,0x1`, `fc:0x2000…,0x0a0b00`, `sas:0x5…`.
 fn transport(word: &str) -> Option<Transport> {
     let word = word.strip_prefix("iscsi:").unwrap_or(word);
-    if word.starts_with("iqn.") || word.starts_with("eui.") {
+    // Names need not be right: `test-1,t,0x1`.
+    if word.starts_with("iqn.") || word.starts_with("eui.") || word.contains(",t,0x") {
         let target = word.split(',').next().map(str::to_owned);
         return Some(Transport::Iscsi(Iscsi {
             target,

@@ -34,6 +34,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::cli::{DecodeInput, ImportConfig, ImportKind};
 use crate::decode::input;
@@ -46,14 +47,6 @@ pub use kernel_log::{Event, Source};
 /// Longest input that is read.
 const MAX_MIB: u64 = 16;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
-/// What can be read, for messages.
-const KINDS: &str = "multipath -ll; multipath -v3; multipathd show paths; multipathd show maps; \
-                     multipathd show maps json; multipathd show daemon; multipath.conf and multipathd show config; \
-                     dmsetup table; dmsetup status; lsscsi; iscsiadm -m session -P 3; \
-                     access_state and dh_state of sysfs; systool; esxcli storage nmp device list; \
-                     esxcli storage core or nmp path list; a kernel log with alua, rdac or multipath \
-                     lines; sg_rtpg; sg_inq; sg_vpd; a support bundle";
-
 /// What a text tells.
 #[derive(Debug, Default, PartialEq)]
 pub struct Imported {
@@ -106,7 +99,7 @@ pub fn run(config: &ImportConfig) -> Result<u8> {
 /// It is of no kind that is known, or has nothing that its kind has.
 pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
     if text.trim().is_empty() {
-        bail!("the input is empty; what can be read: {KINDS}");
+        bail!("the input is empty; {}", kinds());
     }
     let text = &*clean::clean(text);
     if kind.is_none()
@@ -115,7 +108,7 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         return imported;
     }
     let Some(kind) = kind.or_else(|| detect(text)) else {
-        bail!("this is nothing that is known; what can be read: {KINDS}");
+        bail!("this is nothing that is known; {}", kinds());
     };
     parse_kind(kind, text)
 }
@@ -141,7 +134,7 @@ fn parse_kind(kind: ImportKind, text: &str) -> Result<Imported> {
         ImportKind::SgInq => sg::inquiry(text).map(Imported::from),
         ImportKind::SgVpd => sg::vpd(text).map(Imported::from),
     };
-    imported.with_context(|| format!("read as {}; what can be read: {KINDS}", detect::name(kind)))
+    imported.with_context(|| format!("read as {}", detect::name(kind)))
 }
 
 /// What a support bundle tells whose bytes, those of a tar file, are at hand.
@@ -150,6 +143,16 @@ fn parse_kind(kind: ImportKind, text: &str) -> Result<Imported> {
 /// It is damaged, hostile or too large, or nothing in it is of a form that is known.
 pub fn parse_archive(bytes: Vec<u8>) -> Result<Imported> {
     bundle::of_bytes(bytes)
+}
+
+/// What can be read, for messages.
+fn kinds() -> String {
+    let kinds = ImportKind::value_variants().iter();
+    let names: Vec<String> = kinds.map(|kind| detect::name(*kind)).collect();
+    format!(
+        "what can be read: {}, and a support bundle; import --help says what each is",
+        names.join(", ")
+    )
 }
 
 /// A text without the commands that somebody typed, but where they name the device.

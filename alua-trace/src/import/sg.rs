@@ -3,7 +3,7 @@
 
 mod json;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::vpd_words;
 use crate::cli::DecodePage;
@@ -57,7 +57,9 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
     if json::is_document(text) {
         return Ok(inventory(text, of_json(text)?, false));
     }
-    let dump = input::bytes(DecodePage::Inquiry, text.as_bytes())?;
+    let Ok(dump) = input::bytes(DecodePage::Inquiry, text.as_bytes()) else {
+        return names_of_unit(text);
+    };
     let inquiry = Inquiry::parse(&dump.bytes)?;
     let serial = text
         .lines()
@@ -73,6 +75,37 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
     let told = Told {
         path,
         notes: dump.notes,
+        ..Told::default()
+    };
+    Ok(inventory(text, told, false))
+}
+
+/// What the lines of sg_inq tell by themselves, where some of the others are missing.
+fn names_of_unit(text: &str) -> Result<Inventory> {
+    let value = |name: &str| {
+        let mut lines = text.lines();
+        let value = lines
+            .find_map(|line| line.trim().strip_prefix(name))?
+            .trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let tpgs = text.split_once("TPGS=").and_then(|(_, rest)| rest.get(..1));
+    let path = Path {
+        vendor: value("Vendor identification:"),
+        product: value("Product identification:"),
+        revision: value("Product revision level:"),
+        serial: value("Unit serial number:"),
+        tpgs: tpgs
+            .and_then(|digit| digit.parse().ok())
+            .filter(|tpgs| *tpgs < 4),
+        ..Path::default()
+    };
+    ensure!(
+        path.vendor.is_some() || path.product.is_some(),
+        "it names neither vendor nor product"
+    );
+    let told = Told {
+        path,
         ..Told::default()
     };
     Ok(inventory(text, told, false))

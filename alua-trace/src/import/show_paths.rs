@@ -9,7 +9,7 @@ use super::columns::{self, Column};
 use super::leftover::Leftover;
 use super::priority;
 use super::room::{Room, push};
-use crate::inventory::model::{Inventory, Map, Path, PathGroup, Priority};
+use crate::inventory::model::{Inventory, Iscsi, Map, Path, PathGroup, Priority, Transport};
 use crate::topology::Hctl;
 
 /// Names of columns (libmultipath/print.c `pd_table`), and of some that other releases have.
@@ -62,8 +62,10 @@ fn header(line: &str) -> Option<Vec<Column<'_>>> {
     columns::header(line, is_column, &["dev", "hcil"])
 }
 
+/// A name, whole or cut off at the end of a line.
 fn is_column(name: &str) -> bool {
-    COLUMNS.contains(&name) || OF_TWO_WORDS.iter().any(|first| name.starts_with(first))
+    let is_part = name.len() > 2 && COLUMNS.iter().any(|known| known.starts_with(name));
+    COLUMNS.contains(&name) || is_part || OF_TWO_WORDS.iter().any(|first| name.starts_with(first))
 }
 
 /// The paths in `text`.
@@ -231,10 +233,13 @@ fn row(cells: &[(&str, &str)]) -> Option<Row> {
         path.product = parts.next().flatten();
         path.revision = parts.next().flatten();
     }
+    // -1 stands for none yet (libmultipath/prio.h `PRIO_UNDEF`).
     path.priority = cell("pri")
         .and_then(|it| it.parse().ok())
+        .filter(|priority| *priority != -1)
         .map(plain_priority);
     path.wwid = own("uuid");
+    path.transport = transport(&cell);
     let named = is_name("dev", cell("dev").unwrap_or_default()) || !path.address.is_empty();
     named.then(|| Row {
         path,
@@ -242,6 +247,25 @@ fn row(cells: &[(&str, &str)]) -> Option<Row> {
             .map(|it| it.trim_matches(['[', ']']).to_owned())
             .filter(|it| it != "orphan"),
     })
+}
+
+/// By the names of both ports: numbers of Fibre Channel, or the iSCSI target's own.
+fn transport<'a>(cell: &impl Fn(&str) -> Option<&'a str>) -> Option<Transport> {
+    let port = |name| cell(name).filter(|it| it.starts_with("0x"));
+    if let (Some(local), Some(remote)) = (port("host WWPN"), port("target WWPN")) {
+        return Some(Transport::Fc {
+            local_port: Some(local.to_owned()),
+            remote_port: Some(remote.to_owned()),
+            speed: None,
+            state: None,
+        });
+    }
+    let target =
+        cell("target WWNN").filter(|it| it.starts_with("iqn.") || it.starts_with("eui."))?;
+    Some(Transport::Iscsi(Iscsi {
+        target: Some(target.to_owned()),
+        ..Iscsi::default()
+    }))
 }
 
 fn plain_priority(value: i32) -> Priority {
@@ -298,6 +322,8 @@ fn merge(path: &mut Path, told: Path) {
         revision,
         serial,
         priority,
+        checker_state,
+        device_state,
         ..
     } = told;
     if path.address.is_empty() {
@@ -308,6 +334,8 @@ fn merge(path: &mut Path, told: Path) {
     path.product = path.product.take().or(product);
     path.revision = path.revision.take().or(revision);
     path.serial = path.serial.take().or(serial);
+    path.checker_state = path.checker_state.take().or(checker_state);
+    path.device_state = path.device_state.take().or(device_state);
     let by = priority.as_ref().and_then(|it| it.prioritizer.clone());
     path.priority = path.priority.take().or(priority);
     if let Some(by) = by {

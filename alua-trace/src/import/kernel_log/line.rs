@@ -1,5 +1,12 @@
 //! Owns the form of a kernel log's line: when, and what. As `dmesg`, `dmesg -T`, `dmesg -x`,
-//! `dmesg -r`, `journalctl -k` and syslog write it.
+//! `dmesg -r`, `journalctl -k` and syslog write it, and as mails break it.
+
+use std::borrow::Cow;
+
+use super::message;
+
+/// Longest line that is put together again, in bytes.
+const MAX_WHOLE: usize = 1000;
 
 /// A line of a kernel log.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +22,41 @@ pub(super) struct LogLine<'a> {
 pub(super) enum Writer {
     Kernel,
     Multipathd,
+}
+
+/// The lines of a log, with their places. Those that a mail broke are whole again, where lines have
+/// times: what has none belongs to the one before it.
+pub(super) fn unwrapped(text: &str) -> Vec<(usize, Cow<'_, str>)> {
+    let mut lines: Vec<(usize, Cow<'_, str>)> = Vec::new();
+    let mut is_stamped = false;
+    for (nth, line) in text.lines().enumerate() {
+        if split(line).time.is_some() {
+            is_stamped = true;
+        } else if is_stamped
+            && is_rest(line)
+            && let Some((_, last)) = lines.last_mut()
+            && last.len() + line.len() < MAX_WHOLE
+        {
+            // A soft line break of quoted-printable stands within a word.
+            let whole = match last.strip_suffix('=') {
+                Some(start) => format!("{start}{line}"),
+                None => format!("{} {}", last.trim_end(), line.trim()),
+            };
+            *last = Cow::Owned(whole);
+            continue;
+        } else {
+            is_stamped = false;
+        }
+        lines.push((nth, Cow::Borrowed(line)));
+    }
+    lines
+}
+
+/// Whether a line may be the end of one that was broken.
+fn is_rest(line: &str) -> bool {
+    let line = line.trim();
+    let is_other = line.is_empty() || line.starts_with(['#', '$', '[', '-', '*']);
+    !is_other && message::parse(line).is_none()
 }
 
 /// The parts of any line.

@@ -111,8 +111,10 @@ pub(super) fn of_multipathd(message: &str) -> (Source, Subject, Fact<'_>) {
         .split_whitespace()
         .map(|word| word.trim_matches([':', ',', '.', '[', ']']));
     let number = |word: &str| word.parse().ok().or_else(|| number_of_disk(word));
+    // A table names all paths, and is about none of them.
     let subject = words
         .find_map(number)
+        .filter(|_| !message.contains("load table ["))
         .map_or(Subject::None, Subject::Number);
     (Source::Multipathd, subject, Fact::Text(message))
 }

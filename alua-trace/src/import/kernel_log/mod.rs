@@ -65,6 +65,7 @@ pub(super) fn is_event(text: &str) -> bool {
 /// # Errors
 /// No line is of interest.
 pub(super) fn parse(text: &str) -> Result<Imported> {
+    let lines = line::unwrapped(text);
     let mut reading = Reading {
         room: Room::new(text),
         timeline: Vec::new(),
@@ -73,8 +74,8 @@ pub(super) fn parse(text: &str) -> Result<Imported> {
         other: Leftover::default(),
         crowd: Leftover::default(),
     };
-    for (nth, text) in text.lines().enumerate() {
-        reading.line(nth, text);
+    for (nth, text) in &lines {
+        reading.line(*nth, text);
     }
     reading.finish()
 }

@@ -192,6 +192,13 @@ fn unbracketed(line: &str) -> Option<(&str, Option<&str>, &str)> {
         let length = line.len() - behind.len();
         return Some((line.get(..length)?, None, behind));
     }
+    // Up to 0.4.7 nothing stands between: `3600…dm-0  VENDOR  ,PRODUCT`.
+    if let Some(at) = first.find("dm-").filter(|at| *at > 0)
+        && first.get(at..).is_some_and(is_dm)
+        && rest.contains(',')
+    {
+        return Some((line.get(..at)?, None, line.get(at..)?));
+    }
     Some((first, None, rest))
 }
 

@@ -2,6 +2,8 @@
 
 pub(super) mod line;
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
 
 use super::leftover::Leftover;
@@ -25,10 +27,26 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
         other: Leftover::default(),
         log: Leftover::default(),
     };
-    for (nth, line) in text.lines().enumerate() {
-        reading.line(nth, line);
+    let joined = unbroken(text);
+    for (nth, line) in &joined {
+        reading.line(*nth, line);
     }
     reading.finish()
+}
+
+/// The lines of a text, with their places; those that a mail broke within quotes are whole again.
+fn unbroken(text: &str) -> Vec<(usize, Cow<'_, str>)> {
+    let mut lines: Vec<(usize, Cow<'_, str>)> = Vec::new();
+    for (nth, line) in text.lines().enumerate() {
+        match lines.last_mut() {
+            Some((_, last)) if last.contains("size=") && last.matches('\'').count() % 2 == 1 => {
+                let whole = format!("{last} {}", line.trim_start());
+                *last = Cow::Owned(whole);
+            }
+            _ => lines.push((nth, Cow::Borrowed(line))),
+        }
+    }
+    lines
 }
 
 /// Whether a line is one that only this list has.

@@ -26,7 +26,7 @@ pub(super) fn render(inventory: &Inventory, columns: usize) -> String {
     if !inventory.unmapped.is_empty() {
         out.push_str("disks without a map\n");
         let rows: Vec<&Path> = inventory.unmapped.iter().collect();
-        push_paths(&mut out, &rows, "", columns, &widths(&rows));
+        push_paths(&mut out, &rows, "", columns, &widths(&rows), identity);
     }
     if inventory.maps.is_empty() && inventory.unmapped.is_empty() {
         out.push_str("no multipath map and no SCSI disk\n");
@@ -72,7 +72,7 @@ fn push_map(out: &mut String, map: &Map, columns: usize) {
         };
         push_wrapped(out, &[group_title(group)], branch, below, columns);
         let rows: Vec<&Path> = group.paths.iter().collect();
-        push_paths(out, &rows, below, columns, &widths);
+        push_paths(out, &rows, below, columns, &widths, |_| Vec::new());
     }
 }
 
@@ -260,7 +260,15 @@ fn widths(paths: &[&Path]) -> [usize; 6] {
     widths
 }
 
-fn push_paths(out: &mut String, paths: &[&Path], frame: &str, columns: usize, widths: &[usize; 6]) {
+/// `identity` says what a path is of, where no map above it does.
+fn push_paths(
+    out: &mut String,
+    paths: &[&Path],
+    frame: &str,
+    columns: usize,
+    widths: &[usize; 6],
+    identity: fn(&Path) -> Vec<String>,
+) {
     for (nth, path) in paths.iter().enumerate() {
         let last = nth + 1 == paths.len();
         let branch = format!("{frame}{}", if last { "`- " } else { "|- " });
@@ -275,19 +283,23 @@ fn push_paths(out: &mut String, paths: &[&Path], frame: &str, columns: usize, wi
             let _ = write!(line, "{cell:width$} ");
         }
         push_wrapped(out, &[line.trim_end().to_owned()], &branch, &below, columns);
-        push_wrapped(out, &details(path), &below, &below, columns);
+        let mut items = identity(path);
+        items.extend(details(path));
+        push_wrapped(out, &items, &below, &below, columns);
     }
+}
+
+fn identity(path: &Path) -> Vec<String> {
+    let model = [&path.vendor, &path.product, &path.revision];
+    let model = model.into_iter().flatten().map(|part| name(part));
+    let wwid = path.wwid.as_deref().map(name);
+    let serial = path.serial.as_deref().map(|it| labelled("serial", it));
+    wwid.into_iter().chain(model).chain(serial).collect()
 }
 
 fn details(path: &Path) -> Vec<String> {
     let number = |what: &str, value: Option<u32>| value.map(|value| format!("{what} {value}"));
     let mut items = Vec::new();
-    if path.dm_state.is_none() {
-        items.extend(path.wwid.as_deref().map(name));
-        let model = [&path.vendor, &path.product, &path.revision];
-        items.extend(model.into_iter().flatten().map(|part| name(part)));
-        items.extend(path.serial.as_deref().map(|it| labelled("serial", it)));
-    }
     items.extend(number("port group", path.port_group.map(u32::from)));
     items.extend(number("port", path.relative_port.map(u32::from)));
     items.extend(path.preferred.map(|it| preferred(it).to_owned()));
