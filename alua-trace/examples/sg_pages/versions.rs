@@ -85,7 +85,7 @@ fn of_kind(
             let told = theirs.get(field).copied();
             let same = match field {
                 // They tell of more than one.
-                "Features" => told.is_some_and(|it| it.contains(ALUA) == !value.is_empty()),
+                "Features" => told.is_some_and(|it| it.contains(ALUA) != value.is_empty()),
                 _ => told == Some(&*value),
             };
             if !same {

@@ -11,6 +11,7 @@ const MIN_NUMBERED: usize = 3;
 /// A text as a tool printed it.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     let plain = without_escapes(text);
+    let plain = unquoted_printable(&plain);
     let plain = without_markup(&plain);
     let lines: Vec<&str> = plain
         .lines()
@@ -53,6 +54,36 @@ fn without_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// As it was before a mail program wrote it as quoted-printable (RFC 2045 6.7): `=3D` is `=`, and a `=` at a
+/// line's end is none.
+fn unquoted_printable(text: &str) -> Cow<'_, str> {
+    let is_quoted = text.contains("=3D") || text.lines().any(|line| line.ends_with("=20"));
+    if !is_quoted {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('=') {
+        bytes.extend(before.bytes());
+        let byte = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = match (after.strip_prefix('\n'), byte) {
+            (Some(rest), _) => rest,
+            (None, Some(byte)) => {
+                bytes.push(byte);
+                after.get(2..).unwrap_or_default()
+            }
+            (None, None) => {
+                bytes.push(b'=');
+                after
+            }
+        };
+    }
+    bytes.extend(rest.bytes());
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Marks that pages put around words.
 const TAGS: [&str; 11] = [
     "strong",
@@ -67,7 +98,8 @@ const TAGS: [&str; 11] = [
     "p",
     "blockquote",
 ];
-const ENTITIES: [(&str, &str); 5] = [
+const ENTITIES: [(&str, &str); 6] = [
+    ("&#x3C;", "<"),
     ("&lt;", "<"),
     ("&gt;", ">"),
     ("&quot;", "\""),

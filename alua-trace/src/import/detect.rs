@@ -35,10 +35,15 @@ pub(super) fn kind_of_line(line: &str) -> Option<ImportKind> {
     } else if starts(&[
         "Report target port groups",
         "Report list length",
+        sg::NOT_SUPPORTED,
         "target port group id",
     ]) {
         Some(ImportKind::SgRtpg)
-    } else if starts(&["standard INQUIRY:", "Vendor identification:"]) {
+    } else if starts(&[
+        "standard INQUIRY:",
+        "Vendor identification:",
+        "Vendor_identification:",
+    ]) {
         Some(ImportKind::SgInq)
     } else if starts(&["VPD INQUIRY:", "designator type:", "designator_type:"]) || is_title(trimmed)
     {

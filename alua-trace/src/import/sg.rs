@@ -18,6 +18,9 @@ use crate::scsi::rdac::{
 use crate::scsi::rtpg;
 use crate::scsi::{vpd, vpd83};
 
+/// What sg_rtpg says of a device without target port groups.
+pub(super) const NOT_SUPPORTED: &str = "Report Target Port Groups command not supported";
+
 /// What a page tells of the path that it was read through, and of the unit behind it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Told {
@@ -31,6 +34,10 @@ pub(super) struct Told {
 /// # Errors
 /// It is no such answer.
 pub(super) fn rtpg(text: &str) -> Result<Inventory> {
+    ensure!(
+        !text.contains(NOT_SUPPORTED),
+        "the device refused REPORT TARGET PORT GROUPS: it has no ALUA"
+    );
     let dump = input::bytes(DecodePage::Rtpg, text.as_bytes())?;
     let answer = rtpg::parse(&dump.bytes)?;
     let mut told = Told {
@@ -82,8 +89,12 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
 
 /// What the lines of sg_inq tell by themselves, where some of the others are missing.
 fn names_of_unit(text: &str) -> Result<Inventory> {
+    // Some releases write `Vendor_identification:`.
+    let plain = text.replace("_identification:", " identification:");
+    let plain = plain.replace("_revision_level:", " revision level:");
+    let plain = plain.replace("Product_revision", "Product revision");
     let value = |name: &str| {
-        let mut lines = text.lines();
+        let mut lines = plain.lines();
         let value = lines
             .find_map(|line| line.trim().strip_prefix(name))?
             .trim();
@@ -120,6 +131,12 @@ pub(super) fn vpd(text: &str) -> Result<Inventory> {
         return Ok(inventory(text, of_json(text)?, false));
     }
     let told = match vpd_words::parse(text) {
+        // `sg_vpd --all` prints both pages.
+        Some(told) if told.path.serial.is_some() && designators(text).is_some() => {
+            let mut both = designators(text).unwrap_or_default();
+            both.path.serial = told.path.serial;
+            both
+        }
         Some(told) => told,
         None => {
             // Words of page 83h, or a dump of any page: the bytes are looked at below.
@@ -134,6 +151,13 @@ pub(super) fn vpd(text: &str) -> Result<Inventory> {
         }
     };
     Ok(inventory(text, told, false))
+}
+
+/// What the words of page 83h in a text tell, if there are some.
+fn designators(text: &str) -> Option<Told> {
+    let has_words = text.contains("designator type:") || text.contains("designator_type:");
+    let dump = input::bytes(DecodePage::Identification, text.as_bytes());
+    page(&dump.ok().filter(|_| has_words)?.bytes).ok()
 }
 
 /// Whether `text` is JSON of sg3_utils.
@@ -309,8 +333,8 @@ fn inventory(text: &str, told: Told, needs_map: bool) -> Inventory {
 fn device(text: &str) -> Option<&str> {
     if json::is_document(text) {
         let (_, words) = text.split_once("\"argv\"")?;
-        let words = words.split(']').next()?.split('"');
-        return words.filter(|word| word.starts_with("/dev/")).last();
+        let mut words = words.split(']').next()?.rsplit('"');
+        return words.find(|word| word.starts_with("/dev/"));
     }
     let command = text
         .lines()
