@@ -39,11 +39,13 @@ pub(super) fn kind_of_line(line: &str) -> Option<ImportKind> {
         "target port group id",
     ]) {
         Some(ImportKind::SgRtpg)
-    } else if starts(&[
-        "standard INQUIRY:",
-        "Vendor identification:",
-        "Vendor_identification:",
-    ]) {
+    } else if sg::is_export(line)
+        || starts(&[
+            "standard INQUIRY:",
+            "Vendor identification:",
+            "Vendor_identification:",
+        ])
+    {
         Some(ImportKind::SgInq)
     } else if starts(&["VPD INQUIRY:", "designator type:", "designator_type:"]) || is_title(trimmed)
     {

@@ -1,6 +1,7 @@
 //! Owns the reading of what sg_rtpg, sg_inq and sg_vpd print: one device's pages, as words or in
 //! hexadecimal.
 
+mod export;
 mod json;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,6 +65,9 @@ pub(super) fn inquiry(text: &str) -> Result<Inventory> {
     if json::is_document(text) {
         return Ok(inventory(text, of_json(text)?, false));
     }
+    if let Some(path) = export::parse(text) {
+        return Ok(alone(text, path));
+    }
     let Ok(dump) = input::bytes(DecodePage::Inquiry, text.as_bytes()) else {
         return names_of_unit(text);
     };
@@ -115,11 +119,15 @@ fn names_of_unit(text: &str) -> Result<Inventory> {
         path.vendor.is_some() || path.product.is_some(),
         "it names neither vendor nor product"
     );
+    Ok(alone(text, path))
+}
+
+fn alone(text: &str, path: Path) -> Inventory {
     let told = Told {
         path,
         ..Told::default()
     };
-    Ok(inventory(text, told, false))
+    inventory(text, told, false)
 }
 
 /// A page of vital product data, as `sg_vpd` prints it in words or in hexadecimal.
@@ -129,6 +137,9 @@ fn names_of_unit(text: &str) -> Result<Inventory> {
 pub(super) fn vpd(text: &str) -> Result<Inventory> {
     if json::is_document(text) {
         return Ok(inventory(text, of_json(text)?, false));
+    }
+    if let Some(path) = export::parse(text) {
+        return Ok(alone(text, path));
     }
     let told = match vpd_words::parse(text) {
         // `sg_vpd --all` prints both pages.
@@ -158,6 +169,11 @@ fn designators(text: &str) -> Option<Told> {
     let has_words = text.contains("designator type:") || text.contains("designator_type:");
     let dump = input::bytes(DecodePage::Identification, text.as_bytes());
     page(&dump.ok().filter(|_| has_words)?.bytes).ok()
+}
+
+/// Whether a line is one of `sg_inq --export`.
+pub(super) fn is_export(line: &str) -> bool {
+    export::is_line(line)
 }
 
 /// Whether `text` is JSON of sg3_utils.

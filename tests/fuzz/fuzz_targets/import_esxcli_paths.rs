@@ -7,5 +7,8 @@ use alua_trace::import;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = import::parse(Some(ImportKind::EsxcliPaths), &String::from_utf8_lossy(data));
+    let _ = import::parse(
+        Some(ImportKind::EsxcliPaths),
+        &String::from_utf8_lossy(data),
+    );
 });

@@ -3,13 +3,15 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Component, Path};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::files::{Files, MAX_FILE};
+use crate::safe;
 
 /// Most bytes of an archive, unpacked: sosreports of large hosts have one or two GiB.
 pub(super) const MAX_UNPACKED: u64 = 4 << 30;
@@ -88,7 +90,9 @@ pub(super) fn within(
     };
     let mut archive = tar::Archive::new(reader);
     let (mut files, mut others) = (Files::default(), 0_usize);
+    let mut progress = Progress::new(path, max_unpacked);
     for entry in archive.entries().with_context(what)? {
+        progress.say(budget.all.get());
         let mut entry = entry.with_context(what)?;
         budget.header.set(u64::MAX);
         files.ensure_room(path)?;
@@ -184,6 +188,43 @@ impl Read for Limited {
             header.set(header.get() - read as u64);
         }
         Ok(read)
+    }
+}
+
+/// A line on a terminal, for archives that take long.
+struct Progress<'a> {
+    path: &'a Path,
+    most: u64,
+    said: Instant,
+    has_said: bool,
+}
+
+impl<'a> Progress<'a> {
+    fn new(path: &'a Path, most: u64) -> Self {
+        Self {
+            path,
+            most,
+            said: Instant::now(),
+            has_said: false,
+        }
+    }
+
+    fn say(&mut self, left: u64) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        if self.said.elapsed() > PAUSE && io::stderr().is_terminal() {
+            let mib = self.most.saturating_sub(left) >> 20;
+            let name = safe::name(&self.path.display().to_string());
+            eprint!("\r\x1b[K{name}: {mib} MiB unpacked");
+            (self.said, self.has_said) = (Instant::now(), true);
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.has_said {
+            eprint!("\r\x1b[K");
+        }
     }
 }
 
