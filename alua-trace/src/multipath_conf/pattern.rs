@@ -151,7 +151,12 @@ fn bounded(text: &str) -> Result<(), String> {
                 let more = last.saturating_mul(most.saturating_sub(1));
                 (atoms, last) = (atoms.saturating_add(more), last.saturating_add(more));
             }
-            b'*' | b'+' | b'?' => {}
+            // The C library writes `x+` out as `xx*`: several, one behind the other, double it each time.
+            b'+' => {
+                let more = last;
+                (atoms, last) = (atoms.saturating_add(more), last.saturating_add(more));
+            }
+            b'*' | b'?' => {}
             _ => (atoms, last) = (atoms + 1, 1),
         }
         if atoms > MAX_ATOMS {
@@ -241,6 +246,18 @@ mod tests {
                 !pattern.is_found_in("a") && !pattern.is_found_in(text),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn repetitions_of_repetitions_stay_within_bounds() {
+        assert!(Pattern::new("x+y+(ab)+").error.is_none());
+        for pattern in [
+            format!("MD36xx{}", "+".repeat(60)),
+            format!("({}", "a+".repeat(3)) + ")" + &"+".repeat(20),
+        ] {
+            let error = Pattern::new(&pattern).error.unwrap();
+            assert!(error.contains("too large"), "{pattern}: {error}");
         }
     }
 }

@@ -36,7 +36,8 @@ const KNOWN_WITHIN_NS: u64 = 3_500_000_000;
 /// The array logs a change, and answers by it, at once; its clock is the host's.
 const AHEAD_NS: u64 = 50_000_000;
 const DURATIONS: [&str; 3] = ["100ms", "700ms", "3s"];
-const FLAPS: usize = 20;
+/// A second each.
+const FLAPS: usize = 32;
 
 /// A map of an array that nobody can ask to move, with a load on its optimized group.
 fn loaded(lab: &mut Lab) -> Result<(Map, Running)> {

@@ -14,6 +14,7 @@ mod hostile;
 mod judge;
 mod judgements;
 mod lab_itself;
+mod many_paths;
 mod paths_lab;
 mod rdac_lab;
 mod readers;
@@ -92,6 +93,7 @@ const GROUPS: &[&Group] = &[
     &flags::GROUP,
     &follows::GROUP,
     &judgements::GROUP,
+    &many_paths::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
     &conservation::FAULTS,

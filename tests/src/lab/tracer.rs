@@ -43,6 +43,8 @@ pub(crate) struct TraceOptions {
     pub(crate) duration_ms: Option<u64>,
     /// `--interval`, in milliseconds.
     pub(crate) interval_ms: Option<u64>,
+    /// Without `--check-replay`, which keeps all inputs: for those that look at memory.
+    pub(crate) forgetful: bool,
     /// `-- COMMAND…`.
     pub(crate) command: Vec<String>,
 }
@@ -59,7 +61,9 @@ impl TraceOptions {
     /// The words of its command line, without the tool's name.
     fn arguments(&self) -> Vec<String> {
         let mut words: Vec<String> = ["run", "--json", JSON].map(str::to_owned).to_vec();
-        words.push("--check-replay".to_owned());
+        if !self.forgetful {
+            words.push("--check-replay".to_owned());
+        }
         words.extend(btf().map(str::to_owned));
         if self.commands {
             words.push("--commands".to_owned());

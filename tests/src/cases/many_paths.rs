@@ -1,0 +1,215 @@
+//! As many paths as a large host has, from the kernel's own `scsi_debug`: tables are reloaded and devices
+//! replaced under load, and no command is without its path and its map.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Case, Clock, Group, Kernels, Outcome};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS};
+use crate::lab::multipath::{self, Map};
+use crate::lab::schema::Class;
+use crate::lab::tracer::TraceOptions;
+use crate::lab::{Lab, disk};
+use crate::sys;
+use crate::sys::process::run;
+
+pub(super) const GROUP: Group = Group {
+    name: "many-paths",
+    limit_seconds: 900,
+    kernels: Kernels::OnRequest,
+    clock: Clock::Host,
+    cases: &[Case {
+        name: "reloads-and-rescans",
+        run: reloads_and_rescans,
+    }],
+};
+
+/// The device over all maps.
+const ALL: &str = "all";
+const HOSTS: usize = 4;
+const LUNS: usize = 256;
+/// Tables reloaded, and devices taken away and found again.
+const ROUNDS: usize = 100;
+const QUARTER: usize = ROUNDS / 4;
+/// How long the kernel takes to find all LUNs of all hosts, under TCG.
+const SCAN_LIMIT: Duration = Duration::from_secs(300);
+/// What may come to the tool's memory after the first rounds: histograms of paths that had no command
+/// until then.
+const GROWTH_KIB: u64 = 4096;
+
+fn reloads_and_rescans(lab: &mut Lab) -> Result<Outcome> {
+    let hosts = Hosts::new()?;
+    let outcome = under_load(lab, &hosts);
+    let gone = hosts.remove();
+    outcome?;
+    gone?;
+    Ok(Outcome::Passed)
+}
+
+fn under_load(lab: &mut Lab, hosts: &Hosts) -> Result<()> {
+    let maps: Vec<String> = (0..LUNS).map(|lun| format!("many{lun}")).collect();
+    for (lun, map) in maps.iter().enumerate() {
+        run("dmsetup", &["create", map, "--table", &hosts.table(lun)?])?;
+    }
+    let trace = lab.trace(&TraceOptions {
+        interval_ms: Some(5000),
+        forgetful: true,
+        ..TraceOptions::default()
+    })?;
+    let load = Load {
+        depth: 8,
+        ..Load::random_reads(&striped(&maps)?.node(), UNTIL_STOPPED_MS)
+    }
+    .start()?;
+    disk::wait_for_io(&Map::named(&maps[0])?.dm, 5)?;
+    let mut resident = Vec::new();
+    for round in 0..ROUNDS {
+        let lun = (round * 7) % LUNS;
+        let host = round % HOSTS;
+        hosts.replace(host, lun)?;
+        let map = maps.get(lun).context("no such map")?;
+        run("dmsetup", &["reload", map, "--table", &hosts.table(lun)?])?;
+        run("dmsetup", &["resume", map])?;
+        if (round + 1) % QUARTER == 0 {
+            resident.push(resident_kib(trace.id())?);
+        }
+    }
+    let done = load.stop()?;
+    let report = trace.stop()?;
+    report.check_conservation()?;
+    report.check_complete()?;
+    let paths = report.summary.paths.iter();
+    let reads = paths.flat_map(|path| &path.latency);
+    let mapped: u64 = reads
+        .filter(|latency| latency.class == Class::Read)
+        .map(|latency| latency.mapped)
+        .sum();
+    lab.figure("paths", report.summary.paths.len() as f64, "");
+    lab.figure("reads through maps", mapped as f64, "");
+    for (quarter, kib) in (1..).zip(&resident) {
+        lab.figure(
+            &format!("memory after quarter {quarter}"),
+            *kib as f64,
+            "KiB",
+        );
+    }
+    ensure!(
+        mapped >= done.read.total_ios,
+        "fio did {} reads, {mapped} are told to have come through a map",
+        done.read.total_ios
+    );
+    ensure!(
+        report.summary.paths.len() >= HOSTS * LUNS,
+        "{} paths are told of",
+        report.summary.paths.len()
+    );
+    let [.., before, last] = resident[..] else {
+        anyhow::bail!("memory was not looked at");
+    };
+    ensure!(
+        last <= before + GROWTH_KIB,
+        "{before} KiB before the last quarter of the rounds, {last} after it"
+    );
+    Ok(())
+}
+
+/// One device over all maps, so that one load goes to all of them.
+fn striped(maps: &[String]) -> Result<Map> {
+    const CHUNK_SECTORS: u64 = 8;
+    let (mut table, mut sectors) = (String::new(), 0);
+    for map in maps {
+        let map = Map::named(map)?;
+        let size: u64 = sys::read(format!("/sys/block/{}/size", map.dm))?.parse()?;
+        sectors += size;
+        table.push_str(&format!(" {} 0", map.devno()?));
+    }
+    let table = format!("0 {sectors} striped {} {CHUNK_SECTORS}{table}", maps.len());
+    run("dmsetup", &["create", ALL, "--table", &table])?;
+    Map::named(ALL)
+}
+
+fn resident_kib(process: u32) -> Result<u64> {
+    let status = sys::read(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.context("no VmRSS")?.parse()?)
+}
+
+/// Hosts of `scsi_debug` that lead to the same LUNs.
+struct Hosts {
+    numbers: Vec<u32>,
+}
+
+impl Hosts {
+    fn new() -> Result<Self> {
+        let before = sys::names("/sys/class/scsi_host");
+        let hosts = format!("add_host={HOSTS}");
+        let luns = format!("max_luns={LUNS}");
+        let words = [
+            &*hosts,
+            &luns,
+            "dev_size_mb=8",
+            "vpd_use_hostno=0",
+            "delay=0",
+        ];
+        let mut all = vec!["scsi_debug"];
+        all.extend(words);
+        run("modprobe", &all)?;
+        sys::wait_for(SCAN_LIMIT, "scsi_debug's LUNs", || {
+            Ok(disk::scsi_disks().len() >= HOSTS * LUNS)
+        })?;
+        let numbers = sys::names("/sys/class/scsi_host")
+            .into_iter()
+            .filter(|host| !before.contains(host))
+            .filter_map(|host| host.strip_prefix("host")?.parse().ok())
+            .collect();
+        Ok(Self { numbers })
+    }
+
+    fn hctl(&self, host: usize, lun: usize) -> Result<String> {
+        let number = self.numbers.get(host).context("no such host")?;
+        Ok(format!("{number}:0:0:{lun}"))
+    }
+
+    /// A map of all paths to a LUN, in one group.
+    fn table(&self, lun: usize) -> Result<String> {
+        let mut table = String::new();
+        let mut sectors = String::new();
+        for host in 0..self.numbers.len() {
+            let hctl = self.hctl(host, lun)?;
+            let (device, devno) = disk::at(&hctl).with_context(|| format!("no disk {hctl}"))?;
+            // A disk that has just come is not in /sys/block yet.
+            let block = format!("/sys/class/scsi_device/{hctl}/device/block/{device}");
+            sectors = sys::read(format!("{block}/size"))?;
+            table.push_str(&format!(" {devno} 1 1"));
+        }
+        let paths = self.numbers.len();
+        Ok(format!(
+            "0 {sectors} multipath 1 queue_if_no_path 0 1 1 service-time 0 {paths} 2{table}"
+        ))
+    }
+
+    /// Takes a path away and finds it again: another device at, perhaps, the same address.
+    fn replace(&self, host: usize, lun: usize) -> Result<()> {
+        let hctl = self.hctl(host, lun)?;
+        sys::write(format!("/sys/class/scsi_device/{hctl}/device/delete"), "1")?;
+        sys::wait_for(Duration::from_secs(30), "a path to go", || {
+            Ok(disk::at(&hctl).is_none())
+        })?;
+        let number = self.numbers.get(host).context("no such host")?;
+        let scan = format!("/sys/class/scsi_host/host{number}/scan");
+        sys::write(scan, &format!("0 0 {lun}"))?;
+        sys::wait_for(Duration::from_secs(30), "a path to come back", || {
+            Ok(disk::at(&hctl).is_some())
+        })
+    }
+
+    fn remove(self) -> Result<()> {
+        let _ = run("dmsetup", &["remove", "--retry", ALL]);
+        multipath::remove_all()?;
+        sys::wait_for(Duration::from_secs(120), "scsi_debug to go", || {
+            Ok(run("modprobe", &["-r", "scsi_debug"]).is_ok())
+        })
+    }
+}
