@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 /// Quoting within quoting that is taken off.
 const MAX_QUOTING: usize = 4;
+/// Longest line of a quoted-printable text, and the shortest that is believed to be broken there.
+const MAX_QUOTED_CHARS: usize = 76;
+const MIN_SOFT_CHARS: usize = 72;
 /// Fewest lines of which line numbers are believed.
 const MIN_NUMBERED: usize = 3;
 
@@ -57,7 +60,13 @@ fn without_escapes(text: &str) -> Cow<'_, str> {
 /// As it was before a mail program wrote it as quoted-printable (RFC 2045 6.7): `=3D` is `=`, and a `=` at a
 /// line's end is none.
 fn unquoted_printable(text: &str) -> Cow<'_, str> {
-    let is_quoted = text.contains("=3D") || text.lines().any(|line| line.ends_with("=20"));
+    let is_soft = |line: &&str| {
+        let is_long = (MIN_SOFT_CHARS..=MAX_QUOTED_CHARS).contains(&line.len());
+        is_long && line.ends_with('=') && !line.ends_with(" =")
+    };
+    let is_quoted = text.contains("=3D")
+        || text.lines().any(|line| line.ends_with("=20"))
+        || text.lines().filter(is_soft).count() > 1;
     if !is_quoted {
         return Cow::Borrowed(text);
     }
@@ -175,6 +184,23 @@ fn unquoted(mut lines: Vec<&str>) -> Vec<&str> {
         }
     }
     lines
+}
+
+/// A text every line of which somebody has made a comment of a script's, without the `#`; `None` if it is
+/// no such text.
+pub(super) fn uncommented(text: &str) -> Option<String> {
+    let is_comment = |line: &str| line.trim_start().starts_with('#');
+    let mut filled = text.lines().filter(|line| !line.trim().is_empty());
+    if !filled.clone().any(is_comment) || !filled.all(is_comment) {
+        return None;
+    }
+    let lines = text.lines().map(|line| {
+        let rest = line.trim_start();
+        let rest = rest.strip_prefix('#').unwrap_or(rest);
+        rest.strip_prefix(' ').unwrap_or(rest)
+    });
+    let lines: Vec<&str> = lines.collect();
+    Some(lines.join("\n") + "\n")
 }
 
 /// Without the numbers of `cat -n`, `grep -n ''` and pagers: each line's is the one before and one.
@@ -357,5 +383,23 @@ mod tests {
         for text in ["1 a\n3 b\n4 c\n", "00 c9\n01 2c\n02 00\n", "7 a\n8 b\nx\n"] {
             assert_eq!(clean(text), text);
         }
+    }
+
+    #[test]
+    fn soft_breaks_are_joined_where_a_mail_breaks_lines() {
+        let line = format!("{:=<76}", "x".repeat(75));
+        let text = format!("{line}\nMU,\n{line}\nMU,\n");
+        let whole = "x".repeat(75) + "MU,\n";
+        assert_eq!(clean(&text), whole.repeat(2));
+        // An empty value is no break.
+        let values = "ID_SERIAL_SHORT=\nID_MODEL=\nID_REVISION=\n";
+        assert_eq!(clean(values), values);
+    }
+
+    #[test]
+    fn comments_are_taken_off_only_where_all_is_one() {
+        assert_eq!(uncommented("# a\n#\n  # b\n").as_deref(), Some("a\n\nb\n"));
+        assert_eq!(uncommented("# a\nb\n"), None);
+        assert_eq!(uncommented("\n"), None);
     }
 }

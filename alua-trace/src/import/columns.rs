@@ -12,7 +12,10 @@ const SECOND_WORDS: [(&str, &[&str]); 4] = [
 /// A column: its name, and where it begins.
 pub(super) type Column<'a> = (&'a str, usize);
 
-/// The columns that a line names: two or more, all of them known, one of them a name of what the rows
+/// Known columns for each that is not: releases to come have some more.
+const KNOWN_PER_UNKNOWN: usize = 5;
+
+/// The columns that a line names: two or more, known but for few, one of them a name of what the rows
 /// are about.
 pub(super) fn header<'a>(
     line: &'a str,
@@ -25,9 +28,13 @@ pub(super) fn header<'a>(
         columns.push(column);
         at = end;
     }
-    let known = columns.iter().all(|(name, _)| is_known(name));
-    let named = columns.iter().any(|(name, _)| names.contains(name));
-    (columns.len() > 1 && known && named).then_some(columns)
+    let known = columns.iter().filter(|(name, _)| is_known(name)).count();
+    let unknown = columns.len() - known;
+    let words = columns.iter();
+    let words = words.filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let named =
+        words.count() == columns.len() && columns.iter().any(|(name, _)| names.contains(name));
+    (known > 1 && known >= unknown * KNOWN_PER_UNKNOWN && named).then_some(columns)
 }
 
 /// The next name of a header from `at` on, and where it ends.

@@ -15,9 +15,25 @@ const SECTOR_BYTES: u64 = 512;
 /// Whether a line is one of a multipath map.
 pub(super) fn is_line(line: &str) -> bool {
     let line = table_of(line);
-    parts(&line).is_some_and(|(_, rest)| {
-        multipath::parse_table(rest).is_ok() || multipath::parse_status(rest).is_ok()
-    })
+    parts(&line).is_some_and(|(_, rest)| is_whole(rest) || rest.split(' ').count() > MIN_WORDS)
+}
+
+/// Words of the shortest status, without groups; a line of more that is no whole one was broken by a
+/// mail, or cut.
+const MIN_WORDS: usize = 8;
+/// Lines into which a mail breaks one.
+const MAX_BROKEN: usize = 8;
+
+fn is_whole(line: &str) -> bool {
+    table(line).is_some() || multipath::parse_status(line).is_ok()
+}
+
+/// A line as a table; `None` if the groups begin with states, as a status's do.
+fn table(line: &str) -> Option<multipath::Table> {
+    let table = multipath::parse_table(line).ok()?;
+    let states = ["A ", "E ", "D "];
+    let is_state = |selector: &String| states.iter().any(|it| selector.starts_with(it));
+    (!table.selectors.iter().any(is_state)).then_some(table)
 }
 
 /// A line as dmsetup prints it: of a table that was typed what is in quotes; without the names that
@@ -41,7 +57,13 @@ fn table_of(line: &str) -> Cow<'_, str> {
 /// The map's name, empty where one map was asked for, and what follows it.
 fn parts(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
-    let (name, rest) = line.split_once(": ").unwrap_or(("", line));
+    // Comments and pages put words before it and marks behind it; names have no blanks, which are
+    // mangled (libdm-common.c `mangle_string`).
+    let line = ["*)", "*/", "`", "\"", "'"].iter().fold(line, |line, end| {
+        line.strip_suffix(end).unwrap_or(line).trim_end()
+    });
+    let (before, rest) = line.rsplit_once(": ").unwrap_or(("", line));
+    let name = before.split_whitespace().last().unwrap_or_default();
     let mut words = rest.split_ascii_whitespace();
     let is_number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
     let is_map = is_number(words.next()) && is_number(words.next());
@@ -56,13 +78,16 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let mut room = Room::new(text);
     let mut inventory = Inventory::default();
     let mut other = Leftover::default();
-    for (nth, line) in text.lines().enumerate() {
-        let table = table_of(line);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut nth = 0;
+    while let Some(line) = lines.get(nth) {
+        let (table, count) = whole(&lines, nth);
         let is_understood = parts(&table)
             .is_some_and(|(name, rest)| add(&mut inventory.maps, &mut room, name, rest));
         if !is_understood && !line.trim().is_empty() {
             other.add(nth, line);
         }
+        nth += count;
     }
     ensure!(
         !inventory.maps.is_empty(),
@@ -77,9 +102,29 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     Ok(inventory)
 }
 
+/// The line at `nth`, with those below it into which a mail has broken it; and how many they are.
+fn whole<'a>(lines: &[&'a str], nth: usize) -> (Cow<'a, str>, usize) {
+    let first = table_of(lines[nth]);
+    let is_broken = |line: &str| parts(line).is_some_and(|(_, rest)| !is_whole(rest));
+    if !is_broken(&first) {
+        return (first, 1);
+    }
+    let mut joined = first.clone().into_owned();
+    for (more, line) in lines.iter().skip(nth + 1).take(MAX_BROKEN).enumerate() {
+        if line.trim().is_empty() || parts(line).is_some() {
+            break;
+        }
+        joined = format!("{} {}", joined.trim_end(), line.trim());
+        if !is_broken(&joined) {
+            return (Cow::Owned(joined), more + 2);
+        }
+    }
+    (first, 1)
+}
+
 fn add(maps: &mut Vec<Map>, room: &mut Room, name: &str, line: &str) -> bool {
-    let (table, status) = (multipath::parse_table(line), multipath::parse_status(line));
-    if table.is_err() && status.is_err() {
+    let (table, status) = (table(line), multipath::parse_status(line));
+    if table.is_none() && status.is_err() {
         return false;
     }
     let known = maps.iter().position(|map| map.name == name);
@@ -104,11 +149,10 @@ fn add(maps: &mut Vec<Map>, room: &mut Room, name: &str, line: &str) -> bool {
     map.size_bytes = sectors
         .and_then(|it| it.parse::<u64>().ok())
         .and_then(|it| it.checked_mul(SECTOR_BYTES));
-    // A line may be read as both: only a table names selectors by words.
     match (table, status) {
-        (Ok(table), _) => of_table(map, room, table),
-        (Err(_), Ok(status)) => of_status(map, room, status),
-        (Err(_), Err(_)) => {}
+        (Some(table), _) => of_table(map, room, table),
+        (None, Ok(status)) => of_status(map, room, status),
+        (None, Err(_)) => {}
     }
     true
 }
@@ -234,5 +278,24 @@ mod tests {
         for end in 0..STATUS.len() {
             let _ = parse(&STATUS[..end]);
         }
+    }
+
+    #[test]
+    fn a_line_that_a_mail_has_broken_is_one() {
+        let text = "0 1562378240 multipath 2 0 0 0 1 1 A 0 4 1 253:11 A 0 309 253:8 A 0 0 253:9\n\
+A 0 0 253:10 A 0 0\n";
+        assert!(is_line(text.lines().next().unwrap()));
+        let inventory = parse(text).unwrap();
+        assert_eq!(inventory.maps[0].paths().count(), 4);
+        assert_eq!(inventory.notes, [""; 0]);
+        // What is cut stays cut.
+        assert!(parse(text.lines().next().unwrap()).is_err());
+        let cut = format!(
+            "{}\nmpathb: 0 8 multipath 0 0 1 1 round-robin 0 1 1 8:0 1\n",
+            &text[..70]
+        );
+        let inventory = parse(&cut).unwrap();
+        assert_eq!(inventory.maps[0].name, "mpathb");
+        assert_eq!(inventory.notes.len(), 1);
     }
 }

@@ -40,16 +40,24 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let mut room = Room::new(text);
     let mut inventory = Inventory::default();
     let mut other = Leftover::default();
+    // Whether the device that lines below are of is a disk.
+    let mut of_disk = false;
     for (nth, line) in text.lines().enumerate() {
-        match (disk(line), inventory.unmapped.last_mut()) {
-            (Some((address, columns)), _) if room.take_path(0) => {
-                push(&mut inventory.unmapped, path(address, columns));
-            }
-            (None, Some(path)) if line.starts_with(' ') && line.contains('=') => {
-                details(path, line);
-            }
-            _ if line.trim().is_empty() => {}
-            _ => other.add(nth, line),
+        let is_detail = line.starts_with(' ') && line.contains('=');
+        if let Some((address, columns)) = disk(line).filter(|_| room.take_path(0)) {
+            push(&mut inventory.unmapped, path(address, columns));
+            of_disk = true;
+        } else if is_line(line) {
+            of_disk = false;
+            other.add(nth, line);
+        } else if let Some(path) = inventory
+            .unmapped
+            .last_mut()
+            .filter(|_| is_detail && of_disk)
+        {
+            details(path, line);
+        } else if !(line.trim().is_empty() || is_detail) {
+            other.add(nth, line);
         }
     }
     ensure!(!inventory.unmapped.is_empty(), "there is no disk in it");
@@ -197,5 +205,22 @@ mod tests {
         for end in 0..LONG.len() {
             let _ = parse(&LONG[..end]);
         }
+    }
+
+    #[test]
+    fn lines_below_another_device_are_not_the_disk_s() {
+        let text = "[0:0:0:0]    disk    VMware   Virtual disk     2.0   /dev/sda\n  \
+state=running queue_depth=254 scsi_level=7\n\
+[3:0:0:0]    cd/dvd  NECVMWar VMware SATA CD00 1.00  /dev/sr0\n  \
+state=offline queue_depth=1 scsi_level=6\n";
+        let inventory = parse(text).unwrap();
+        let [disk] = &inventory.unmapped[..] else {
+            panic!("{inventory:?}")
+        };
+        assert_eq!(
+            (disk.queue_depth, disk.device_state.as_deref()),
+            (Some(254), Some("running"))
+        );
+        assert!(inventory.notes[0].starts_with("1 line of other devices"));
     }
 }

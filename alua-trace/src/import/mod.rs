@@ -102,15 +102,23 @@ pub fn parse(kind: Option<ImportKind>, text: &str) -> Result<Imported> {
         bail!("the input is empty; {}", kinds());
     }
     let text = &*clean::clean(text);
-    if kind.is_none()
-        && let Some(imported) = mixed::parse(text)
-    {
-        return imported;
-    }
-    let Some(kind) = kind.or_else(|| detect(text)) else {
-        bail!("this is nothing that is known; {}", kinds());
+    let read = match kind {
+        Some(kind) => Some(parse_kind(kind, text)),
+        None => recognised(text).or_else(|| recognised(&commented(text)?)),
     };
-    parse_kind(kind, text)
+    read.unwrap_or_else(|| bail!("this is nothing that is known; {}", kinds()))
+}
+
+/// What a text tells that looks like what one tool prints, or several; `None` if it looks like nothing.
+fn recognised(text: &str) -> Option<Result<Imported>> {
+    mixed::parse(text).or_else(|| Some(parse_kind(detect(text)?, text)))
+}
+
+/// What stands behind the `#` of every line; but a configuration that is a comment is none.
+fn commented(text: &str) -> Option<String> {
+    let bare = clean::uncommented(text)?;
+    let kind = bare.lines().find_map(detect::kind_of_line)?;
+    (kind != ImportKind::MultipathConf).then_some(bare)
 }
 
 /// What a text of a kind tells, without what terminals and mails add to it.

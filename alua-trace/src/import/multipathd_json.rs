@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::clean;
 use super::leftover::Leftover;
 use super::multipath_ll::line::{known, uncounted};
 use super::priority;
@@ -91,7 +92,8 @@ struct JsonPath<'a> {
     host_adapter: Raw<'a>,
 }
 
-/// The maps in `text`; what precedes and follows the object, such as a prompt, does not count.
+/// The maps in `text`; what precedes and follows the object is counted, such as the warnings of releases
+/// since 0.15, but for what somebody typed.
 ///
 /// # Errors
 /// It is no JSON object with a list of maps, or with one map.
@@ -123,10 +125,23 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let notes = reading
         .other
         .note("of JSON (one a map, group or path) not understood");
+    let mut around = Leftover::default();
+    let before = text.get(..start).unwrap_or_default();
+    let inside = object.lines().count().saturating_sub(1);
+    let after = text.get(end..).unwrap_or_default().lines().enumerate();
+    let behind = before.lines().count() + inside;
+    let after = after.map(|(nth, line)| (nth + behind, line));
+    for (nth, line) in before.lines().enumerate().chain(after) {
+        let is_typed = line.starts_with("multipathd>") || clean::is_command(line);
+        if !line.trim().is_empty() && !is_typed {
+            around.add(nth, line);
+        }
+    }
+    let around = around.note("before or behind the JSON left out");
     Ok(Inventory {
         maps,
         unmapped,
-        notes: notes.into_iter().collect(),
+        notes: notes.into_iter().chain(around).collect(),
     })
 }
 

@@ -69,11 +69,12 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
     let mut other = Leftover::default();
     let mut columns: Option<Vec<Column<'_>>> = None;
     for (nth, line) in text.lines().enumerate() {
-        let line = line.strip_prefix("multipathd> ").unwrap_or(line);
-        if line.trim().is_empty() {
-            continue;
-        }
-        if let Some(found) = header(line) {
+        let prompted = line.strip_prefix("multipathd> ");
+        let line = prompted.unwrap_or(line);
+        // A table has no blank lines, and ends where the next command is typed.
+        if line.trim().is_empty() || prompted.is_some() && header(line).is_none() {
+            columns = None;
+        } else if let Some(found) = header(line) {
             columns = Some(found);
         } else if let Some(map) = columns.as_ref().and_then(|it| row(line, it))
             && room.take_map()
@@ -93,7 +94,16 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
 
 fn row(line: &str, columns: &[Column<'_>]) -> Option<Map> {
     let cells = columns::aligned(line, columns);
-    let cells = cells.unwrap_or_else(|| columns::in_words(line, columns, &WIDE));
+    let words = line.split_whitespace();
+    let count = words.clone().count();
+    if count < 2 {
+        return None;
+    }
+    let names = columns.iter().map(|(name, _)| *name);
+    let cells = cells.unwrap_or_else(|| match count == columns.len() {
+        true => names.zip(words).collect(),
+        false => columns::in_words(line, columns, &WIDE),
+    });
     let cell = |name: &str| {
         let found = cells.iter().find(|(known, _)| *known == name);
         found
@@ -235,5 +245,35 @@ mod tests {
         assert!(!is_header("name of something"));
         assert!(!is_header("hcil dev dev_t pri"));
         assert!(parse("name sysfs uuid\n").is_err());
+    }
+
+    #[test]
+    fn a_table_ends_where_the_next_command_is_typed() {
+        let text = format!(
+            "multipathd> show maps\n{NAMES}\nother text\nmultipathd> {STATS}multipathd> exit\n\
+             sda 8:0 50\n"
+        );
+        let inventory = parse(&text).unwrap();
+        let names: Vec<&str> = inventory.maps.iter().map(|map| &*map.name).collect();
+        assert_eq!(names, ["mpatha", "mpathb"]);
+        assert!(
+            inventory.notes[0].starts_with("2 lines not understood"),
+            "{inventory:?}"
+        );
+    }
+
+    #[test]
+    fn moved_columns_are_read_where_no_cell_is_missing() {
+        let text = "name        failback queueing paths  dm-st  write_prot\n\
+                    mpath-lun0  -        -        2       active rw\n";
+        let map = &parse(text).unwrap().maps[0];
+        assert_eq!(
+            map.other,
+            [
+                ("dm state".to_owned(), "active".to_owned()),
+                ("paths".to_owned(), "2".to_owned())
+            ]
+        );
+        assert_eq!(map.read_only, Some(false));
     }
 }

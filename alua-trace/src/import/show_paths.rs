@@ -1,7 +1,7 @@
 //! Owns the reading of tables of paths: `multipathd show paths`, with any format, and `multipath -v3`
 //! with its table and the log lines of each path (libmultipath/print.c, discovery.c, propsel.c).
 
-use std::collections::BTreeMap;
+mod log;
 
 use anyhow::{Result, ensure};
 
@@ -9,8 +9,9 @@ use super::columns::{self, Column};
 use super::leftover::Leftover;
 use super::priority;
 use super::room::{Room, push};
-use crate::inventory::model::{Inventory, Iscsi, Map, Path, PathGroup, Priority, Transport};
+use crate::inventory::model::{Inventory, Iscsi, Map, Path, PathGroup, Transport};
 use crate::topology::Hctl;
+use log::{Log, plain_priority, prioritized_by};
 
 /// Names of columns (libmultipath/print.c `pd_table`), and of some that other releases have.
 const COLUMNS: [&str; 26] = [
@@ -52,9 +53,9 @@ pub(super) fn is_header(line: &str) -> bool {
     header(line).is_some()
 }
 
-/// Whether a line is one of `multipath -v3` about a path.
+/// Whether a line is one of `multipath -v3`.
 pub(super) fn is_log(line: &str) -> bool {
-    line.contains("===== paths list =====")
+    line.contains("===== paths list =====") || log::is_line(line)
 }
 
 /// The columns of a table of paths: one of them names the path.
@@ -77,14 +78,14 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
         room: Room::new(text),
         columns: None,
         rows: Vec::new(),
-        log: BTreeMap::new(),
+        log: Log::default(),
         other: Leftover::default(),
     };
     for (nth, line) in text.lines().enumerate() {
         reading.line(nth, line);
     }
     ensure!(
-        !reading.rows.is_empty() || !reading.log.is_empty(),
+        !(reading.rows.is_empty() && reading.log.is_empty()),
         "there is no path in it"
     );
     Ok(reading.finish())
@@ -100,8 +101,7 @@ struct Reading<'a> {
     room: Room,
     columns: Option<Vec<Column<'a>>>,
     rows: Vec<Row>,
-    /// What log lines say of a path, by its device.
-    log: BTreeMap<&'a str, Path>,
+    log: Log<'a>,
     other: Leftover<'a>,
 }
 
@@ -115,7 +115,7 @@ impl<'a> Reading<'a> {
         }
         if let Some(columns) = header(line) {
             self.columns = Some(columns);
-        } else if !(self.log_line(line) || self.row(line)) {
+        } else if !(self.row(line) || self.log.line(nth, line, &mut self.room)) {
             self.other.add(nth, line);
         }
     }
@@ -141,42 +141,24 @@ impl<'a> Reading<'a> {
         true
     }
 
-    /// `sdb: vendor = DELL`, with or without a time before it.
-    fn log_line(&mut self, line: &'a str) -> bool {
-        let line = line.split_once(" | ").map_or(line, |(_, rest)| rest);
-        let Some((device, rest)) = line.trim().split_once(": ") else {
-            return false;
-        };
-        let is_device = device.starts_with("sd") && !device.contains(' ');
-        let Some((key, value)) = rest.split_once(" = ").filter(|_| is_device) else {
-            // Lines such as `sdb: size` tell nothing.
-            return is_device;
-        };
-        if !self.log.contains_key(device) && !self.room.take_path(0) {
-            return false;
-        }
-        let path = self.log.entry(device).or_default();
-        learn(path, key.trim(), value.trim());
-        true
-    }
-
     fn finish(self) -> Inventory {
-        let mut log = self.log;
+        let (mut paths, mut notes) = self.log.finish();
         let mut rows = self.rows;
         for row in &mut rows {
-            if let Some(told) = row.path.device.as_deref().and_then(|it| log.remove(it)) {
+            if let Some(told) = row.path.device.as_deref().and_then(|it| paths.remove(it)) {
                 merge(&mut row.path, told);
             }
         }
-        rows.extend(log.into_iter().map(|(device, path)| Row {
+        rows.extend(paths.into_iter().map(|(device, path)| Row {
             path: Path {
                 device: Some(device.to_owned()),
                 ..path
             },
             map: None,
         }));
+        notes.extend(self.other.note("not understood"));
         let mut inventory = Inventory {
-            notes: self.other.note("not understood").into_iter().collect(),
+            notes,
             ..Inventory::default()
         };
         for row in rows {
@@ -266,50 +248,6 @@ fn transport<'a>(cell: &impl Fn(&str) -> Option<&'a str>) -> Option<Transport> {
         target: Some(target.to_owned()),
         ..Iscsi::default()
     }))
-}
-
-fn plain_priority(value: i32) -> Priority {
-    Priority {
-        value,
-        reason: String::new(),
-        prioritizer: None,
-    }
-}
-
-/// What a log line of `multipath -v3` tells of its path.
-fn learn(path: &mut Path, key: &str, value: &str) {
-    // `alua (setting: storage device autodetected)`
-    let plain = value.split(" (").next().unwrap_or(value).trim();
-    let plain = plain.trim_matches('"');
-    let text = || Some(plain.to_owned());
-    match key {
-        "vendor" => path.vendor = text(),
-        "product" => path.product = text(),
-        "rev" => path.revision = text(),
-        "serial" => path.serial = text(),
-        "uid" => path.wwid = text(),
-        "h:b:t:l" => path.address = plain.to_owned(),
-        "dev_t" => path.devno = text(),
-        "path state" => path.device_state = text(),
-        "state" => path.checker_state = text(),
-        "prio" => match plain.parse() {
-            Ok(value) => path.priority = Some(plain_priority(value)),
-            Err(_) => prioritized_by(path, plain),
-        },
-        _ => {
-            // `alua prio = 50`
-            if let (Some(by), Ok(value)) = (key.strip_suffix(" prio"), plain.parse()) {
-                path.priority = Some(plain_priority(value));
-                prioritized_by(path, by);
-            }
-        }
-    }
-}
-
-fn prioritized_by(path: &mut Path, name: &str) {
-    if let Some(priority) = &mut path.priority {
-        priority.prioritizer = Some(name.to_owned());
-    }
 }
 
 /// What the log adds to a row of the table.

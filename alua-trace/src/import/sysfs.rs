@@ -1,5 +1,6 @@
 //! Owns the reading of attributes of SCSI devices as people list them: `grep . …/access_state`, files of
-//! a bundle, `systool -v -c scsi_device` (sysfsutils cmd/systool.c).
+//! a bundle, `systool -v -c scsi_device` (sysfsutils cmd/systool.c), `udevadm info -a` (systemd
+//! src/udev/udevadm-info.c).
 
 use anyhow::{Result, ensure};
 
@@ -25,7 +26,11 @@ pub(super) const ATTRIBUTES: [&str; 10] = [
 
 /// Whether a line is an attribute of a SCSI device.
 pub(super) fn is_line(line: &str) -> bool {
-    listed(line).is_some() || systool_device(line.trim()).is_some()
+    let trimmed = line.trim();
+    listed(line).is_some()
+        || systool_device(trimmed).is_some()
+        || udev_device(trimmed).is_some()
+        || udev_attribute(trimmed).is_some_and(|(key, _)| ATTRIBUTES.contains(&key))
 }
 
 /// Whether a file of a tree is an attribute of a SCSI device.
@@ -85,35 +90,108 @@ fn systool_device(line: &str) -> Option<Hctl> {
     value.parse().ok()
 }
 
+/// `looking at parent device '/devices/…/1:0:0:0':`; the device's place.
+fn udev_device(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("looking at ")?;
+    let rest = rest.strip_prefix("parent ").unwrap_or(rest);
+    let rest = rest.strip_prefix("device '")?;
+    Some(
+        rest.strip_suffix(':')
+            .unwrap_or(rest)
+            .trim_end_matches('\''),
+    )
+}
+
+/// `ATTRS{dh_state}=="alua"`.
+fn udev_attribute(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix("ATTR")?;
+    let rest = rest.strip_prefix('S').unwrap_or(rest).strip_prefix('{')?;
+    let (key, value) = rest.split_once("}==")?;
+    Some((key, value.trim().trim_matches('"')))
+}
+
+/// What udevadm says of a device besides its attributes, and the words that it begins with.
+fn is_of_udev(line: &str) -> bool {
+    let keys = ["KERNEL", "SUBSYSTEM", "DRIVER"];
+    let is_key = keys.iter().any(|key| {
+        let rest = line.strip_prefix(key);
+        rest.is_some_and(|it| it.trim_start_matches('S').starts_with("=="))
+    });
+    let words = [
+        "Udevadm info starts with the device",
+        "walks up the chain of parent devices",
+        "found, all possible attributes",
+        "A rule to match, can be composed",
+        "and the attributes from one single parent",
+    ];
+    is_key || words.iter().any(|it| line.starts_with(it))
+}
+
+/// What lines below one that names a device are about.
+#[derive(Default)]
+struct Place<'a> {
+    /// The device, if it is one of SCSI.
+    device: Option<Hctl>,
+    /// The place of the disk that udevadm began with.
+    disk: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// The attribute that a line of systool or udevadm tells; `None` inside if it is of another device.
+    fn told(&self, line: &'a str) -> Option<Option<(Owner<'a>, &'a str, &'a str)>> {
+        let pair = match udev_attribute(line) {
+            Some(pair) => pair,
+            None if is_of_udev(line) => return Some(None),
+            None => {
+                let (key, value) = line.split_once('=')?;
+                self.device?;
+                (key.trim(), value.trim().trim_matches('"'))
+            }
+        };
+        Some(self.device.map(|it| (Owner::Address(it), pair.0, pair.1)))
+    }
+
+    /// The disk above the device.
+    fn disk(&self, device: &str) -> Option<&'a str> {
+        let rest = self.disk?.strip_prefix(device)?;
+        let name = rest.strip_prefix("/block/")?.split('/').next()?;
+        is_disk(name).then_some(name)
+    }
+}
+
 /// The devices in `text`.
 ///
 /// # Errors
-/// There are none.
+/// If it tells nothing of a path.
 pub(super) fn parse(text: &str) -> Result<Inventory> {
     let mut room = Room::new(text);
     let mut paths: Vec<Path> = Vec::new();
     let mut other = Leftover::default();
-    // The device that systool's lines are about.
-    let mut device: Option<Hctl> = None;
+    let mut place = Place::default();
     for (nth, line) in text.lines().enumerate() {
         let trimmed = line.trim();
-        let systool = || {
-            let (key, value) = trimmed.split_once('=')?;
-            Some((
-                Owner::Address(device?),
-                key.trim(),
-                value.trim().trim_matches('"'),
-            ))
-        };
         let is_title = ["Class = ", "Bus = "]
             .iter()
             .any(|it| trimmed.starts_with(it));
         if trimmed.is_empty() || trimmed.starts_with('#') || is_title {
         } else if let Some(address) = systool_device(trimmed) {
-            device = Some(address);
-        } else if let Some((owner, key, value)) = listed(line).or_else(systool) {
-            // systool lists every attribute; those that are not understood say nothing of a path.
-            if ATTRIBUTES.contains(&key)
+            place.device = Some(address);
+        } else if let Some(device) = udev_device(trimmed) {
+            place.device = device.rsplit('/').next().and_then(|it| it.parse().ok());
+            let disk = place.disk(device);
+            if device.contains("/block/") {
+                place.disk = Some(device);
+            }
+            if let (Some(name), Some(address)) = (disk, place.device)
+                && let Some(path) = find(&mut paths, &mut room, Owner::Address(address))
+            {
+                path.device = Some(name.to_owned());
+            }
+        } else if let Some(told) = listed(line).map(Some).or_else(|| place.told(trimmed)) {
+            // systool and udevadm list every attribute; those that are not understood say nothing of a
+            // path.
+            if let Some((owner, key, value)) = told
+                && ATTRIBUTES.contains(&key)
                 && let Some(path) = find(&mut paths, &mut room, owner)
             {
                 learn(path, key, value.trim());
@@ -274,5 +352,34 @@ preferred_path      = \"0\"\n      queue_depth         = \"32\"\n      vendor   
             "/sys/class/scsi_device/1:0:0:0/device/access_state:lba-dependent"
         ));
         assert!(parse("/sys/class/scsi_device/1:0:0:0/device/state:").is_err());
+    }
+
+    #[test]
+    fn udevadm_tells_of_the_disk_and_of_no_other_device() {
+        let text = "Udevadm info starts with the device specified by the devpath and then\n\n  \
+looking at device '/devices/pci0000:00/host33/target33:0:0/33:0:0:0/block/sdb':\n    \
+KERNEL==\"sdb\"\n    SUBSYSTEM==\"block\"\n    ATTR{size}==\"15679488\"\n    ATTR{state}==\"x\"\n\n  \
+looking at parent device '/devices/pci0000:00/host33/target33:0:0/33:0:0:0':\n    \
+KERNELS==\"33:0:0:0\"\n    DRIVERS==\"sd\"\n    ATTRS{access_state}==\"standby\"\n    \
+ATTRS{dh_state}==\"alua\"\n    ATTRS{vendor}==\"DGC     \"\n\n  \
+looking at parent device '/devices/pci0000:00':\n    ATTRS{vendor}==\"0x8086\"\n";
+        let inventory = parse(text).unwrap();
+        assert_eq!(inventory.notes, [""; 0]);
+        let [path] = &inventory.unmapped[..] else {
+            panic!("{inventory:?}")
+        };
+        let access = path.access.as_ref().map(|access| access.state);
+        assert_eq!(
+            (&*path.address, path.device.as_deref(), access),
+            ("33:0:0:0", Some("sdb"), Some(AccessState::STANDBY))
+        );
+        assert_eq!(
+            (
+                path.vendor.as_deref(),
+                path.handler.as_deref(),
+                path.device_state.as_deref()
+            ),
+            (Some("DGC"), Some("alua"), None)
+        );
     }
 }

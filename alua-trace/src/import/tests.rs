@@ -196,3 +196,25 @@ fn prefixes_and_mixtures_of_samples_never_panic() {
         }
     }
 }
+
+#[test]
+fn what_stands_in_comments_is_read_but_no_configuration() {
+    let table = "# multipathd> show maps\n# name   sysfs uuid\n# mpatha dm-0  3600\n";
+    let imported = parse(None, table).unwrap();
+    assert_eq!(imported.inventory.maps[0].name, "mpatha");
+    let configuration = "#defaults {\n#\tuser_friendly_names yes\n#}\n";
+    assert!(parse(None, configuration).is_err());
+    assert!(parse(None, &"#>".repeat(100_000)).is_err());
+}
+
+#[test]
+fn warnings_before_json_are_counted() {
+    let text = "22.29 | /etc/multipath.conf line 35: ignoring deprecated option \"rr_weight\"\n\
+                {\"maps\": [{\"name\": \"mpatha\", \"path_groups\": []}]}\n";
+    let imported = parse(None, text).unwrap();
+    assert_eq!(imported.inventory.maps[0].name, "mpatha");
+    assert!(
+        imported.inventory.notes[0].starts_with("1 line before or behind the JSON left out"),
+        "{imported:?}"
+    );
+}
