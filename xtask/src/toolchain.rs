@@ -6,7 +6,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -155,22 +157,83 @@ fn write_wrapper(paths: &Paths, root: &Path) -> Result<PathBuf> {
 
 /// The directory to put before `PATH` for bpf-linker; none when it is on `PATH` already.
 fn linker(paths: &Paths) -> Result<Option<PathBuf>> {
-    if linker_version(Path::new("bpf-linker")).is_some_and(|version| suits(&version)) {
-        return Ok(None);
-    }
-    let dir = own_programs(paths);
-    if !linker_version(&dir.join("bpf-linker")).is_some_and(|version| suits(&version)) {
+    let place = LinkerPlace::of(paths);
+    if place == LinkerPlace::Missing {
         say::step("building bpf-linker from crates.io, once (about two minutes)");
-        let mut install = Command::new(cargo());
-        install
-            .args(["install", "bpf-linker", "--locked", "--force"])
-            .args(["--version", &format!("^{LINKER_SERIES}"), "--root"])
-            .arg(&paths.toolchain);
-        say::run(&mut install).context(
+        say::run(&mut linker_install(paths)).context(
             "cannot build bpf-linker, which the probes are linked with; it needs crates.io once",
         )?;
     }
-    Ok(Some(dir))
+    Ok((place != LinkerPlace::OnPath).then(|| own_programs(paths)))
+}
+
+/// Where a bpf-linker is that suits.
+#[derive(PartialEq)]
+enum LinkerPlace {
+    OnPath,
+    Built,
+    Missing,
+}
+
+impl LinkerPlace {
+    fn of(paths: &Paths) -> Self {
+        let suitable =
+            |program: &Path| linker_version(program).is_some_and(|version| suits(&version));
+        if suitable(Path::new("bpf-linker")) {
+            Self::OnPath
+        } else if suitable(&own_programs(paths).join("bpf-linker")) {
+            Self::Built
+        } else {
+            Self::Missing
+        }
+    }
+}
+
+fn linker_install(paths: &Paths) -> Command {
+    let mut install = Command::new(cargo());
+    install
+        .args(["install", "bpf-linker", "--locked", "--force"])
+        .args(["--version", &format!("^{LINKER_SERIES}"), "--root"])
+        .arg(&paths.toolchain);
+    install
+}
+
+/// bpf-linker being built while something else waits for the network. Ends with this value.
+pub(crate) struct LinkerBuild(Child);
+
+impl LinkerBuild {
+    /// Begins to build it if it is missing. That it fails shows when [`prepare`] builds it again.
+    pub(crate) fn begin(paths: &Paths) -> Option<Self> {
+        if LinkerPlace::of(paths) != LinkerPlace::Missing {
+            return None;
+        }
+        let mut install = linker_install(paths);
+        install.stdin(Stdio::null());
+        install.stdout(Stdio::null()).stderr(Stdio::null());
+        let build = install.spawn().ok()?;
+        say::step("building bpf-linker from crates.io, once, beside what follows");
+        Some(Self(build))
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) {
+        let start = Instant::now();
+        let mut progress = say::Progress::new();
+        while let Ok(None) = self.0.try_wait() {
+            let seconds = start.elapsed().as_secs();
+            progress.show(&format!("bpf-linker is still being built ({seconds} s)"));
+            thread::sleep(Duration::from_millis(50));
+        }
+        progress.end();
+    }
+}
+
+impl Drop for LinkerBuild {
+    fn drop(&mut self) {
+        // Both fail only if it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// Where programs lie that were built here: bpf-linker, cargo-fuzz.

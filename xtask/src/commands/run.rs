@@ -14,6 +14,7 @@ use crate::paths::Paths;
 use crate::programs::{self, Programs};
 use crate::say;
 use crate::terminal;
+use crate::toolchain::LinkerBuild;
 use crate::userland::Set;
 
 const DEMO_SECONDS: u32 = 40;
@@ -96,7 +97,11 @@ fn demonstrate(paths: &Paths, args: &RunArgs) -> Result<bool> {
             args.arguments.join(" ")
         );
     }
+    let linker = LinkerBuild::begin(paths);
     let lab = Lab::prepare(paths, Set::Common, &args.kernel, args.fetching.refresh)?;
+    if let Some(linker) = linker {
+        linker.finish();
+    }
     let programs = Programs::build(paths)?;
     let seconds = args.seconds.unwrap_or(DEMO_SECONDS);
     let task = Task::Demo {
