@@ -68,7 +68,8 @@ pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
         .current_dir(&paths.root)
         .args([
             "build",
-            "--release",
+            "--profile",
+            "guest",
             "--package",
             "alua-trace-tests",
             "--bin",
@@ -82,5 +83,5 @@ pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
 }
 
 fn guest_path(target: &Path) -> PathBuf {
-    target.join(GUEST_TARGET).join("release/guest")
+    target.join(GUEST_TARGET).join("guest/guest")
 }
