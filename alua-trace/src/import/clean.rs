@@ -314,7 +314,8 @@ const PROGRAMS: [&str; 9] = [
 pub(super) fn is_command(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let program = words.next().and_then(|word| word.rsplit('/').next());
-    let is_word = |word: &str| !word.is_empty() && !word.contains(['=', '(', ')', '\'', ',']);
+    // `multipath {` is a section's beginning.
+    let is_word = |word: &str| !word.contains(['=', '(', ')', '\'', ',', '{']);
     let is_typed = program.is_some_and(|program| PROGRAMS.contains(&program))
         && !line.contains("--table")
         && words

@@ -163,13 +163,14 @@ fn kinds() -> String {
     )
 }
 
-/// A text without the commands that somebody typed, but where they name the device.
+/// A text without the commands that somebody typed, but where they name the device, or where every line
+/// counts.
 fn without_commands(kind: ImportKind, text: &str) -> Cow<'_, str> {
-    let names_device = matches!(
+    let stays = matches!(
         kind,
-        ImportKind::SgRtpg | ImportKind::SgInq | ImportKind::SgVpd
+        ImportKind::SgRtpg | ImportKind::SgInq | ImportKind::SgVpd | ImportKind::MultipathConf
     );
-    if names_device || !text.lines().any(clean::is_command) {
+    if stays || !text.lines().any(clean::is_command) {
         return Cow::Borrowed(text);
     }
     let keep = |line| if clean::is_command(line) { "" } else { line };

@@ -218,3 +218,16 @@ fn warnings_before_json_are_counted() {
         "{imported:?}"
     );
 }
+
+#[test]
+fn sections_of_a_configuration_are_no_commands() {
+    let text = "multipaths {\n    multipath {\n        wwid 3600\n        alias data\n    }\n}\n";
+    let imported = parse(None, text).unwrap();
+    assert_eq!(imported.configuration[0].1, text);
+    let typed = format!("$ cat /etc/multipath.conf\n{text}$ multipath -ll\n");
+    let imported = parse(None, &typed).unwrap();
+    assert!(
+        imported.configuration[0].1.contains("    multipath {\n"),
+        "{imported:?}"
+    );
+}
