@@ -238,6 +238,7 @@ impl Engine {
             .tick(&self.paths, at_ns, &mut |event| events.push(event));
         self.say_flags(events);
         self.ownership.tick(at_ns, self.flags.last_id());
+        self.paths.contradict(|lun| self.ownership.owner_of(lun));
         self.say_ownership();
     }
 

@@ -3,12 +3,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::timeline::Timeline;
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::array::{Access, Controller, Moved, StateChange};
+use crate::array::Controller;
 use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::report::Report;
-use crate::lab::schema::{Flag, FlagKind, Judgement, State, Verdict};
+use crate::lab::schema::{Flag, FlagKind, Verdict};
 use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk, loopback};
 use crate::sys;
@@ -30,11 +31,6 @@ pub(super) const GROUP: Group = Group {
     ],
 };
 
-/// The handler asks a group in transition every 2 s (`ALUA_RTPG_DELAY_MSECS`, `ALUA_FAILOVER_RETRY_DELAY`),
-/// and a busy host takes its time.
-const KNOWN_WITHIN_NS: u64 = 3_500_000_000;
-/// The array logs a change, and answers by it, at once; its clock is the host's.
-const AHEAD_NS: u64 = 50_000_000;
 const DURATIONS: [&str; 3] = ["100ms", "700ms", "3s"];
 /// A second each.
 const FLAPS: usize = 32;
@@ -69,7 +65,7 @@ fn transitions(lab: &mut Lab) -> Result<Outcome> {
     }
     let report = lab.stop(trace)?;
     load.stop()?;
-    let changes = lab.array()?.transfers()?;
+    let changes = Timeline::of_groups(&lab.array()?.transfers()?)?;
     let flags = non_optimized(&report);
     ensure!(
         flags.len() == DURATIONS.len(),
@@ -80,7 +76,8 @@ fn transitions(lab: &mut Lab) -> Result<Outcome> {
     let mut in_transition = 0;
     for flag in flags {
         for judgement in &flag.judgements {
-            check_against_array(lab, judgement, &changes)
+            changes
+                .check(lab, judgement, &[])
                 .with_context(|| format!("{judgement:?} of {flag:?}"))?;
             in_transition += u32::from(judgement.verdict == Verdict::InTransition);
         }
@@ -116,62 +113,7 @@ fn ends_avoidable(lab: &Lab, flag: &Flag) -> Result<()> {
     Ok(())
 }
 
-/// Every state in a judgement is one that the array had, as far as the host could know then.
-fn check_against_array(lab: &Lab, judgement: &Judgement, changes: &[StateChange]) -> Result<()> {
-    let offenders = judgement.paths.iter().map(|it| (&it.hctl, it.state));
-    let optimized = judgement.alternatives.iter().chain(&judgement.outside_map);
-    let optimized = optimized.map(|hctl| (hctl, State::Optimized));
-    for (hctl, state) in offenders.chain(optimized) {
-        let paths = lab.paths();
-        let path = paths.iter().find(|path| &path.hctl == hctl);
-        let controller = path.context("no path of the lab")?.name.controller;
-        ensure!(
-            had_state(controller, state, judgement.at_ns, changes)?,
-            "{hctl} was not {state:?} at {}: {changes:?}",
-            judgement.at_ns
-        );
-    }
-    Ok(())
-}
-
-/// Whether a controller's group was in a state at a time, or so shortly before that nobody had told.
-fn had_state(
-    controller: Controller,
-    state: State,
-    at_ns: u64,
-    changes: &[StateChange],
-) -> Result<bool> {
-    let mut of_group = Vec::new();
-    for change in changes {
-        let Moved::Group { id, from, to } = change.moved else {
-            bail!("an ALUA array has no owners: {change:?}");
-        };
-        if id == controller.group() {
-            of_group.push((change.at_ns, from, to));
-        }
-    }
-    let mut began_ns = 0;
-    for (ended_ns, from, _) in &of_group {
-        let known = ended_ns.saturating_add(KNOWN_WITHIN_NS) >= at_ns;
-        if is(*from, state) && began_ns <= at_ns + AHEAD_NS && known {
-            return Ok(true);
-        }
-        began_ns = *ended_ns;
-    }
-    let last = of_group.last().context("the group never changed")?;
-    Ok(is(last.2, state) && began_ns <= at_ns + AHEAD_NS)
-}
-
-fn is(access: Access, state: State) -> bool {
-    matches!(
-        (access, state),
-        (Access::Optimized, State::Optimized)
-            | (Access::NonOptimized, State::NonOptimized)
-            | (Access::Transitioning, State::Transitioning)
-    )
-}
-
-fn non_optimized(report: &Report) -> Vec<&Flag> {
+pub(super) fn non_optimized(report: &Report) -> Vec<&Flag> {
     let flags = report.summary.flags.iter();
     flags
         .filter(|flag| flag.kind == FlagKind::NonOptimizedIo)

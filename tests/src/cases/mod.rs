@@ -20,7 +20,9 @@ mod rdac_lab;
 mod readers;
 mod rights;
 mod state_swaps;
+mod timeline;
 mod transfers;
+mod transitions;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,6 +100,7 @@ const GROUPS: &[&Group] = &[
     &bad_input::GROUP,
     &conservation::FAULTS,
     &transfers::GROUP,
+    &transitions::GROUP,
     &cluster::GROUP,
     &waits::GROUP,
     &readers::GROUP,

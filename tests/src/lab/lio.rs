@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::loopback::{self, LabPath};
-use crate::array::{Controller, PathName};
+use crate::array::{Access, Controller, PathName};
 use crate::sys;
 
 const HBA: &str = "/sys/kernel/config/target/core/rd_mcp_0";
@@ -45,6 +45,19 @@ fn names() -> Vec<PathName> {
         .collect()
 }
 
+impl State {
+    /// The state that LIO can be told, if it can.
+    pub(crate) fn of(access: Access) -> Option<State> {
+        match access {
+            Access::Optimized => Some(State::Optimized),
+            Access::NonOptimized => Some(State::NonOptimized),
+            Access::Standby => Some(State::Standby),
+            Access::Unavailable => Some(State::Unavailable),
+            Access::Offline | Access::Transitioning => None,
+        }
+    }
+}
+
 impl Lio {
     /// Sets up 2 hosts × 2 controllers. `rescan` makes kernels from 6.12 ask for the states at
     /// once instead of taking every path for optimized.
@@ -63,9 +76,21 @@ impl Lio {
 
     /// The array changes the states by itself (implicit).
     pub(crate) fn set_states(&self, a: State, b: State) -> Result<()> {
-        for (controller, state) in [(Controller::A, a), (Controller::B, b)] {
-            let file = format!("{}/alua_access_state", group_dir(controller));
-            sys::write(file, &(state as u8).to_string())?;
+        self.set_state(Controller::A, a)?;
+        self.set_state(Controller::B, b)
+    }
+
+    /// The array changes a controller's state by itself; returns when it has.
+    pub(crate) fn set_state(&self, controller: Controller, state: State) -> Result<()> {
+        let file = format!("{}/alua_access_state", group_dir(controller));
+        sys::write(file, &(state as u8).to_string())
+    }
+
+    /// How long a group is in transition when its state changes.
+    pub(crate) fn set_transition_time(&self, milliseconds: u64) -> Result<()> {
+        for controller in Controller::ALL {
+            let file = format!("{}/trans_delay_msecs", group_dir(controller));
+            sys::write(file, &milliseconds.to_string())?;
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ pub(super) fn judge(paths: &Paths, lun: usize, offences: &LastNonOptimized) -> O
     let mut optimized = present.iter().filter(|entry| {
         entry.label.state == AccessState::Optimized
             && entry.usable
+            && !entry.contradicted
             && !(is_past && entry.state_since_ns() > last_ns)
             && offenders.iter().all(|it| it.hctl != entry.label.hctl)
     });
@@ -54,6 +55,12 @@ pub(super) fn judge(paths: &Paths, lun: usize, offences: &LastNonOptimized) -> O
     } else {
         Verdict::Unavoidable
     };
+    if verdict == Verdict::InTransition {
+        // What the other groups were when this one's transition was met says nothing of what they are
+        // in it.
+        alternatives.clear();
+        outside_map.clear();
+    }
     let at_ns = if is_past {
         last_ns
     } else {
@@ -78,6 +85,7 @@ pub(super) fn changed_at_ns(paths: &Paths, lun: usize) -> u64 {
 fn still_offending(present: &[&Entry], offences: &LastNonOptimized) -> Vec<PathState> {
     let offending = present.iter().filter(|entry| {
         is_non_optimized(entry.label.state)
+            && !entry.contradicted
             && offences
                 .get(&entry.label.hctl)
                 .is_some_and(|it| it.dispatch_ns >= entry.state_since_ns())

@@ -75,6 +75,8 @@ impl Flags {
         let had_episode = lun.episode.is_some();
         match io.state {
             AccessState::Unknown => {}
+            // Where the I/O went is not what the handler holds it for.
+            _ if entry.contradicted => {}
             AccessState::Optimized => {
                 if let Some(episode) = &mut lun.episode
                     && io.dispatch_ns >= episode.flag.first_at_ns
@@ -98,7 +100,10 @@ impl Flags {
         since_ns: u64,
         now_ns: u64,
     ) {
-        let grown = offences(new).saturating_sub(offences(old));
+        let grown = match entry.contradicted {
+            true => 0,
+            false => offences(new).saturating_sub(offences(old)),
+        };
         let all = block_io(new).saturating_sub(block_io(old));
         let lun = self.lun(entry.lun);
         let begun = grown > 0 && lun.episode.is_none();

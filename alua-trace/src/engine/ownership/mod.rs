@@ -222,6 +222,12 @@ impl Ownership {
         *last_flag_id = self.book.last_id();
     }
 
+    /// The sides that own a unit, by whatever told last; `None` if nothing has.
+    pub fn owner_of(&self, lun: usize) -> Option<&[Side]> {
+        let unit = self.units.list.get(lun)?.as_ref()?;
+        unit.owner.as_deref()
+    }
+
     /// What is to be said since the last call.
     pub fn take_lines(&mut self) -> Vec<Line> {
         self.book.take_lines()

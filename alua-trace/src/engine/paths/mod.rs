@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
-use super::ownership::RdacMode;
+use super::ownership::{RdacMode, Side};
 use crate::{
     model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
     scsi,
@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub usable: bool,
     /// Its handler refuses I/O in the state it has filed (`alua_prep_fn`, `rdac_prep_fn`).
     pub refuses: bool,
+    /// The array has told since that the state its handler has filed is no longer so.
+    pub contradicted: bool,
     /// What sysfs says of its state.
     pub sysfs_state: Option<AccessState>,
     /// Slot of its controller in an RDAC array (0 is A), and the mode of the unit there.
@@ -230,6 +232,7 @@ impl Paths {
             is_disk: false,
             usable,
             refuses: false,
+            contradicted: false,
             sysfs_state: None,
             controller: None,
             ios: 0,
@@ -361,6 +364,24 @@ impl Paths {
             })
         };
         HANDLERS.into_iter().filter(refuses).collect()
+    }
+
+    /// Marks what the array's owners contradict. `scsi_dh_rdac` reads a path's own again only when it
+    /// activates the path (`check_ownership`), and I/O in IOSHIP and AVT mode goes on without.
+    pub fn contradict<'a>(&mut self, owner_of: impl Fn(usize) -> Option<&'a [Side]>) {
+        for entry in &mut self.entries {
+            let told = match entry.controller {
+                Some((slot, RdacMode::Avt | RdacMode::IoShip)) => {
+                    owner_of(entry.lun).map(|owner| owner.contains(&Side::Controller(slot)))
+                }
+                _ => None,
+            };
+            entry.contradicted = match entry.label.state {
+                AccessState::Optimized => told == Some(false),
+                AccessState::NonOptimized => told == Some(true),
+                _ => false,
+            };
+        }
     }
 
     /// Whether the probes met a path that topology has not known yet.

@@ -1,6 +1,7 @@
 //! Tests of flags: one for each episode, judged by the states of one moment.
 
 use super::*;
+use crate::engine::ownership::Side;
 use crate::model::{Baseline, FlagChange, FlagKind, Verdict};
 
 const S: u64 = 1_000 * MS;
@@ -347,4 +348,49 @@ fn assert_consistent(flag: &Flag, seed: u64) {
     }
     let times: Vec<u64> = flag.judgements.iter().map(|it| it.at_ns).collect();
     assert!(times.is_sorted(), "{seed}: {times:?}");
+}
+
+/// Two paths of an RDAC array in IOSHIP mode, to controllers A and B.
+struct Ioship;
+
+impl Tables for Ioship {
+    fn path(&self, id: u16) -> Option<PathSlot> {
+        const IOSHIP: u8 = 2;
+        let slot = Host.path(id)?;
+        Some(PathSlot {
+            handler: alua_trace_ebpf::handler::RDAC,
+            controller: IOSHIP << 6 | u8::from(id == 11),
+            ..slot
+        })
+    }
+
+    fn route(&self, id: u16) -> Option<RouteSlot> {
+        Host.route(id)
+    }
+}
+
+/// `scsi_dh_rdac` has A for the owner still: its own MODE SELECT does not renew what it has filed.
+#[test]
+fn what_the_array_has_told_since_counts_before_what_the_handler_has_filed() {
+    let judged = |owner: Option<&'static [Side]>| {
+        let mut engine = engine();
+        engine.command(&read(10, AO, MS, 1_000), &Ioship);
+        engine.command(&read(11, AN, 2 * MS, 1_000), &Ioship);
+        engine.paths.contradict(|_| owner);
+        engine.command(&read(11, AN, 3 * MS, 1_000), &Ioship);
+        engine.tick(4 * MS);
+        let flag = said_of_flags(&mut engine).remove(0).flag;
+        let judgement = flag.judgements[0].clone();
+        (flag.commands, judgement.verdict, judgement.alternatives)
+    };
+    let a = ["1:0:0:0".to_owned()].to_vec();
+    assert_eq!(judged(None), (2, Verdict::Avoidable, a.clone()));
+    assert_eq!(
+        judged(Some(&[Side::Controller(0)])),
+        (2, Verdict::Avoidable, a)
+    );
+    assert_eq!(
+        judged(Some(&[Side::Controller(1)])),
+        (1, Verdict::Unavoidable, Vec::new())
+    );
 }
