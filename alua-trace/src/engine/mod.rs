@@ -134,7 +134,7 @@ impl Engine {
     /// What the source should do next.
     pub fn wants(&mut self) -> Wants {
         Wants {
-            scan: self.flags.pending(),
+            scan: self.flags.pending(&self.paths),
             scan_before_end: self.paths.any_unknown(),
             retire: self.paths.take_stale(),
             refusing: self.paths.refusing(),

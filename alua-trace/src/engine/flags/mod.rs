@@ -144,11 +144,14 @@ impl Flags {
         self.episodes > 0
     }
 
-    /// Whether an episode waits to be raised: a fresh look at the topology is due first.
-    pub fn pending(&self) -> bool {
-        self.luns
-            .iter()
-            .any(|lun| lun.episode.as_ref().is_some_and(|episode| !episode.raised))
+    /// Whether an episode waits to be raised, or to be judged again as a command met another state: a
+    /// fresh look at the topology is due first, since the states of idle paths may be old.
+    pub fn pending(&self, paths: &Paths) -> bool {
+        self.luns.iter().enumerate().any(|(index, lun)| {
+            lun.episode
+                .as_ref()
+                .is_some_and(|episode| !episode.raised || paths.has_news_since_scan(index))
+        })
     }
 
     /// Raises and ends what is due at `now_ns`.
@@ -171,7 +174,7 @@ impl Flags {
                 });
                 continue;
             }
-            if episode.judge_again(paths, index) {
+            if !paths.has_news_since_scan(index) && episode.judge_again(paths, index) {
                 episode.refresh(lun.offences, lun.total);
                 say(FlagEvent {
                     change: FlagChange::Updated,

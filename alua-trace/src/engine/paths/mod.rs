@@ -366,6 +366,12 @@ impl Paths {
         HANDLERS.into_iter().filter(refuses).collect()
     }
 
+    /// Whether a command has met another state on a path of the unit since the last scan began.
+    pub fn has_news_since_scan(&self, lun: usize) -> bool {
+        self.of_lun(lun)
+            .any(|entry| entry.changed_at_ns() > self.last_scan_ns)
+    }
+
     /// Marks what the array's owners contradict. `scsi_dh_rdac` reads a path's own again only when it
     /// activates the path (`check_ownership`), and I/O in IOSHIP and AVT mode goes on without.
     pub fn contradict<'a>(&mut self, owner_of: impl Fn(usize) -> Option<&'a [Side]>) {

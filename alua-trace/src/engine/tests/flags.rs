@@ -19,6 +19,7 @@ fn a_flag_is_raised_before_the_first_command_completes() {
         30 * MS,
     );
     assert!(engine.wants().scan);
+    engine.topology(&topology(BOTH_ACTIVE), 30 * MS);
     engine.tick(31 * MS);
     let raised = said_of_flags(&mut engine);
     assert_eq!(raised.len(), 1);
@@ -166,6 +167,28 @@ fn a_path_in_transition_is_never_its_own_alternative() {
     );
     assert_eq!(judged[1].paths[0].state, AccessState::NonOptimized);
     assert_eq!(judged[1].alternatives, ["2:0:0:0"]);
+}
+
+/// What is known of idle paths is as old as the last scan.
+#[test]
+fn a_new_state_is_judged_only_after_a_fresh_look() {
+    let mut engine = engine();
+    engine.command(&read(11, TRANSITIONING, 10 * MS, 1_000), &Host);
+    engine.topology(&two_paths("active/optimized", "transitioning"), 11 * MS);
+    engine.tick(12 * MS);
+    assert!(!engine.wants().scan);
+    engine.command(&read(11, AN, 20 * MS, 1_000), &Host);
+    engine.tick(21 * MS);
+    assert!(engine.wants().scan);
+    engine.topology(&two_paths("standby", "active/non-optimized"), 22 * MS);
+    engine.command(&read(11, AN, 23 * MS, 1_000), &Host);
+    engine.tick(24 * MS);
+    let judged = judgements(&mut engine);
+    assert_eq!(
+        judged.iter().map(|it| it.verdict).collect::<Vec<_>>(),
+        [Verdict::InTransition, Verdict::Unavoidable]
+    );
+    assert!(!engine.wants().scan);
 }
 
 #[test]
