@@ -268,34 +268,6 @@ pub struct CommandRecord {
     pub waited_us: u32,
 }
 
-impl CommandRecord {
-    /// Logical block address of a read, write, verify or similar command (SBC-4 5), else `None`.
-    #[must_use]
-    pub fn lba(&self) -> Option<u64> {
-        let cdb = &self.cdb;
-        match cdb[0] {
-            // READ(6), WRITE(6): 21 bits from byte 1.
-            0x08 | 0x0a => Some(u64::from(u32::from_be_bytes([
-                0,
-                cdb[1] & 0x1f,
-                cdb[2],
-                cdb[3],
-            ]))),
-            // (10) and (12): READ, WRITE, WRITE AND VERIFY, VERIFY, SYNCHRONIZE CACHE, WRITE SAME.
-            0x28 | 0x2a | 0x2e | 0x2f | 0x35 | 0x41 | 0xa8 | 0xaa | 0xae | 0xaf => {
-                Some(u64::from(u32::from_be_bytes([
-                    cdb[2], cdb[3], cdb[4], cdb[5],
-                ])))
-            }
-            // (16): the same, and COMPARE AND WRITE.
-            0x88 | 0x89 | 0x8a | 0x8e | 0x8f | 0x91 | 0x93 => Some(u64::from_be_bytes([
-                cdb[2], cdb[3], cdb[4], cdb[5], cdb[6], cdb[7], cdb[8], cdb[9],
-            ])),
-            _ => None,
-        }
-    }
-}
-
 // A layout that drifts must not compile: both sides and every recording rely on it.
 const _: () = {
     assert!(size_of::<CommandRecord>() == 56 && align_of::<CommandRecord>() == 8);
@@ -308,44 +280,6 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with_cdb(cdb: &[u8]) -> CommandRecord {
-        let mut record = CommandRecord {
-            kind: record_kind::COMMAND,
-            sense_key: 0,
-            asc: 0,
-            ascq: 0,
-            result: 0,
-            dispatch_ns: 0,
-            completion_ns: 0,
-            followed: Followed(0),
-            cdb: [0; 12],
-            bytes: 0,
-            retries: 0,
-            waited_us: 0,
-        };
-        record.cdb[..cdb.len()].copy_from_slice(cdb);
-        record
-    }
-
-    #[test]
-    fn block_addresses_are_read_from_every_form_of_cdb() {
-        assert_eq!(
-            with_cdb(&[0x08, 0xff, 0x01, 0x02, 1, 0]).lba(),
-            Some(0x1f_0102)
-        );
-        assert_eq!(
-            with_cdb(&[0x28, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(),
-            Some(0x0102_0304)
-        );
-        assert_eq!(
-            with_cdb(&[0xaa, 0, 1, 2, 3, 4, 0, 0, 8, 0]).lba(),
-            Some(0x0102_0304)
-        );
-        let long = [0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
-        assert_eq!(with_cdb(&long).lba(), Some(0x0102_0304_0506_0708));
-        assert_eq!(with_cdb(&[0xa3, 0x0a]).lba(), None);
-    }
 
     #[test]
     fn what_is_followed_survives_packing() {

@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alua_trace::ingest::{self, Record, ring::Ring};
+use alua_trace::{
+    ingest::{self, Record, ring::Ring},
+    scsi::cdb,
+};
 use alua_trace_ebpf::IN_FLIGHT_SLOTS;
 use anyhow::{Context, Result, bail, ensure};
 use aya::{Ebpf, EbpfLoader, maps::RingBuf};
@@ -200,7 +203,7 @@ fn is_right(bytes: &[u8], all: &[Command], paths: &mut [Option<u16>]) -> bool {
     let Ok(Record::Command(record)) = ingest::decode(bytes) else {
         return false;
     };
-    let number = record.lba().and_then(|number| usize::try_from(number).ok());
+    let number = cdb::first_block(&record.cdb).and_then(|number| usize::try_from(number).ok());
     let Some((number, command)) = number.and_then(|it| Some((it, all.get(it)?))) else {
         return false;
     };

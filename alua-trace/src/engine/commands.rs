@@ -5,7 +5,7 @@ use alua_trace_ebpf::{CommandRecord, NO_ROUTE, access_state, command_flag, state
 use super::{Engine, flags::BlockIo};
 use crate::{
     model::{AccessState, Class, Command, Line, StateSource},
-    scsi::opcode,
+    scsi::{cdb, opcode},
     stats::{self, Sample},
 };
 
@@ -105,7 +105,7 @@ impl Engine {
             cdb1: record.cdb[1],
             cdb2: record.cdb[2],
             bytes: record.bytes,
-            lba: record.lba(),
+            lba: cdb::first_block(&record.cdb),
             dispatched_at_ns: record.dispatch_ns,
             latency_ns: record.completion_ns.saturating_sub(record.dispatch_ns),
             state: stats::access_state(followed.state()),

@@ -9,7 +9,7 @@ use super::{
     Engine,
     ownership::{Io, Observation},
 };
-use crate::{model::Hold, stats::LatencyHistogram};
+use crate::{model::Hold, scsi::cdb, stats::LatencyHistogram};
 
 /// Commands that SCSI sends again, remembered at once.
 const MOST_RETRIED: usize = 4096;
@@ -128,7 +128,7 @@ impl Engine {
     /// Whether SCSI will not dispatch the command again; puts its first dispatch into `io`.
     #[cold]
     fn is_last_dispatch(&mut self, index: usize, record: &CommandRecord, io: &mut Io) -> bool {
-        let Some(block) = record.lba() else {
+        let Some(block) = cdb::first_block(&record.cdb) else {
             return true;
         };
         let key = (index, block);

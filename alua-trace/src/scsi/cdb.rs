@@ -103,6 +103,11 @@ impl Cdb {
     }
 }
 
+/// First block of a read, write, verify or similar command (SBC-4 5), from the CDB's first 12 bytes.
+pub fn first_block(cdb: &[u8; 12]) -> Option<u64> {
+    extent(cdb, cdb[0], None).0
+}
+
 /// First block and number of blocks.
 fn extent(cdb: &[u8], opcode: u8, service_action: Option<u16>) -> (Option<u64>, Option<u32>) {
     let long = |at| be32(cdb, at);
@@ -164,6 +169,22 @@ mod tests {
 
     fn parse(cdb: &[u8]) -> Cdb {
         Cdb::parse(cdb).unwrap()
+    }
+
+    #[test]
+    fn the_first_twelve_bytes_have_the_first_block() {
+        assert_eq!(
+            first_block(&[0x08, 0xff, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0]),
+            Some(0x1f_0102)
+        );
+        let long = [0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
+        assert_eq!(first_block(&long), Some(0x0102_0304_0506_0708));
+        assert_eq!(
+            first_block(&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            None
+        );
+        // What it is of is in bytes that are not there.
+        assert_eq!(first_block(&[0x7f; 12]), None);
     }
 
     /// The address begins with 01h and ends with the second byte of each pair; 8 blocks.
