@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
-use super::judgements::non_optimized;
+use super::judgements::{non_optimized, use_all};
 use super::timeline::{self, Timeline};
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::array::{Access, Controller, Mode, Moved, Reason, StateChange};
@@ -114,14 +114,6 @@ fn loaded(lab: &mut Lab, options: &MapOptions, beside: &[String]) -> Result<(Map
     let loads = loads.collect::<Result<_>>()?;
     disk::wait_for_io(&map.dm, 20)?;
     Ok((map, loads))
-}
-
-/// dm uses every path again; since when.
-fn use_all(lab: &Lab, map: &Map) -> Result<u64> {
-    for path in lab.paths() {
-        map.message(&format!("reinstate_path {}", path.devno))?;
-    }
-    Ok(sys::monotonic_ns())
 }
 
 /// The array changes states with `change`, which returns when it has; gives the times since which every
