@@ -118,7 +118,7 @@ pub(crate) struct SoakArgs {
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// `native`, or the name of a guest's benchmark such as `cost`; both if not given
+    /// `native`, `record`, or the name of a guest's benchmark such as `cost`; all if not given
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// The guest's kernel

@@ -49,6 +49,57 @@ Exit status:
 
 The JSON is described in docs/json.md.";
 
+pub(super) const RECORD: &str = "Trace, and keep everything in a file for replay";
+
+pub(super) const RECORD_LONG: &str = "\
+Trace, and keep everything in a file: every command, what the array and dm-multipath did, and the
+paths as they were. `alua-trace replay` gives from it what the trace gave, and other views.
+
+It shows what happens, and the summary at the end; not each interval. A disk that is too slow costs
+recorded commands, which are counted, never the trace. If the tool is killed, the file is readable
+up to the last second.";
+
+pub(super) const RECORD_AFTER: &str = "\
+Examples:
+  While a load test runs:
+      sudo alua-trace record -o fio.atr -- fio job.fio
+      alua-trace replay fio.atr
+
+  Beside the live view:
+      sudo alua-trace run --record evening.atr --duration 10m
+
+Exit status:
+  0        fine; also when Ctrl-C ends the trace
+  2        bad input; or the file is there already or cannot be written to its end; or the host
+           cannot be traced, or not completely
+  status   of COMMAND, when there is one; 128+N when signal N killed it
+
+The format is described in docs/recording.md.";
+
+pub(super) const REPLAY: &str = "Show what was recorded, as the trace showed it";
+
+pub(super) const REPLAY_LONG: &str = "\
+Show what was recorded, as the trace showed it: plain lines, JSON and the summary are the same, byte
+for byte. It needs no root, and not the host that was traced.
+
+A recording that ends early, or is damaged, is shown up to there, and then it says what is missing.";
+
+pub(super) const REPLAY_AFTER: &str = "\
+Examples:
+  Again, what the trace said:
+      alua-trace replay fio.atr
+
+  The slowest hundred reads, by path:
+      alua-trace replay fio.atr --json - --commands |
+          jq -c 'select(.type == \"command\" and .opcode == 40) | [.latency_ns, .hctl]' |
+          sort -t[ -k2 -n | tail -100
+
+Exit status:
+  0        fine
+  2        bad input; or it is no recording, ends early or is damaged
+
+The JSON is described in docs/json.md.";
+
 pub(super) const DOCTOR: &str =
     "Say what a trace on this host can tell, and what is wrong with its multipath set-up";
 

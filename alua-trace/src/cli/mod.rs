@@ -4,14 +4,14 @@
 mod decode;
 mod help;
 mod inventory;
+mod trace;
 mod values;
 
 pub use decode::DecodePage;
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
+pub use trace::{ReplayConfig, RunConfig, Show};
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -27,7 +27,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     #[command(about = help::RUN, long_about = help::RUN_LONG, after_long_help = help::RUN_AFTER)]
-    Run(RunArgs),
+    Run(trace::RunArgs),
+    #[command(about = help::RECORD, long_about = help::RECORD_LONG)]
+    #[command(after_long_help = help::RECORD_AFTER)]
+    Record(trace::RecordArgs),
+    #[command(about = help::REPLAY, long_about = help::REPLAY_LONG)]
+    #[command(after_long_help = help::REPLAY_AFTER)]
+    Replay(trace::ReplayArgs),
     #[command(about = help::DOCTOR, after_long_help = help::DOCTOR_AFTER)]
     Doctor(DoctorArgs),
     #[command(about = help::DECODE, long_about = help::DECODE_LONG)]
@@ -38,40 +44,6 @@ enum Verb {
     #[command(about = help::IMPORT, long_about = help::IMPORT_LONG)]
     #[command(after_long_help = help::IMPORT_AFTER)]
     Import(inventory::ImportArgs),
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// End after this time, such as 10s, 500ms, 2m or 1h
-    #[arg(long, value_name = "TIME", value_parser = values::duration)]
-    duration: Option<Duration>,
-    /// How often to report: 100ms to 1h
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::interval)]
-    interval: Duration,
-    /// Only this multipath map, by name, dm-N or WWID; may be given several times
-    #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
-    maps: Vec<String>,
-    /// Write JSON lines to this file, or to standard output with "-"
-    #[arg(long, value_name = "FILE|-", value_parser = values::json_target())]
-    json: Option<JsonTarget>,
-    /// Also write every single command as JSON
-    #[arg(long, requires = "json")]
-    commands: bool,
-    /// Take the trace's inputs again at the end, and fail unless they give the same lines
-    #[arg(long, hide = true)]
-    check_replay: bool,
-    /// Size of the ring buffer: a power of two from 4K on, with K or M
-    #[arg(long, value_name = "N", default_value_t, value_parser = values::ring_bytes)]
-    ring_bytes: values::RingBytes,
-    /// Directory with BTF files named like their modules, for kernels without module BTF
-    #[arg(long, value_name = "DIR")]
-    btf: Option<PathBuf>,
-    /// Plain lines instead of the live view, even on a terminal
-    #[arg(long)]
-    no_live: bool,
-    /// Run this command and trace until it ends
-    #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +80,8 @@ struct DecodeArgs {
 pub enum Action {
     /// Trace.
     Run(RunConfig),
+    /// Show what was recorded.
+    Replay(ReplayConfig),
     /// Say what a trace on this host could tell.
     Doctor(DoctorConfig),
     /// Show what a page says.
@@ -125,31 +99,6 @@ pub enum JsonTarget {
     Stdout,
     /// A file, which is replaced.
     File(PathBuf),
-}
-
-/// A trace to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunConfig {
-    /// End after this time.
-    pub duration: Option<Duration>,
-    /// Time between reports: 100 ms to 1 h.
-    pub interval: Duration,
-    /// Names of maps (name, dm-N or WWID); empty for all paths.
-    pub maps: Vec<String>,
-    /// Where JSON goes, if anywhere.
-    pub json: Option<JsonTarget>,
-    /// Every command goes to JSON.
-    pub commands: bool,
-    /// At the end the trace's inputs are taken again, to see that they give the same lines.
-    pub check_replay: bool,
-    /// Size of the ring buffer: a power of two of at least 4096, perhaps below the page size.
-    pub ring_bytes: u32,
-    /// Directory with BTF files.
-    pub btf: Option<PathBuf>,
-    /// The live view is wanted, if standard output turns out to be a terminal.
-    pub live: bool,
-    /// Command to run and trace, with its arguments; empty for none.
-    pub command: Vec<OsString>,
 }
 
 /// A host to examine.
@@ -190,6 +139,8 @@ impl Cli {
     pub fn into_action(self) -> Action {
         match self.verb {
             Verb::Run(args) => Action::Run(args.into()),
+            Verb::Record(args) => Action::Run(args.into()),
+            Verb::Replay(args) => Action::Replay(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,
                 verbose,
@@ -206,24 +157,6 @@ impl Cli {
             }
             Verb::Paths(args) => Action::Paths(args.into()),
             Verb::Import(args) => Action::Import(args.into()),
-        }
-    }
-}
-
-impl From<RunArgs> for RunConfig {
-    fn from(args: RunArgs) -> Self {
-        Self {
-            duration: args.duration,
-            interval: args.interval,
-            maps: args.maps,
-            // JSON on standard output leaves no place for the live view.
-            live: !args.no_live && args.json != Some(JsonTarget::Stdout),
-            json: args.json,
-            commands: args.commands,
-            check_replay: args.check_replay,
-            ring_bytes: args.ring_bytes.0,
-            btf: args.btf,
-            command: args.command,
         }
     }
 }

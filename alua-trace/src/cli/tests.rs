@@ -1,5 +1,7 @@
 //! What can be typed, what it means, and what the help says.
 
+use std::time::Duration;
+
 use super::*;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -40,10 +42,10 @@ fn defaults() {
         maps: Vec::new(),
         json: None,
         commands: false,
-        check_replay: false,
         ring_bytes: alua_trace_ebpf::RING_BYTES,
         btf: None,
-        live: true,
+        show: Show::Live,
+        record: None,
         command: Vec::new(),
     };
     assert_eq!(run(""), expected);
@@ -59,7 +61,7 @@ fn everything_at_once() {
     assert_eq!(config.interval, Duration::from_millis(500));
     assert_eq!(config.maps, ["mpatha", "mpathb"]);
     assert_eq!(config.json, Some(JsonTarget::File("t.json".into())));
-    assert!(config.commands && !config.live);
+    assert!(config.commands && config.show == Show::Plain);
     assert_eq!(config.ring_bytes, 512 << 10);
     assert_eq!(config.btf, Some("/btf".into()));
     assert_eq!(config.command, ["fio", "--name", "x"]);
@@ -69,7 +71,7 @@ fn everything_at_once() {
 fn json_on_standard_output_leaves_no_place_for_the_live_view() {
     let config = run("--json -");
     assert_eq!(config.json, Some(JsonTarget::Stdout));
-    assert!(!config.live);
+    assert_eq!(config.show, Show::Plain);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What drives an engine: one type for all of it. Each input has one time, and the order of inputs
 //! decides every output.
 
+use serde::{Deserialize, Serialize};
+
 use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
 use crate::{model::Probe, topology::Topology};
@@ -36,12 +38,14 @@ pub enum Input<'a> {
     Tick,
     /// An interval ends, and the next begins.
     Interval,
+    /// Completed commands that are missing here in a recording: they found no room on their way to it.
+    NotRecorded(u64),
     /// The probes are detached, and everything they told has been taken.
     End(&'a End),
 }
 
 /// What only the end of a trace tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// When the trace ended, on the monotonic clock: before its probes were detached.
     pub ended_at_ns: u64,

@@ -59,6 +59,8 @@ pub struct Engine {
     /// Records of a path id that was never introduced.
     unresolved: u64,
     missed_runs: u64,
+    /// Commands that a recording has lost.
+    not_recorded: u64,
     /// Modules that were unloaded under the trace.
     unloaded: Vec<String>,
     began_ns: u64,
@@ -83,6 +85,7 @@ impl Engine {
             undecodable: 0,
             unresolved: 0,
             missed_runs: 0,
+            not_recorded: 0,
             unloaded: Vec::new(),
             began_ns: 0,
             interval_began_ns: 0,
@@ -125,6 +128,9 @@ impl Engine {
             Input::Topology(topology) => self.topology(topology, at_ns),
             Input::MissedRuns(runs) => self.missed_runs = runs,
             Input::ModuleUnloaded(module) => self.module_unloaded(module, at_ns),
+            Input::NotRecorded(commands) => {
+                self.not_recorded = self.not_recorded.saturating_add(commands);
+            }
             Input::Tick => self.tick(at_ns),
             Input::Interval => self.interval(at_ns),
             Input::End(end) => self.end(end, at_ns),

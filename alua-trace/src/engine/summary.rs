@@ -70,6 +70,7 @@ impl Engine {
             // A path id that was never introduced is as good as none.
             undecodable: self.undecodable + self.unresolved,
             missed_runs: self.missed_runs,
+            not_recorded: self.not_recorded,
             lost_records: self.global.lost_records,
             path_table_full: self.global.path_table_full,
             route_table_full: self.global.route_table_full,
@@ -112,6 +113,10 @@ fn lost(losses: &Losses) -> impl Iterator<Item = String> {
         (
             losses.ring_full,
             "completed commands found the ring buffer full (--ring-bytes)",
+        ),
+        (
+            losses.not_recorded,
+            "completed commands found no room on their way to the recording",
         ),
         (losses.untracked, "commands found no slot to be followed in"),
         (

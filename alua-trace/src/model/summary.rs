@@ -131,6 +131,10 @@ pub struct Losses {
     /// Runs of a probe that the kernel left out, because an interrupt hit the same probe on the
     /// same CPU (`recursion_misses`).
     pub missed_runs: u64,
+    /// Completed commands that found no room on their way to the recording that this is made from: 0 of
+    /// what is not replayed.
+    #[serde(default)]
+    pub not_recorded: u64,
     /// Ends of commands that were dispatched before the trace began: no loss, but not counted.
     pub unmatched_ends: u64,
 }

@@ -18,6 +18,8 @@ const HEADER_EVERY: u32 = 20;
 #[derive(Debug)]
 pub struct Lines {
     started_at_ns: u64,
+    /// What an interval saw is shown.
+    with_intervals: bool,
     intervals: u32,
     losses: Losses,
     cell: String,
@@ -28,9 +30,19 @@ impl Lines {
     pub fn new(started_at_ns: u64) -> Self {
         Self {
             started_at_ns,
+            with_intervals: true,
             intervals: 0,
             losses: Losses::default(),
             cell: String::new(),
+        }
+    }
+
+    /// Leaves out what intervals saw.
+    #[must_use]
+    pub fn without_intervals(self) -> Self {
+        Self {
+            with_intervals: false,
+            ..self
         }
     }
 
@@ -39,12 +51,12 @@ impl Lines {
     pub fn line(&mut self, line: &Line) -> String {
         match line {
             Line::Start(start) => self.start(start),
-            Line::Interval(interval) => self.interval(interval),
+            Line::Interval(interval) if self.with_intervals => self.interval(interval),
             Line::Path(event) => self.path(event),
             Line::Flag(event) => self.flag(event),
             Line::Transfer(event) => self.transfer(event),
             Line::LeftOut(gap) => left_out(gap),
-            Line::Command(_) | Line::Summary(_) => String::new(),
+            Line::Interval(_) | Line::Command(_) | Line::Summary(_) => String::new(),
         }
     }
 

@@ -115,9 +115,10 @@ pub fn number<N: ToString>(value: Option<N>) -> String {
 }
 
 /// Every cause of loss with its count. Ends of commands from before the trace are no loss.
-pub fn causes(losses: &Losses) -> [(&'static str, u64); 10] {
+pub fn causes(losses: &Losses) -> [(&'static str, u64); 11] {
     [
         ("ring buffer full", losses.ring_full),
+        ("not recorded", losses.not_recorded),
         ("not followed", losses.untracked),
         ("end not seen", losses.superseded),
         ("implausible time", losses.implausible),

@@ -2,11 +2,11 @@
 
 use std::{fs::File, io};
 
-use super::queue;
+use super::Sink;
 use crate::{json::JsonWriter, model::Line};
 
 /// Where JSON goes, and how many bytes of it are whole lines.
-pub(super) struct Target {
+pub struct Target {
     out: Box<dyn io::Write + Send>,
     /// The file, to be cut to whole lines when writing it fails.
     file: Option<File>,
@@ -52,11 +52,12 @@ impl io::Write for Target {
 }
 
 /// Lines as JSON.
-pub(super) struct Json {
+pub struct Json {
     writer: JsonWriter<Target>,
 }
 
 impl Json {
+    /// Lines to this target.
     pub fn new(target: Target) -> Self {
         Self {
             writer: JsonWriter::new(target),
@@ -64,8 +65,8 @@ impl Json {
     }
 }
 
-impl queue::Write for Json {
-    fn line(&mut self, line: &Line) -> io::Result<()> {
+impl Sink<Line> for Json {
+    fn take(&mut self, line: &Line) -> io::Result<()> {
         self.writer.write(line)
     }
 

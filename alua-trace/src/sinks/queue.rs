@@ -1,5 +1,5 @@
 //! One output's way out of the trace: a bounded queue, and a thread that renders and writes, so that
-//! a slow reader never holds up the ring.
+//! a slow reader or disk never holds up the ring.
 
 use std::{
     io,
@@ -14,55 +14,59 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::sync::oneshot;
 
+use super::{Order, Sink};
 use crate::model::{LeftOut, Line};
 
 /// How much may wait for a slow reader: some 250,000 commands.
-pub(super) const MOST_BYTES: usize = 64 << 20;
+pub const MOST_BYTES: usize = 64 << 20;
 /// What a row of an interval takes with its path's names, about.
 const ROW_BYTES: usize = 512;
 /// What the names in any other line take, about.
 const NAMES_BYTES: usize = 64;
 
-/// What becomes of lines.
-pub(super) trait Write: Send + 'static {
-    /// Takes a line; it may be kept until a later one, or the end.
-    fn line(&mut self, line: &Line) -> io::Result<()>;
+/// What may wait in a queue.
+pub trait Item: Send + Sized + 'static {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize;
 
-    /// Nothing more waits now.
-    fn idle(&mut self) -> io::Result<()> {
-        Ok(())
+    /// What it counts as when it is lost.
+    fn count(&self) -> u64 {
+        1
     }
 
-    /// Nothing more will come: what was kept goes out.
-    fn end(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Whether it finds room in any case.
+    fn is_vital(&self) -> bool;
+
+    /// Stands where so many were left out.
+    fn gap(left_out: u64) -> Self;
+}
+
+impl Item for Line {
+    fn bytes(&self) -> usize {
+        let rows = match self {
+            Self::Interval(interval) => interval.rows.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + NAMES_BYTES + rows * ROW_BYTES
     }
 
-    /// Writing failed, and is over: what is left should be whole.
-    fn cut(&mut self) {}
+    fn is_vital(&self) -> bool {
+        matches!(self, Self::Summary(_))
+    }
 
-    /// Something else than a line that the output can do.
-    fn take(&mut self, _: Order) -> io::Result<()> {
-        Ok(())
+    fn gap(lines: u64) -> Self {
+        Self::LeftOut(LeftOut { lines })
     }
 }
 
-/// Something for an output to do among its lines.
-pub(super) enum Order {
-    /// The terminal is the user's again; tells when it is.
-    LeaveLive(oneshot::Sender<()>),
-    /// A text for people, from the tool itself.
-    Say(String),
-}
-
-enum Message {
-    Lines(Vec<Line>),
+enum Message<T> {
+    Items(Vec<T>),
     Order(Order),
 }
 
 /// Why nothing is written any more.
 #[derive(Debug)]
-pub(super) enum Stopped {
+enum Stopped {
     /// The reader closed the pipe. No error: it has seen what it wanted.
     Closed,
     /// Writing failed.
@@ -72,7 +76,7 @@ pub(super) enum Stopped {
 #[derive(Default)]
 struct Shared {
     waiting: AtomicUsize,
-    /// Lines taken from the queue and not written.
+    /// Items taken from the queue and not written.
     unwritten: AtomicU64,
     stopped: Mutex<Option<Stopped>>,
 }
@@ -84,20 +88,20 @@ impl Shared {
 }
 
 /// An output as the trace sees it. Nothing here waits.
-pub(super) struct Output {
-    sender: Option<mpsc::Sender<Message>>,
+pub struct Output<T> {
+    sender: Option<mpsc::Sender<Message<T>>>,
     shared: Arc<Shared>,
     ended: Option<oneshot::Receiver<()>>,
-    /// Lines left out since the last one that found room.
+    /// Items left out since the last one that found room.
     gap: u64,
     left_out: u64,
 }
 
-impl Output {
+impl<T: Item> Output<T> {
     /// Starts the thread; `open` runs on it, since to open a FIFO may take until somebody reads.
-    pub fn start<W: Write>(
+    pub fn start<S: Sink<T>>(
         name: &str,
-        open: impl FnOnce() -> io::Result<W> + Send + 'static,
+        open: impl FnOnce() -> io::Result<S> + Send + 'static,
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let (ended_sender, ended) = oneshot::channel();
@@ -120,38 +124,41 @@ impl Output {
         })
     }
 
-    /// Gives lines to be written. Without room they are left out, and counted; the summary always
-    /// finds room.
-    pub fn lines(&mut self, lines: impl IntoIterator<Item = Line>) {
+    /// Gives items to be written. Without room they are left out, and counted; vital ones always find
+    /// room.
+    pub fn items(&mut self, items: impl IntoIterator<Item = T>) {
         let mut waiting = self.shared.waiting.load(Ordering::Relaxed);
+        let before = waiting;
         let mut batch = Vec::new();
-        for line in lines {
-            let bytes = bytes_of(&line);
-            if waiting + bytes > MOST_BYTES && !matches!(line, Line::Summary(_)) {
-                self.gap += 1;
-                self.left_out += 1;
+        for item in items {
+            let bytes = item.bytes();
+            if waiting + bytes > MOST_BYTES && !item.is_vital() {
+                self.gap += item.count();
+                self.left_out += item.count();
                 continue;
             }
             if self.gap > 0 {
-                let lines = std::mem::take(&mut self.gap);
-                batch.push(Line::LeftOut(LeftOut { lines }));
+                let gap = T::gap(std::mem::take(&mut self.gap));
+                waiting += gap.bytes();
+                batch.push(gap);
             }
             waiting += bytes;
-            batch.push(line);
+            batch.push(item);
         }
         if !batch.is_empty() {
-            let bytes = batch.iter().map(bytes_of).sum();
-            self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
-            self.message(Message::Lines(batch));
+            self.shared
+                .waiting
+                .fetch_add(waiting - before, Ordering::Relaxed);
+            self.message(Message::Items(batch));
         }
     }
 
-    /// Gives an order, behind the lines that wait.
+    /// Gives an order, behind the items that wait.
     pub fn order(&self, order: Order) {
         self.message(Message::Order(order));
     }
 
-    fn message(&self, message: Message) {
+    fn message(&self, message: Message<T>) {
         if let Some(sender) = &self.sender {
             // The thread takes messages until the sender is dropped.
             let _ = sender.send(message);
@@ -162,6 +169,11 @@ impl Output {
     pub fn close(&mut self) -> Option<oneshot::Receiver<()>> {
         self.sender = None;
         self.ended.take()
+    }
+
+    /// What the items that wait take in memory, about.
+    pub fn waiting_bytes(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether the reader closed the pipe.
@@ -177,15 +189,15 @@ impl Output {
         }
     }
 
-    /// Lines that were not written: left out for want of room, or lost to a failure.
+    /// Items that were not written: left out for want of room, or lost to a failure.
     pub fn unwritten(&self) -> u64 {
         self.left_out + self.shared.unwritten.load(Ordering::Relaxed)
     }
 }
 
-fn write_all<W: Write>(
-    open: impl FnOnce() -> io::Result<W>,
-    receiver: &mpsc::Receiver<Message>,
+fn write_all<T: Item, S: Sink<T>>(
+    open: impl FnOnce() -> io::Result<S>,
+    receiver: &mpsc::Receiver<Message<T>>,
     shared: &Shared,
 ) {
     let mut out = match open() {
@@ -196,15 +208,14 @@ fn write_all<W: Write>(
         }
     };
     while let Some(message) = receive(receiver, &mut out, shared) {
-        let (mut bytes, mut lines) = (0, 0);
-        if let Message::Lines(batch) = &message {
-            bytes = batch.iter().map(bytes_of).sum();
-            lines = batch.len() as u64;
+        match message {
+            Message::Items(items) => take(&mut out, &items, shared),
+            Message::Order(order) => {
+                if let Some(out) = &mut out {
+                    note(out.obey(order), shared);
+                }
+            }
         }
-        let done = out.as_mut().map_or(0, |out| take(out, message, shared));
-        shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
-        let lost = lines.saturating_sub(done);
-        shared.unwritten.fetch_add(lost, Ordering::Relaxed);
         give_up(&mut out, shared);
     }
     if let Some(out) = &mut out {
@@ -214,11 +225,11 @@ fn write_all<W: Write>(
 }
 
 /// The next message; before it waits for one, the output hears that nothing waits.
-fn receive<W: Write>(
-    receiver: &mpsc::Receiver<Message>,
-    out: &mut Option<W>,
+fn receive<T, S: Sink<T>>(
+    receiver: &mpsc::Receiver<Message<T>>,
+    out: &mut Option<S>,
     shared: &Shared,
-) -> Option<Message> {
+) -> Option<Message<T>> {
     if let Ok(message) = receiver.try_recv() {
         return Some(message);
     }
@@ -229,27 +240,25 @@ fn receive<W: Write>(
     receiver.recv().ok()
 }
 
-/// Gives a message to the output, until that fails; gives how many lines it took.
-fn take<W: Write>(out: &mut W, message: Message, shared: &Shared) -> u64 {
-    let lines = match message {
-        Message::Lines(lines) => lines,
-        Message::Order(order) => {
-            note(out.take(order), shared);
-            return 0;
+/// Gives items to the output, until that fails; counts those that it did not take.
+fn take<T: Item, S: Sink<T>>(out: &mut Option<S>, items: &[T], shared: &Shared) {
+    let mut left = items.iter();
+    if let Some(out) = out {
+        for item in left.by_ref() {
+            if !note(out.take(item), shared) {
+                shared.unwritten.fetch_add(item.count(), Ordering::Relaxed);
+                break;
+            }
         }
-    };
-    let mut taken = 0;
-    for line in &lines {
-        if !note(out.line(line), shared) {
-            break;
-        }
-        taken += 1;
     }
-    taken
+    let lost: u64 = left.map(Item::count).sum();
+    shared.unwritten.fetch_add(lost, Ordering::Relaxed);
+    let bytes = items.iter().map(Item::bytes).sum();
+    shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// What was being written when it failed is cut, and nothing more is written.
-fn give_up<W: Write>(out: &mut Option<W>, shared: &Shared) {
+fn give_up<T, S: Sink<T>>(out: &mut Option<S>, shared: &Shared) {
     if shared.stopped().is_some()
         && let Some(mut out) = out.take()
     {
@@ -274,15 +283,6 @@ fn stop(shared: &Shared, error: io::Error) {
     });
 }
 
-/// What a line takes in memory, about.
-fn bytes_of(line: &Line) -> usize {
-    let rows = match line {
-        Line::Interval(interval) => interval.rows.len(),
-        _ => 0,
-    };
-    size_of::<Line>() + NAMES_BYTES + rows * ROW_BYTES
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -297,15 +297,15 @@ mod tests {
         wrote: Sender<Line>,
     }
 
-    impl Write for Let {
-        fn line(&mut self, line: &Line) -> io::Result<()> {
+    impl Sink<Line> for Let {
+        fn take(&mut self, line: &Line) -> io::Result<()> {
             self.may.recv().unwrap_or(Ok(()))?;
             self.wrote.send(line.clone()).unwrap();
             Ok(())
         }
     }
 
-    fn output() -> (Output, Sender<io::Result<()>>, Receiver<Line>) {
+    fn output() -> (Output<Line>, Sender<io::Result<()>>, Receiver<Line>) {
         let (may_sender, may) = channel();
         let (wrote, written) = channel();
         let output = Output::start("test", || Ok(Let { may, wrote })).unwrap();
@@ -320,7 +320,7 @@ mod tests {
         })
     }
 
-    fn end(mut output: Output) -> Output {
+    fn end(mut output: Output<Line>) -> Output<Line> {
         output.close().unwrap().blocking_recv().unwrap();
         output
     }
@@ -328,11 +328,11 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_counted_where_it_is_missing_and_the_summary_finds_room() {
         let (mut output, may, written) = output();
-        let fit = MOST_BYTES / bytes_of(&big());
+        let fit = MOST_BYTES / big().bytes();
         for _ in 0..fit + 10 {
-            output.lines([big()]);
+            output.items([big()]);
         }
-        output.lines([Line::Summary(samples::hostile_summary())]);
+        output.items([Line::Summary(samples::hostile_summary())]);
         drop(may);
         let output = end(output);
         let lines: Vec<Line> = written.iter().collect();
@@ -351,8 +351,8 @@ mod tests {
     #[test]
     fn after_a_failure_lines_are_counted_and_memory_is_given_back() {
         let (mut output, may, written) = output();
-        output.lines([big(), big(), big()]);
-        output.lines([big()]);
+        output.items([big(), big(), big()]);
+        output.items([big()]);
         may.send(Ok(())).unwrap();
         may.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
         let output = end(output);
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_reader_that_is_gone_is_no_failure() {
         let (mut output, may, _written) = output();
-        output.lines([big()]);
+        output.items([big()]);
         may.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
         let output = end(output);
         assert!(output.is_closed() && output.failure().is_none());
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_has_failed() {
         let error = || io::Error::from(io::ErrorKind::NotFound);
-        let output = Output::start("test", move || Err::<Let, _>(error())).unwrap();
+        let output = Output::<Line>::start("test", move || Err::<Let, _>(error())).unwrap();
         assert!(end(output).failure().is_some());
     }
 }

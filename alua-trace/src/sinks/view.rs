@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::queue::{self, Order};
+use super::{Order, Sink};
 use crate::{
     live::{self, Screen, Terminal},
     model::{Line, Summary},
@@ -12,62 +12,71 @@ use crate::{
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 
 /// How people see the trace.
-pub(super) enum View {
+pub struct View {
+    way: Way,
+    started_at_ns: u64,
+}
+
+enum Way {
     Live {
         screen: Box<Screen>,
         terminal: Box<Terminal>,
         /// Not all the screen knows has been drawn.
         stale: bool,
-        started_at_ns: u64,
     },
-    Plain {
-        lines: Lines,
-        started_at_ns: u64,
-    },
+    Plain(Lines),
 }
 
 impl View {
     /// The live view, on a terminal that has been taken over.
     pub fn live(screen: Screen, terminal: Terminal, started_at_ns: u64) -> Self {
-        Self::Live {
-            screen: Box::new(screen),
-            terminal: Box::new(terminal),
-            stale: false,
+        Self {
+            way: Way::Live {
+                screen: Box::new(screen),
+                terminal: Box::new(terminal),
+                stale: false,
+            },
             started_at_ns,
         }
     }
 
     /// Plain lines on standard output.
-    pub fn plain(started_at_ns: u64) -> Self {
-        Self::Plain {
-            lines: Lines::new(started_at_ns),
-            started_at_ns,
+    pub fn plain() -> Self {
+        Self {
+            way: Way::Plain(Lines::new(0)),
+            started_at_ns: 0,
         }
     }
 
-    fn started_at_ns(&self) -> u64 {
-        match self {
-            Self::Live { started_at_ns, .. } | Self::Plain { started_at_ns, .. } => *started_at_ns,
+    /// Plain lines on standard output for what happens, none for what an interval saw.
+    pub fn events() -> Self {
+        Self {
+            way: Way::Plain(Lines::new(0).without_intervals()),
+            started_at_ns: 0,
         }
     }
 
     /// Ends the live view: the terminal is the user's again.
     fn leave_live(&mut self) {
-        if let Self::Live { started_at_ns, .. } = self {
-            *self = Self::plain(*started_at_ns);
+        if let Way::Live { .. } = self.way {
+            self.way = Way::Plain(Lines::new(self.started_at_ns));
         }
     }
 }
 
-impl queue::Write for View {
-    fn line(&mut self, line: &Line) -> io::Result<()> {
-        if let Line::Summary(end) = line {
-            self.leave_live();
-            return print(&text(end, self.started_at_ns()));
+impl Sink<Line> for View {
+    fn take(&mut self, line: &Line) -> io::Result<()> {
+        match line {
+            Line::Start(start) => self.started_at_ns = start.started_at_ns,
+            Line::Summary(end) => {
+                self.leave_live();
+                return print(&text(end, self.started_at_ns));
+            }
+            _ => {}
         }
-        match self {
-            Self::Plain { lines, .. } => print(&lines.line(line)),
-            Self::Live { screen, stale, .. } => {
+        match &mut self.way {
+            Way::Plain(lines) => print(&lines.line(line)),
+            Way::Live { screen, stale, .. } => {
                 match line {
                     Line::Interval(interval) => screen.interval(interval.clone()),
                     Line::Flag(event) => screen.flag(event),
@@ -82,12 +91,11 @@ impl queue::Write for View {
 
     /// A terminal that was stopped for a while need not see every picture of that time.
     fn idle(&mut self) -> io::Result<()> {
-        if let Self::Live {
+        if let Way::Live {
             screen,
             terminal,
             stale,
-            ..
-        } = self
+        } = &mut self.way
             && std::mem::take(stale)
         {
             terminal.draw(screen)?;
@@ -95,7 +103,7 @@ impl queue::Write for View {
         Ok(())
     }
 
-    fn take(&mut self, order: Order) -> io::Result<()> {
+    fn obey(&mut self, order: Order) -> io::Result<()> {
         match order {
             Order::LeaveLive(left) => {
                 self.leave_live();
@@ -103,14 +111,14 @@ impl queue::Write for View {
                 let _ = left.send(());
                 Ok(())
             }
-            Order::Say(text) if matches!(self, Self::Plain { .. }) => print(&text),
+            Order::Say(text) if matches!(self.way, Way::Plain(_)) => print(&text),
             Order::Say(_) => Ok(()),
         }
     }
 }
 
 /// The summary as people read it.
-pub(super) fn text(end: &Summary, started_at_ns: u64) -> String {
+pub fn text(end: &Summary, started_at_ns: u64) -> String {
     let width = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
     summary(end, started_at_ns, width)
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::DevNo;
 use super::Hctl;
 use crate::scsi::AccessState;
@@ -11,7 +13,7 @@ use crate::sysroot::Directory;
 use crate::sysroot::Sysroot;
 
 /// A SCSI device: for a disk, one path to its logical unit. `None` is unknown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Its address.
     pub hctl: Hctl,
@@ -52,7 +54,8 @@ pub struct Device {
 }
 
 /// An access state as sysfs prints it; the kernel's `unknown` is a text without a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AccessStateText(String);
 
 impl AccessStateText {

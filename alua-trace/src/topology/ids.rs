@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A text is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form {0}")]
@@ -10,7 +12,8 @@ pub struct ParseIdError(&'static str);
 
 /// The address of a SCSI device on this host. Stays the same while the device is there; sdX does
 /// not tell as much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Hctl {
     /// `Scsi_Host.host_no`.
     pub host: u32,
@@ -58,7 +61,8 @@ impl FromStr for Hctl {
 
 /// The number of a block device. sdX and numbers may be given to another device when the first
 /// is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct DevNo {
     /// The driver's number.
     pub major: u32,
@@ -112,6 +116,27 @@ impl FromStr for DevNo {
         })
     }
 }
+
+macro_rules! as_text {
+    ($id:ty) => {
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $id {
+            type Error = ParseIdError;
+
+            fn try_from(text: String) -> Result<Self, ParseIdError> {
+                text.parse()
+            }
+        }
+    };
+}
+
+as_text!(Hctl);
+as_text!(DevNo);
 
 /// Digits only: `parse` alone would take a sign, too.
 fn number<T: FromStr>(text: Option<&str>) -> Option<T> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::DevNo;
 use super::dm::DmTable;
 use super::multipath;
@@ -11,7 +13,7 @@ use super::multipath::MultipathError;
 const UNKNOWN_SELECTOR: &str = "unknown";
 
 /// A dm-multipath device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// Its name in device-mapper, `mpatha`.
     pub name: String,
@@ -37,7 +39,7 @@ pub struct Map {
 }
 
 /// A path group of a map (dm's; not the array's target port group).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathGroup {
     /// Its number; the first is 1.
     pub number: u32,
@@ -51,7 +53,8 @@ pub struct PathGroup {
 }
 
 /// State of a path group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GroupState {
     /// `A`: I/O goes there.
     Active,
@@ -79,7 +82,7 @@ impl fmt::Display for GroupState {
 }
 
 /// A path of a map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapPath {
     /// Number of its block device.
     pub devno: DevNo,

@@ -15,6 +15,8 @@ pub mod uevent;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use device::AccessStateText;
 pub use device::Device;
 pub use dm::DmControl;
@@ -32,7 +34,8 @@ pub use scan::scan;
 pub use uevent::Uevents;
 
 /// A snapshot of all SCSI devices and multipath maps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Told", from = "Told")]
 pub struct Topology {
     devices: Vec<Device>,
     maps: Vec<Map>,
@@ -40,6 +43,30 @@ pub struct Topology {
     device_of: HashMap<DevNo, usize>,
     map_of: HashMap<DevNo, usize>,
     member_of: HashMap<DevNo, Member>,
+}
+
+/// A topology without what follows from it: as it is recorded.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    devices: Vec<Device>,
+    maps: Vec<Map>,
+    notes: Vec<String>,
+}
+
+impl From<Topology> for Told {
+    fn from(it: Topology) -> Self {
+        Self {
+            devices: it.devices,
+            maps: it.maps,
+            notes: it.notes,
+        }
+    }
+}
+
+impl From<Told> for Topology {
+    fn from(it: Told) -> Self {
+        Self::new(it.devices, it.maps, it.notes)
+    }
 }
 
 /// Indices of a map, of its group, and of a path in it.

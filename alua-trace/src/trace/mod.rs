@@ -18,6 +18,7 @@ mod feed;
 mod load;
 mod outputs;
 pub mod privileges;
+mod recording;
 mod scanner;
 mod session;
 mod signals;

@@ -1,5 +1,5 @@
 //! Where lines go: JSON, the live view or plain lines, and the summary at the end. Each output has a
-//! thread of its own ([`queue`]): rendering and writing never hold up the ring.
+//! thread of its own ([`crate::sinks`]): rendering and writing never hold up the ring.
 
 use std::{fs::File, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
@@ -8,19 +8,18 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::signals::EndSignals;
 use crate::{
-    cli::{JsonTarget, RunConfig},
+    cli::{JsonTarget, RunConfig, Show},
     format,
     live::{self, Screen, Terminal},
     model::{Line, Start, Summary},
     safe,
+    sinks::{
+        Order,
+        json::{Json, Target},
+        queue::Output,
+        view::{self, View},
+    },
 };
-use json::{Json, Target};
-use queue::{Order, Output};
-use view::View;
-
-mod json;
-mod queue;
-mod view;
 
 /// How long somebody may take to read the end before it is said what is waited for.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -29,13 +28,13 @@ const READ_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Outputs {
     json: Option<JsonOutput>,
     /// Standard output, unless JSON has it.
-    view: Option<Output>,
+    view: Option<Output<Line>>,
     is_live: bool,
     started_at_ns: u64,
 }
 
 struct JsonOutput {
-    output: Output,
+    output: Output<Line>,
     /// As the user named it.
     name: String,
     is_stdout: bool,
@@ -54,14 +53,17 @@ impl Outputs {
         let mut is_live = false;
         let view = if json.as_ref().is_some_and(|json| json.is_stdout) {
             None
-        } else if config.live && live::usable() {
+        } else if config.show == Show::Live && live::usable() {
             is_live = true;
             let screen = Screen::new(start, maps);
             let terminal = Terminal::enter().context("cannot use the terminal")?;
             let view = View::live(screen, terminal, started_at_ns);
             Some(Output::start("live view", || Ok(view))?)
         } else {
-            let view = View::plain(started_at_ns);
+            let view = match config.show {
+                Show::Events => View::events(),
+                Show::Live | Show::Plain => View::plain(),
+            };
             Some(Output::start("plain lines", || Ok(view))?)
         };
         let mut outputs = Self {
@@ -94,24 +96,31 @@ impl Outputs {
             let of_people = lines
                 .iter()
                 .filter(|line| !matches!(line, Line::Command(_)));
-            view.lines(of_people.cloned());
+            view.items(of_people.cloned());
         }
         if let Some(json) = &mut self.json {
-            json.output.lines(lines);
+            json.output.items(lines);
         }
     }
 
     /// Says once that the JSON file was cut, as soon as it was.
     pub fn say_failures(&mut self, now_ns: u64) {
-        let (Some(json), Some(view)) = (&mut self.json, &self.view) else {
-            return;
-        };
-        if let Some(error) = json.output.failure()
+        if let Some(json) = &mut self.json
+            && let Some(error) = json.output.failure()
             && !std::mem::replace(&mut json.said, true)
         {
+            let text = json.cut(&error);
+            self.say_failure(now_ns, &text);
+        }
+    }
+
+    /// Says that something is written no more, among the plain lines.
+    pub fn say_failure(&self, now_ns: u64, what: &str) {
+        if let Some(view) = &self.view {
             let since = format::elapsed(now_ns.saturating_sub(self.started_at_ns));
-            let text = format!("{since:>10} {}; the trace goes on\n", json.cut(&error));
-            view.order(Order::Say(text));
+            view.order(Order::Say(format!(
+                "{since:>10} {what}; the trace goes on\n"
+            )));
         }
     }
 
@@ -123,7 +132,7 @@ impl Outputs {
         {
             let (sender, left) = oneshot::channel();
             view.order(Order::LeaveLive(sender));
-            wait(left, signals, "the terminal").await;
+            wait(left, signals, "somebody to read the terminal").await;
         }
     }
 
@@ -131,11 +140,11 @@ impl Outputs {
     pub async fn finish(mut self, end: Summary, signals: &mut EndSignals) -> Vec<String> {
         let mut lost = Vec::new();
         if let Some(view) = &mut self.view {
-            view.lines([Line::Summary(end.clone())]);
+            view.items([Line::Summary(end.clone())]);
             lost.extend(close(view, "standard output", signals).await);
         }
         if let Some(json) = &mut self.json {
-            json.output.lines([Line::Summary(end.clone())]);
+            json.output.items([Line::Summary(end.clone())]);
             let name = json.name.clone();
             let unread = close(&mut json.output, &name, signals).await;
             match json.output.failure() {
@@ -191,7 +200,7 @@ impl JsonOutput {
     }
 }
 
-fn open_file(path: &Path) -> Result<Output> {
+fn open_file(path: &Path) -> Result<Output<Line>> {
     let failed = || {
         let path = path.display();
         format!("cannot write --json {path}; name a file that can be made")
@@ -208,9 +217,9 @@ fn open_file(path: &Path) -> Result<Output> {
 }
 
 /// Waits until everything is written; gives what was not.
-async fn close(output: &mut Output, name: &str, signals: &mut EndSignals) -> Option<String> {
+async fn close(output: &mut Output<Line>, name: &str, signals: &mut EndSignals) -> Option<String> {
     if let Some(ended) = output.close() {
-        let written = wait(ended, signals, name).await;
+        let written = wait(ended, signals, &format!("somebody to read {name}")).await;
         if !written {
             return Some(format!("{name} was not read to its end"));
         }
@@ -224,13 +233,17 @@ async fn close(output: &mut Output, name: &str, signals: &mut EndSignals) -> Opt
     })
 }
 
-/// Waits for an output's thread; false when a signal ended that.
-async fn wait(mut done: oneshot::Receiver<()>, signals: &mut EndSignals, name: &str) -> bool {
+/// Waits for an output's thread, which `what` names; false when a signal ended that.
+pub(super) async fn wait(
+    mut done: oneshot::Receiver<()>,
+    signals: &mut EndSignals,
+    what: &str,
+) -> bool {
     tokio::select! {
         _ = &mut done => return true,
         () = sleep(READ_WITHIN) => {}
     }
-    eprintln!("alua-trace: waiting for somebody to read {name}; Ctrl-C ends that");
+    eprintln!("alua-trace: waiting for {what}; Ctrl-C ends that");
     tokio::select! {
         _ = done => true,
         _ = signals.next() => false,

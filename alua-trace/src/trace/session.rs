@@ -16,6 +16,7 @@ use super::{
     feed::Feed,
     load::{Load, Running},
     outputs::Outputs,
+    recording::Recording,
     scanner::{Scan, Scanner},
     signals::EndSignals,
     slots::Slots,
@@ -108,7 +109,11 @@ impl<'config> Session<'config> {
         )?;
         let complaints = Complaints::new(&mut probes);
         let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts)?;
-        let mut feed = Feed::new(wanted(config, maps), config.check_replay);
+        let recording = config.record.as_deref();
+        let recording = recording
+            .map(|path| Recording::create(path, maps))
+            .transpose()?;
+        let mut feed = Feed::new(wanted(config, maps), recording);
         feed.take(monotonic_ns(), Input::Topology(topology));
         let refusing = feed.engine.wants().refusing;
         // The start line has the paths as they are.
@@ -121,6 +126,7 @@ impl<'config> Session<'config> {
         // Before the live view: whoever ends the trace gets the terminal back.
         let signals = EndSignals::new()?;
         let start = start_line(&root, &attached, &feed, started_at_ns);
+        feed.start(&start);
         let outputs = Outputs::open(config, &start, maps)?;
         Ok(Self {
             config,
@@ -159,12 +165,12 @@ impl<'config> Session<'config> {
         let summary = self.finish(command_status).await?;
         self.outputs.leave_live(&mut self.signals).await;
         load.print_output();
-        let unsaid = self.outputs.finish(summary, &mut self.signals).await;
+        let mut unsaid = self.outputs.finish(summary, &mut self.signals).await;
+        if let Some(recording) = self.feed.recording {
+            unsaid.extend(recording.close(&mut self.signals).await);
+        }
         for complaint in self.complaints.all() {
             eprintln!("alua-trace: the probes say: {complaint}");
-        }
-        if let Some(inputs) = self.feed.check()? {
-            eprintln!("alua-trace: {inputs} inputs gave the same lines when taken again");
         }
         Ok(exit_status(command_status, &self.unloaded, &unsaid))
     }
@@ -220,6 +226,10 @@ impl<'config> Session<'config> {
             self.tick();
         }
         self.outputs.say_failures(now_ns);
+        let recording = self.feed.recording.as_mut();
+        if let Some(what) = recording.and_then(Recording::new_failure) {
+            self.outputs.say_failure(now_ns, &what);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal};
 
 use crate::lab::bpf::Traces;
+use crate::lab::recording::{self, RECORDING};
 use crate::lab::tracer::TOOL;
 use crate::sys;
 use crate::sys::terminal::{OnTerminal, Shown};
@@ -42,6 +43,11 @@ pub(super) const OBSERVERS: &[Observer] = &[
     Observer {
         name: "alua-trace",
         program: &[TOOL, "run", "--json", JSON],
+        own: true,
+    },
+    Observer {
+        name: "alua-trace, recording",
+        program: &[TOOL, "run", "--json", JSON, "--record", RECORDING],
         own: true,
     },
     Observer {
@@ -128,6 +134,7 @@ fn piped(command: &mut Command) -> Result<Watching> {
 
 fn on_terminal(command: &mut Command) -> Result<Watching> {
     let _ = std::fs::remove_file(JSON);
+    recording::forget();
     let OnTerminal { child, shown, .. } = OnTerminal::start(command)?;
     Ok(Watching {
         child,

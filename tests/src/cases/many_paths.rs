@@ -54,7 +54,7 @@ fn under_load(lab: &mut Lab, hosts: &Hosts) -> Result<()> {
     }
     let trace = lab.trace(&TraceOptions {
         interval_ms: Some(5000),
-        forgetful: true,
+        unrecorded: true,
         ..TraceOptions::default()
     })?;
     let load = Load {

@@ -18,6 +18,7 @@ mod many_paths;
 mod paths_lab;
 mod rdac_lab;
 mod readers;
+mod recordings;
 mod rights;
 mod state_swaps;
 mod timeline;
@@ -92,6 +93,7 @@ const GROUPS: &[&Group] = &[
     &flags::LATENCY,
     &ground_truth::GROUP,
     &fio_one_path::GROUP,
+    &recordings::GROUP,
     &flags::GROUP,
     &follows::GROUP,
     &judgements::GROUP,
@@ -104,6 +106,7 @@ const GROUPS: &[&Group] = &[
     &cluster::GROUP,
     &waits::GROUP,
     &readers::GROUP,
+    &recordings::LONG,
     &rights::GROUP,
     &paths_lab::GROUP,
 ];

@@ -12,12 +12,13 @@ use rustix::process::Signal;
 use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::{Load, Running, UNTIL_STOPPED_MS};
 use crate::lab::multipath::MapOptions;
-use crate::lab::report::{Report, parse_lines};
+use crate::lab::recording::{self, RECORDING};
+use crate::lab::report::parse_lines;
 use crate::lab::schema::Line;
 use crate::lab::tracer::{self, TOOL};
 use crate::lab::{Lab, disk};
 use crate::sys;
-use crate::sys::process::{Background, Output, run};
+use crate::sys::process::{Background, run};
 use crate::sys::terminal::OnTerminal;
 
 pub(super) const GROUP: Group = Group {
@@ -72,15 +73,21 @@ fn loaded(lab: &mut Lab) -> Result<Running> {
 
 fn tool(words: &[&str]) -> Command {
     let mut command = Command::new(TOOL);
-    command.args(["run", "--interval", "200ms", "--check-replay"]);
+    recording::forget();
+    command.args(["run", "--interval", "200ms", "--record", RECORDING]);
     command.args(tracer::btf()).args(words);
     command
 }
 
-/// Its inputs gave the same lines when taken again, and the text it printed calls it complete.
-fn whole(output: &Output, summary: &str) -> Result<()> {
-    let same = "inputs gave the same lines when taken again";
-    ensure!(output.stderr.contains(same), "{}", output.stderr);
+/// The text it printed calls it complete, and so does the recording.
+fn whole(summary: &str) -> Result<()> {
+    let again = tracer::say(&["replay", RECORDING], LIMIT)?;
+    ensure!(
+        again.code() == 0 && again.stdout.contains(WHOLE),
+        "the replay ended with {}: {}",
+        again.code(),
+        again.stderr
+    );
     ensure!(
         summary.contains(WHOLE),
         "the summary does not say that it is whole: {summary}"
@@ -115,7 +122,7 @@ fn full_disk(lab: &mut Lab) -> Result<Outcome> {
         "{}",
         output.stdout
     );
-    whole(&output, &output.stdout)?;
+    whole(&output.stdout)?;
     let at_end = output.stdout.rfind("the trace goes on");
     ensure!(
         output.stdout.rfind(WHOLE) > at_end,
@@ -146,7 +153,7 @@ fn slow_pipe(lab: &mut Lab) -> Result<Outcome> {
     pipe.read_to_string(&mut raw)?;
     let output = tool.finish(LIMIT)?;
     load.stop()?;
-    let report = Report::parse(raw, output);
+    let report = recording::parsed(raw, output, true);
     let report = lab.keep(report)?;
     ensure!(report.status == 0, "{}: {}", report.status, report.stderr);
     let left_out = |line: &&Line| matches!(line, Line::LeftOut(_));
@@ -181,7 +188,7 @@ fn full_output(lab: &mut Lab) -> Result<Outcome> {
             "{}",
             output.stderr
         );
-        whole(&output, &output.stderr)?;
+        whole(&output.stderr)?;
     }
     load.stop()?;
     Ok(Outcome::Passed)

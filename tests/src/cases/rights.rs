@@ -13,7 +13,7 @@ use crate::lab::Lab;
 use crate::lab::disk;
 use crate::lab::load::{Load, UNTIL_STOPPED_MS};
 use crate::lab::multipath::MapOptions;
-use crate::lab::report::Report;
+use crate::lab::recording::{self, RECORDING};
 use crate::lab::tracer::{self, TOOL};
 use crate::sys;
 use crate::sys::process::{Background, Output};
@@ -125,14 +125,23 @@ fn exactly_those(lab: &mut Lab) -> Result<Outcome> {
     disk::wait_for_io(&map.dm, 50)?;
     let strict = Strict::now()?;
     let json = "/tmp/nobody.jsonl";
-    let mut words = vec!["run", "--duration", "2s", "--check-replay", "--json", json];
+    recording::forget();
+    let mut words = vec![
+        "run",
+        "--duration",
+        "2s",
+        "--record",
+        RECORDING,
+        "--json",
+        json,
+    ];
     words.extend(tracer::btf());
     let output = as_nobody(&words, all());
     load.stop()?;
     let output = output?;
     let raw = std::fs::read_to_string(json)
         .with_context(|| format!("no trace was written: {}", output.stderr))?;
-    let report = Report::parse(raw, output);
+    let report = recording::parsed(raw, output, false);
     let report = lab.keep(report)?;
     ensure!(report.status == 0, "{}: {}", report.status, report.stderr);
     report.check_complete()?;

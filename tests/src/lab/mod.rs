@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod loopback;
 pub(crate) mod multipath;
 pub(crate) mod multipathd;
+pub(crate) mod recording;
 pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod tracer;

@@ -24,6 +24,28 @@ pub(crate) struct Report {
     pub(crate) stdout: String,
     /// What it complained about.
     pub(crate) stderr: String,
+    /// What its recording gave.
+    pub(crate) replay: Replay,
+}
+
+/// What became of a trace's recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// There is none.
+    Unrecorded,
+    /// It gave what the trace gave.
+    Same,
+    /// It did not.
+    Other(String),
+}
+
+impl Replay {
+    pub(crate) fn of(checked: Result<()>) -> Replay {
+        checked.map_or_else(
+            |error| Replay::Other(format!("{error:#}")),
+            |()| Replay::Same,
+        )
+    }
 }
 
 pub(crate) fn parse_lines(text: &str) -> Result<Vec<Line>> {
@@ -62,6 +84,7 @@ impl Report {
             status,
             stdout: output.stdout,
             stderr: output.stderr,
+            replay: Replay::Unrecorded,
         })
     }
 
@@ -126,11 +149,13 @@ impl Report {
         Ok(())
     }
 
-    /// Its inputs, taken by two new engines, gave the same lines, byte for byte.
+    /// Its recording gave the same when replayed, byte for byte.
     pub(crate) fn check_replay(&self) -> Result<()> {
-        let same = "inputs gave the same lines when taken again";
-        ensure!(self.stderr.contains(same), "{}", self.stderr.trim());
-        Ok(())
+        match &self.replay {
+            Replay::Unrecorded => bail!("nothing was recorded"),
+            Replay::Same => Ok(()),
+            Replay::Other(why) => bail!("{why}"),
+        }
     }
 
     /// No flag contradicts itself: no path is in two lists of a judgement, none offends in a state

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use super::report::{Report, parse_lines};
+use super::recording::{self, RECORDING};
+use super::report::{Replay, Report, parse_lines};
 use super::schema::Line;
 use crate::protocol::BTF_DIR;
 use crate::sys;
@@ -43,8 +44,8 @@ pub(crate) struct TraceOptions {
     pub(crate) duration_ms: Option<u64>,
     /// `--interval`, in milliseconds.
     pub(crate) interval_ms: Option<u64>,
-    /// Without `--check-replay`, which keeps all inputs: for those that look at memory.
-    pub(crate) forgetful: bool,
+    /// Without `--record`: for those that look at memory.
+    pub(crate) unrecorded: bool,
     /// `-- COMMAND…`.
     pub(crate) command: Vec<String>,
 }
@@ -61,8 +62,8 @@ impl TraceOptions {
     /// The words of its command line, without the tool's name.
     fn arguments(&self) -> Vec<String> {
         let mut words: Vec<String> = ["run", "--json", JSON].map(str::to_owned).to_vec();
-        if !self.forgetful {
-            words.push("--check-replay".to_owned());
+        if !self.unrecorded {
+            words.extend(["--record", RECORDING].map(str::to_owned));
         }
         words.extend(btf().map(str::to_owned));
         if self.commands {
@@ -103,6 +104,7 @@ pub(crate) struct Trace {
     process: Background,
     /// Bytes of its output that [`Trace::new_lines`] has given.
     followed: u64,
+    options: TraceOptions,
 }
 
 impl Trace {
@@ -128,11 +130,13 @@ impl Trace {
 
     fn launch(options: &TraceOptions) -> Result<Trace> {
         let _ = std::fs::remove_file(JSON);
+        recording::forget();
         let mut command = Command::new(TOOL);
         command.args(options.arguments());
         Ok(Trace {
             process: Background::start(&mut command)?,
             followed: 0,
+            options: options.clone(),
         })
     }
 
@@ -198,7 +202,16 @@ impl Trace {
         let output = self.process.finish(limit)?;
         let raw = std::fs::read_to_string(JSON)
             .with_context(|| format!("no trace was written: {}", output.stderr.trim()))?;
-        Report::parse(raw, output)
+        let mut report = Report::parse(raw, output)?;
+        if !self.options.unrecorded {
+            let gave = recording::Gave {
+                json: &report.raw,
+                stdout: self.options.command.is_empty().then_some(&report.stdout),
+                commands: self.options.commands,
+            };
+            report.replay = Replay::of(recording::check(&gave));
+        }
+        Ok(report)
     }
 }
 

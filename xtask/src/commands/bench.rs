@@ -14,12 +14,13 @@ use crate::toolchain;
 use crate::userland::Set;
 
 const NATIVE: &str = "native";
+const RECORD: &str = "record";
 const COST: &str = "cost";
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs them; false when a guest failed.
 pub(crate) fn bench(paths: &Paths, args: &BenchArgs) -> Result<bool> {
-    let defaults = [NATIVE.to_owned(), COST.to_owned()];
+    let defaults = [NATIVE, RECORD, COST].map(str::to_owned);
     let names = if args.names.is_empty() {
         &defaults[..]
     } else {
@@ -27,29 +28,24 @@ pub(crate) fn bench(paths: &Paths, args: &BenchArgs) -> Result<bool> {
     };
     let mut good = true;
     for name in names {
-        good &= if name == NATIVE {
-            native(paths)
-        } else {
-            in_guest(paths, name, args)
+        good &= match name.as_str() {
+            NATIVE => example(paths, "bench_native"),
+            RECORD => example(paths, "bench_record"),
+            _ => in_guest(paths, name, args),
         }?;
     }
     Ok(good)
 }
 
-fn native(paths: &Paths) -> Result<bool> {
+/// Benchmarks on this machine: an example of the tool's crate.
+fn example(paths: &Paths, name: &str) -> Result<bool> {
     let environment = toolchain::prepare(paths)?;
-    say::step("native benchmarks");
+    say::step(&format!("benchmarks on this machine: {name}"));
     let mut command = cargo_in(paths, "run");
     command
-        .args([
-            "--release",
-            "--package",
-            "alua-trace",
-            "--example",
-            "bench_native",
-        ])
+        .args(["--release", "--package", "alua-trace", "--example", name])
         .envs(environment);
-    say::run(&mut command).context("the native benchmarks failed")?;
+    say::run(&mut command).with_context(|| format!("{name} failed"))?;
     Ok(true)
 }
 

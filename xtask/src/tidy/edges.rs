@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Modules from the bottom up, with what each may use. All of it stands above it in this table, so
 /// that there is no circle.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 26] = [
     ("clock", &[]),
     ("sysroot", &[]),
     ("scsi", &[]),
@@ -26,6 +26,14 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("multipath_conf", &["inventory", "scsi", "sysroot"]),
     ("report", &["format", "model", "multipath_conf", "safe"]),
     ("live", &["format", "model", "report", "safe"]),
+    ("sinks", &["json", "live", "model", "report"]),
+    ("record", &["engine", "model", "sinks", "topology"]),
+    (
+        "replay",
+        &[
+            "cli", "engine", "model", "record", "safe", "sinks", "topology",
+        ],
+    ),
     (
         "import",
         &[
@@ -56,8 +64,8 @@ const ROOMS: [(&str, &[&str]); 23] = [
     (
         "trace",
         &[
-            "cli", "clock", "engine", "format", "ingest", "json", "kernel", "live", "model",
-            "report", "safe", "sysroot", "topology",
+            "cli", "clock", "engine", "format", "ingest", "kernel", "live", "model", "record",
+            "safe", "sinks", "sysroot", "topology",
         ],
     ),
     (

@@ -278,6 +278,7 @@ pub(crate) struct Losses {
     pub(crate) route_table_full: u64,
     pub(crate) failed_reads: u64,
     pub(crate) missed_runs: u64,
+    pub(crate) not_recorded: u64,
     pub(crate) unmatched_ends: u64,
 }
 

@@ -1,0 +1,360 @@
+//! Inputs of the engine as the payload of a frame: a script of the rare ones, with the number of commands
+//! before each, and the block of these commands.
+
+use std::collections::BTreeMap;
+
+use alua_trace_ebpf::{GlobalCounts, PathCounts, RtpgRecord, record_kind};
+
+use super::{
+    commands::{self, Block, Unpacked},
+    error::Malformed,
+    pack::{
+        MOST_UNPACKED, Packer, Unpacker, put, put_bytes, put_signed, take, take_bytes, take_number,
+        take_signed,
+    },
+    rare,
+};
+use crate::{
+    engine::{End, Input},
+    topology::Topology,
+};
+
+/// A script longer than this ends its frame.
+const FULL_SCRIPT: usize = 1 << 20;
+
+/// First byte of an input in a script.
+mod tag {
+    pub const BEGIN: u8 = 1;
+    pub const RECORD: u8 = 2;
+    pub const PATH: u8 = 3;
+    pub const PATH_RETIRED: u8 = 4;
+    pub const ROUTE: u8 = 5;
+    pub const COUNTS: u8 = 6;
+    pub const TOPOLOGY: u8 = 7;
+    pub const SAME_TOPOLOGY: u8 = 8;
+    pub const MISSED_RUNS: u8 = 9;
+    pub const MODULE_UNLOADED: u8 = 10;
+    pub const TICK: u8 = 11;
+    pub const INTERVAL: u8 = 12;
+    pub const END: u8 = 13;
+    pub const NOT_RECORDED: u8 = 14;
+}
+
+/// What both sides know from the inputs before: counts and topology are told by what is new in them.
+#[derive(Default)]
+struct Known {
+    global: GlobalCounts,
+    per_path: BTreeMap<u16, PathCounts>,
+    topology: Option<Topology>,
+}
+
+/// Inputs on their way into a frame.
+pub struct Encoder {
+    packer: Packer,
+    block: Block,
+    script: Vec<u8>,
+    /// Commands since the last input of the script.
+    commands: u64,
+    at_ns: u64,
+    known: Known,
+    tokens: Tokens,
+}
+
+impl Encoder {
+    /// # Errors
+    /// No memory.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            packer: Packer::new()?,
+            block: Block::new(),
+            script: Vec::new(),
+            commands: 0,
+            at_ns: 0,
+            known: Known::default(),
+            tokens: Tokens::default(),
+        })
+    }
+
+    /// Whether the frame should be written before more is taken.
+    pub fn is_full(&self) -> bool {
+        self.block.len() >= commands::MOST || self.script.len() >= FULL_SCRIPT
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.block.len() == 0 && self.script.is_empty()
+    }
+
+    /// Takes a command's record. There must be room.
+    #[inline]
+    pub fn command(&mut self, record: &[u8; commands::BYTES]) {
+        self.block.push(record);
+        self.commands += 1;
+    }
+
+    /// Takes any input but a command's record. There must be room.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON: does not happen.
+    pub fn rare(&mut self, at_ns: u64, input: Input<'_>) -> std::io::Result<()> {
+        put(&mut self.script, std::mem::take(&mut self.commands));
+        put_signed(&mut self.script, at_ns.wrapping_sub(self.at_ns) as i64);
+        self.at_ns = at_ns;
+        let out = &mut self.script;
+        match input {
+            Input::Begin => out.push(tag::BEGIN),
+            Input::Record(bytes) => {
+                out.push(tag::RECORD);
+                put_bytes(out, &self.tokens.without_address(bytes));
+            }
+            Input::Path(id, slot) => {
+                out.push(tag::PATH);
+                put(out, id.into());
+                rare::put_path(out, slot, self.tokens.of(slot.handler_state));
+            }
+            Input::PathRetired(id, counts) => {
+                out.push(tag::PATH_RETIRED);
+                put(out, id.into());
+                rare::put_path_counts(
+                    out,
+                    counts,
+                    &self.known.per_path.remove(&id).unwrap_or_default(),
+                );
+            }
+            Input::Route(id, slot) => {
+                out.push(tag::ROUTE);
+                put(out, id.into());
+                rare::put_route(out, slot);
+            }
+            Input::Counts(global, per_path) => {
+                out.push(tag::COUNTS);
+                put_counts(out, &mut self.known, global, per_path);
+            }
+            Input::Topology(topology) if self.known.topology.as_ref() == Some(topology) => {
+                out.push(tag::SAME_TOPOLOGY);
+            }
+            Input::Topology(topology) => {
+                out.push(tag::TOPOLOGY);
+                put_bytes(out, &serde_json::to_vec(topology)?);
+                self.known.topology = Some(topology.clone());
+            }
+            Input::MissedRuns(runs) => {
+                out.push(tag::MISSED_RUNS);
+                put(out, runs);
+            }
+            Input::ModuleUnloaded(module) => {
+                out.push(tag::MODULE_UNLOADED);
+                put_bytes(out, module.as_bytes());
+            }
+            Input::Tick => out.push(tag::TICK),
+            Input::Interval => out.push(tag::INTERVAL),
+            Input::End(end) => {
+                out.push(tag::END);
+                put_bytes(out, &serde_json::to_vec(end)?);
+            }
+            Input::NotRecorded(commands) => {
+                out.push(tag::NOT_RECORDED);
+                put(out, commands);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a frame's payload to `out`: everything taken since the last one.
+    pub fn pack(&mut self, out: &mut Vec<u8>) {
+        self.packer.section(out, &self.script);
+        self.block.pack(&mut self.packer, out);
+        self.script.clear();
+        self.commands = 0;
+        self.at_ns = 0;
+    }
+}
+
+/// Inputs on their way out of a frame.
+pub struct Decoder {
+    unpacker: Unpacker,
+    script: Vec<u8>,
+    commands: Unpacked,
+    known: Known,
+}
+
+impl Decoder {
+    /// # Errors
+    /// No memory.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            unpacker: Unpacker::new()?,
+            script: Vec::new(),
+            commands: Unpacked::default(),
+            known: Known::default(),
+        })
+    }
+
+    /// Gives every input of a frame to `take`, with its time; a command's record has none of its own and
+    /// gets that of the input before it in the frame, or 0.
+    ///
+    /// # Errors
+    /// The payload is not one: inputs before that have been given.
+    pub fn inputs(
+        &mut self,
+        mut payload: &[u8],
+        take: &mut impl FnMut(u64, Input<'_>),
+    ) -> Result<(), Malformed> {
+        self.unpacker
+            .section(&mut payload, &mut self.script, MOST_UNPACKED)?;
+        self.commands.read(&mut self.unpacker, &mut payload)?;
+        if !payload.is_empty() {
+            return Err(Malformed("a payload has more bytes than it should"));
+        }
+        let script = std::mem::take(&mut self.script);
+        let mut left = script.as_slice();
+        let mut at_ns: u64 = 0;
+        while !left.is_empty() {
+            let commands = take_number(&mut left)?;
+            self.some_commands(at_ns, commands, take)?;
+            at_ns = at_ns.wrapping_add(take_signed(&mut left)? as u64);
+            self.rare(at_ns, &mut left, take)?;
+        }
+        self.some_commands(at_ns, self.commands.left() as u64, take)?;
+        self.script = script;
+        Ok(())
+    }
+
+    fn some_commands(
+        &mut self,
+        at_ns: u64,
+        count: u64,
+        take: &mut impl FnMut(u64, Input<'_>),
+    ) -> Result<(), Malformed> {
+        for _ in 0..count {
+            let record = self
+                .commands
+                .next()
+                .ok_or(Malformed("there are fewer commands than the script says"))?;
+            take(at_ns, Input::Record(&record));
+        }
+        Ok(())
+    }
+
+    fn rare(
+        &mut self,
+        at_ns: u64,
+        left: &mut &[u8],
+        tell: &mut impl FnMut(u64, Input<'_>),
+    ) -> Result<(), Malformed> {
+        match take(left, 1)?[0] {
+            tag::BEGIN => tell(at_ns, Input::Begin),
+            tag::RECORD => tell(at_ns, Input::Record(take_bytes(left)?)),
+            tag::PATH => {
+                let id = take_id(left)?;
+                tell(at_ns, Input::Path(id, &rare::take_path(left)?));
+            }
+            tag::PATH_RETIRED => {
+                let id = take_id(left)?;
+                let before = self.known.per_path.remove(&id).unwrap_or_default();
+                tell(
+                    at_ns,
+                    Input::PathRetired(id, &rare::take_path_counts(left, &before)?),
+                );
+            }
+            tag::ROUTE => {
+                let id = take_id(left)?;
+                tell(at_ns, Input::Route(id, &rare::take_route(left)?));
+            }
+            tag::COUNTS => {
+                let per_path = take_counts(left, &mut self.known)?;
+                tell(at_ns, Input::Counts(&self.known.global, &per_path));
+            }
+            tag::TOPOLOGY => {
+                let topology = self.known.topology.insert(json(take_bytes(left)?)?);
+                tell(at_ns, Input::Topology(topology));
+            }
+            tag::SAME_TOPOLOGY => {
+                let topology = self.known.topology.as_ref();
+                let topology = topology.ok_or(Malformed("there is no topology before it"))?;
+                tell(at_ns, Input::Topology(topology));
+            }
+            tag::MISSED_RUNS => tell(at_ns, Input::MissedRuns(take_number(left)?)),
+            tag::MODULE_UNLOADED => {
+                let module = std::str::from_utf8(take_bytes(left)?)
+                    .map_err(|_| Malformed("the name of a module is no text"))?;
+                tell(at_ns, Input::ModuleUnloaded(module));
+            }
+            tag::TICK => tell(at_ns, Input::Tick),
+            tag::INTERVAL => tell(at_ns, Input::Interval),
+            tag::END => tell(at_ns, Input::End(&json::<End>(take_bytes(left)?)?)),
+            tag::NOT_RECORDED => tell(at_ns, Input::NotRecorded(take_number(left)?)),
+            _ => return Err(Malformed("a script has an unknown input")),
+        }
+        Ok(())
+    }
+}
+
+fn put_counts(
+    out: &mut Vec<u8>,
+    known: &mut Known,
+    global: &GlobalCounts,
+    per_path: &[(u16, PathCounts)],
+) {
+    rare::put_global_counts(out, global, &known.global);
+    known.global = *global;
+    put(out, per_path.len() as u64);
+    for (id, counts) in per_path {
+        put(out, u64::from(*id));
+        let before = known.per_path.insert(*id, *counts).unwrap_or_default();
+        rare::put_path_counts(out, counts, &before);
+    }
+}
+
+fn take_counts(left: &mut &[u8], known: &mut Known) -> Result<Vec<(u16, PathCounts)>, Malformed> {
+    known.global = rare::take_global_counts(left, &known.global)?;
+    let count = take_number(left)?;
+    let mut per_path = Vec::new();
+    for _ in 0..count {
+        let id = take_id(left)?;
+        let before = known.per_path.get(&id).copied().unwrap_or_default();
+        let counts = rare::take_path_counts(left, &before)?;
+        known.per_path.insert(id, counts);
+        per_path.push((id, counts));
+    }
+    Ok(per_path)
+}
+
+fn take_id(left: &mut &[u8]) -> Result<u16, Malformed> {
+    u16::try_from(take_number(left)?).map_err(|_| Malformed("an id has more than 16 bits"))
+}
+
+fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| Malformed("what should be JSON is none, or another one"))
+}
+
+/// Small numbers in place of the kernel's addresses: a recording is handed to others, who need only know
+/// which are the same.
+#[derive(Default)]
+struct Tokens(BTreeMap<u64, u64>);
+
+impl Tokens {
+    /// 0 stays 0.
+    fn of(&mut self, address: u64) -> u64 {
+        if address == 0 {
+            return 0;
+        }
+        let next = self.0.len() as u64 + 1;
+        *self.0.entry(address).or_insert(next)
+    }
+
+    /// A record with a token for the address in it, if one is.
+    fn without_address(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const AT: usize = std::mem::offset_of!(RtpgRecord, port_group);
+        let mut bytes = bytes.to_vec();
+        let is_rtpg = bytes.len() == size_of::<RtpgRecord>() && bytes[0] == record_kind::RTPG;
+        if let Some(address) = bytes.get_mut(AT..AT + 8).filter(|_| is_rtpg) {
+            let token = address
+                .first_chunk()
+                .map_or(0, |address| self.of(u64::from_ne_bytes(*address)));
+            address.copy_from_slice(&token.to_ne_bytes());
+        }
+        bytes
+    }
+}

@@ -1,0 +1,83 @@
+//! Recordings: what a trace took in, kept in a file, and taken again from it.
+//!
+//! The format is specified in `docs/recording.md`: frames with number and checksum (`frame`), inputs of the
+//! engine in them (`inputs`), commands in columns (`commands`). A recording is written by a thread of its
+//! own and never holds up the trace ([`recorder`]); it is read up to the first byte that is not as it was
+//! written ([`reader`]). Whatever a file says, reading it does not panic, and takes no more memory than a
+//! frame may have.
+
+use serde::{Deserialize, Serialize};
+
+mod commands;
+mod error;
+mod frame;
+mod inputs;
+mod pack;
+mod rare;
+pub mod reader;
+pub mod recorder;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Malformed, RecordingError};
+pub use frame::VERSION;
+pub use inputs::Decoder;
+
+/// Version of the records' layout ([`alua_trace_ebpf`]), for those that are recorded as the probes made
+/// them.
+const WIRE: u32 = 5;
+/// Of this machine.
+const BYTE_ORDER: &str = if cfg!(target_endian = "little") {
+    "little"
+} else {
+    "big"
+};
+
+/// What a recording is of, and how it was made: its first frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Version of alua-trace.
+    pub version: String,
+    /// Version of the records' layout.
+    pub wire: u32,
+    /// Byte order of numbers in the probes' records: `little` or `big`.
+    pub byte_order: String,
+    /// Maps that were reported on, by name; all when empty. Everything is recorded, whatever they are.
+    pub maps: Vec<String>,
+}
+
+impl Meta {
+    /// Of a recording that begins now.
+    pub fn new(maps: &[String]) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            wire: WIRE,
+            byte_order: BYTE_ORDER.to_owned(),
+            maps: maps.to_vec(),
+        }
+    }
+
+    fn check(&self) -> Result<(), RecordingError> {
+        if self.wire != WIRE {
+            return Err(RecordingError::NotReadableHere(format!(
+                "by alua-trace {}, whose records have layout {} (this one knows {WIRE})",
+                self.version, self.wire
+            )));
+        }
+        if self.byte_order != BYTE_ORDER {
+            return Err(RecordingError::NotReadableHere(
+                "on a machine of the other byte order".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What was recorded: the last frame of a recording that ended as it should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Commands in it.
+    pub commands: u64,
+    /// Commands that found no room on their way to the file.
+    pub not_recorded: u64,
+}
