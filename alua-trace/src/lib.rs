@@ -25,6 +25,7 @@ pub mod replay;
 pub mod report;
 pub mod safe;
 pub mod scsi;
+pub mod setup;
 pub mod sinks;
 pub mod stats;
 pub mod sysroot;

@@ -1,18 +1,24 @@
 //! `alua-trace replay`: what was recorded, taken by a new engine, and said again.
 
-use std::{fs::File, io};
+use std::{
+    fs::File,
+    io::{self, Write},
+};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use crate::{
     cli::{JsonTarget, ReplayConfig},
     engine::{Engine, Input, Wanted},
+    json,
     model::{Line, Start},
     record::{
-        RecordingError,
+        Ending, Meta, RecordingError,
         reader::{Reader, Taker},
     },
     safe,
+    setup::Setup,
     sinks::{
         Sink,
         json::{Json, Target},
@@ -30,6 +36,9 @@ const INCOMPLETE: u8 = 2;
 /// The file cannot be opened, or is no recording that can be read here; an output cannot be written.
 pub fn run(config: &ReplayConfig) -> Result<u8> {
     let name = config.file.display();
+    if config.setup {
+        return setups(config).with_context(|| format!("cannot replay {name}"));
+    }
     let mut reader = Reader::open(&config.file).with_context(|| format!("cannot replay {name}"))?;
     let maps = if config.maps.is_empty() {
         reader.meta().maps.clone()
@@ -50,6 +59,54 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
             eprintln!("alua-trace: {text}");
             Ok(INCOMPLETE)
         }
+    }
+}
+
+/// Prints what was traced, by what, under which set-up: one object, with every set-up in order.
+fn setups(config: &ReplayConfig) -> Result<u8> {
+    let mut found = Setups(Vec::new());
+    let mut reader = Reader::open(&config.file)?;
+    let end = reader.read(&mut found);
+    let text = json::to_line(&Printed {
+        recording: reader.meta(),
+        setups: &found.0,
+        ending: end.as_ref().ok(),
+    })?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader has seen what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+        written => written?,
+    }
+    match end {
+        Ok(_) => Ok(0),
+        Err(error) => {
+            eprintln!(
+                "alua-trace: {}: {error}",
+                safe::name(&config.file.to_string_lossy())
+            );
+            Ok(INCOMPLETE)
+        }
+    }
+}
+
+/// What `--setup` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    recording: &'a Meta,
+    setups: &'a [Setup],
+    /// `null` when the recording ends early.
+    ending: Option<&'a Ending>,
+}
+
+struct Setups(Vec<Setup>);
+
+impl Taker for Setups {
+    fn start(&mut self, _: Start) {}
+
+    fn input(&mut self, _: u64, _: Input<'_>) {}
+
+    fn setup(&mut self, setup: Setup) {
+        self.0.push(setup);
     }
 }
 

@@ -34,6 +34,9 @@ pub const MAX_READ: u64 = 64 * 1024;
 /// The most bytes of `/proc/modules` that are looked at: some thousand modules.
 const MAX_MODULES: u64 = 1024 * 1024;
 
+/// How far above a host its adapter is looked for.
+const MAX_DEPTH: usize = 16;
+
 /// The most entries of one directory that are listed.
 const MAX_ENTRIES: usize = 64 * 1024;
 
@@ -108,6 +111,31 @@ impl Sysroot {
     /// The release as `uname -r` prints it. For messages only.
     pub fn kernel_release(&self) -> io::Result<String> {
         read_text(&self.path("proc/sys/kernel/osrelease"))
+    }
+
+    /// The command line that the kernel was booted with.
+    pub fn command_line(&self) -> io::Result<String> {
+        read_text(&self.path("proc/cmdline"))
+    }
+
+    /// The list of CPUs that are online.
+    pub fn online_cpus(&self) -> PathBuf {
+        self.path("sys/devices/system/cpu/online")
+    }
+
+    /// The directory with one entry for each set of CPUs that share a frequency.
+    pub fn cpufreq_dir(&self) -> PathBuf {
+        self.path("sys/devices/system/cpu/cpufreq")
+    }
+
+    /// The NUMA node of the closest device above a SCSI host that has one; −1 is none.
+    pub fn scsi_host_numa_node(&self, host: u32) -> Option<i32> {
+        let place = self.class_dir("scsi_host", &format!("host{host}"));
+        let place = place.canonicalize().ok()?;
+        let above = place.ancestors().skip(1).take(MAX_DEPTH);
+        above
+            .filter_map(|dir| read_text(&dir.join("numa_node")).ok())
+            .find_map(|text| text.parse().ok())
     }
 
     /// The directory with one entry per SCSI device, named `H:C:T:L`.

@@ -65,6 +65,9 @@ Examples:
       sudo alua-trace record -o fio.atr -- fio job.fio
       alua-trace replay fio.atr
 
+  With something to tell it by, when it is compared:
+      sudo alua-trace record -o jumbo-1.atr --label mtu=9000 --label run=1 -- fio job.fio
+
   Beside the live view:
       sudo alua-trace run --record evening.atr --duration 10m
 
@@ -93,6 +96,9 @@ Examples:
       alua-trace replay fio.atr --json - --commands |
           jq -c 'select(.type == \"command\" and .opcode == 40) | [.latency_ns, .hctl]' |
           sort -t[ -k2 -n | tail -100
+
+  Kernel, queues, transports, multipath's configuration and what fio printed:
+      alua-trace replay fio.atr --setup | jq .
 
 Exit status:
   0        fine

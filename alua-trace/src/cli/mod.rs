@@ -9,7 +9,7 @@ mod values;
 
 pub use decode::DecodePage;
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
-pub use trace::{ReplayConfig, RunConfig, Show};
+pub use trace::{RecordTo, ReplayConfig, RunConfig, Show};
 
 use std::path::PathBuf;
 

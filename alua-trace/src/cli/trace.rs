@@ -1,5 +1,6 @@
 //! Arguments of the verbs that trace, and of those that show what was traced.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,10 @@ pub(super) struct RunArgs {
     /// Also record the trace to this new file, for replay
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Say something of the run in its recording, such as mtu=9000; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
+    #[arg(requires = "record")]
+    labels: Vec<(String, String)>,
     /// Plain lines instead of the live view, even on a terminal
     #[arg(long)]
     no_live: bool,
@@ -25,6 +30,9 @@ pub(super) struct RecordArgs {
     /// The new file to record to
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+    /// Say something of the run, such as mtu=9000; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
+    labels: Vec<(String, String)>,
     #[command(flatten)]
     trace: TraceArgs,
 }
@@ -69,6 +77,9 @@ pub(super) struct ReplayArgs {
     /// Only this multipath map, by name, dm-N or WWID as they were; may be given several times
     #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
     maps: Vec<String>,
+    /// Print what was traced under which set-up, as JSON, instead
+    #[arg(long, conflicts_with_all = ["json", "maps"])]
+    setup: bool,
     /// The recording
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -83,6 +94,15 @@ pub enum Show {
     Plain,
     /// Plain lines for what happens, none for what an interval saw.
     Events,
+}
+
+/// A recording to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordTo {
+    /// The file, which must not be there.
+    pub file: PathBuf,
+    /// What the user says of the run, by name.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A trace to run.
@@ -105,7 +125,7 @@ pub struct RunConfig {
     /// What goes to standard output, unless JSON does.
     pub show: Show,
     /// Where the trace is recorded to, if anywhere.
-    pub record: Option<PathBuf>,
+    pub record: Option<RecordTo>,
     /// Command to run and trace, with its arguments; empty for none.
     pub command: Vec<OsString>,
 }
@@ -117,6 +137,8 @@ pub struct ReplayConfig {
     pub json: Option<JsonTarget>,
     /// Every command goes to JSON.
     pub commands: bool,
+    /// The set-up as JSON, and nothing else.
+    pub setup: bool,
     /// Names of maps; empty for those that the trace was of.
     pub maps: Vec<String>,
     /// The recording.
@@ -124,7 +146,7 @@ pub struct ReplayConfig {
 }
 
 impl RunConfig {
-    fn new(args: TraceArgs, show: Show, record: Option<PathBuf>) -> Self {
+    fn new(args: TraceArgs, show: Show, record: Option<RecordTo>) -> Self {
         Self {
             duration: args.duration,
             interval: args.interval,
@@ -145,13 +167,19 @@ impl From<RunArgs> for RunConfig {
         // JSON on standard output leaves no place for the live view.
         let live = !args.no_live && args.trace.json != Some(JsonTarget::Stdout);
         let show = if live { Show::Live } else { Show::Plain };
-        Self::new(args.trace, show, args.record)
+        let labels = args.labels.into_iter().collect();
+        let record = args.record.map(|file| RecordTo { file, labels });
+        Self::new(args.trace, show, record)
     }
 }
 
 impl From<RecordArgs> for RunConfig {
     fn from(args: RecordArgs) -> Self {
-        Self::new(args.trace, Show::Events, Some(args.output))
+        let record = RecordTo {
+            file: args.output,
+            labels: args.labels.into_iter().collect(),
+        };
+        Self::new(args.trace, Show::Events, Some(record))
     }
 }
 
@@ -160,6 +188,7 @@ impl From<ReplayArgs> for ReplayConfig {
         Self {
             json: args.json,
             commands: args.commands,
+            setup: args.setup,
             maps: args.maps,
             file: args.file,
         }

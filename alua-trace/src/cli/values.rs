@@ -24,6 +24,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A name and what is said under it, `mtu=9000`.
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "must be NAME=VALUE".to_owned())?;
+    if name.is_empty() {
+        return Err("needs a name before the =".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// A time between two reports.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = time(text)?;

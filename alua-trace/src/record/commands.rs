@@ -10,15 +10,16 @@ use alua_trace_ebpf::CommandRecord;
 
 use super::{
     error::Malformed,
-    pack::{Packer, Unpacker, fold, put, take_number, unfold},
+    pack::{COLUMNS, Packer, Unpacker, fold, put, take_number, unfold},
 };
 
 /// Bytes of a command's record.
 pub const BYTES: usize = size_of::<CommandRecord>();
 /// Most commands of a block.
 pub const MOST: usize = 1 << 14;
-/// Words of a record.
+/// Words of a record, and of what commands of a shape have in common.
 const WORDS: usize = BYTES / 8;
+const SHAPE_WORDS: usize = WORDS - 2;
 /// Words in which commands of a shape differ: their times.
 const DISPATCH: usize = 1;
 const COMPLETION: usize = 2;
@@ -29,23 +30,56 @@ const LAST: usize = 6;
 const _: () = assert!(std::mem::offset_of!(CommandRecord, waited_us) == 52);
 
 type Words = [u64; WORDS];
-/// A shape that was just met is found here.
+type ShapeWords = [u64; SHAPE_WORDS];
+/// A shape that was just met is found here; a power of two.
 const RECENT: usize = 1 << 9;
 const NO_SHAPE: u16 = u16::MAX;
 
+/// One number of each command.
+struct Column {
+    numbers: Box<[u64]>,
+    /// Every bit that one of them has.
+    bits: u64,
+}
+
+impl Column {
+    fn new() -> Self {
+        Self {
+            numbers: vec![0; MOST].into(),
+            bits: 0,
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, at: usize, number: u64) {
+        if let Some(place) = self.numbers.get_mut(at) {
+            *place = number;
+            self.bits |= number;
+        }
+    }
+}
+
+/// Which [`Column`] is which, in the order of the file.
+const SHAPES: usize = 0;
+const COMPLETIONS: usize = 1;
+const LATENCIES: usize = 2;
+const ADDRESSES: usize = 3;
+const WAITS: usize = 4;
+
 /// A block as it is filled.
 pub struct Block {
-    shapes: Vec<Words>,
-    /// Last address of each shape.
-    addresses: Vec<u64>,
+    shapes: Vec<Shape>,
     recent: Box<[u16; RECENT]>,
-    index: HashMap<Words, u16>,
-    shape: Vec<u64>,
-    completion: Vec<u64>,
-    latency: Vec<u64>,
-    address: Vec<u64>,
-    waited: Vec<u64>,
+    index: HashMap<ShapeWords, u16>,
+    columns: [Column; COLUMNS],
+    len: usize,
     last_completion: u64,
+}
+
+/// What commands have in common, and the address of the last one.
+struct Shape {
+    words: ShapeWords,
+    address: u64,
 }
 
 impl Block {
@@ -53,105 +87,98 @@ impl Block {
     pub fn new() -> Self {
         Self {
             shapes: Vec::new(),
-            addresses: Vec::new(),
             recent: Box::new([NO_SHAPE; RECENT]),
             index: HashMap::new(),
-            shape: Vec::with_capacity(MOST),
-            completion: Vec::with_capacity(MOST),
-            latency: Vec::with_capacity(MOST),
-            address: Vec::with_capacity(MOST),
-            waited: Vec::with_capacity(MOST),
+            columns: std::array::from_fn(|_| Column::new()),
+            len: 0,
             last_completion: 0,
         }
     }
 
     /// Commands in it.
     pub fn len(&self) -> usize {
-        self.shape.len()
+        self.len
     }
 
     /// Adds the record of a command; there must be room ([`MOST`]).
+    #[inline]
     pub fn push(&mut self, record: &[u8; BYTES]) {
         let words = to_words(record);
         let (completion, dispatch) = (words[COMPLETION], words[DISPATCH]);
         let (shape, address, waited) = split(words);
+        let shape = without_times(shape);
         let number = self.number(&shape);
-        let before = std::mem::replace(&mut self.addresses[usize::from(number)], address);
-        self.shape.push(u64::from(number));
-        self.completion
-            .push(fold(completion.wrapping_sub(self.last_completion) as i64));
-        self.latency.push(completion.wrapping_sub(dispatch));
-        self.address.push(fold(address.wrapping_sub(before) as i64));
-        self.waited.push(waited);
+        let mut before = 0;
+        if let Some(shape) = self.shapes.get_mut(usize::from(number)) {
+            before = std::mem::replace(&mut shape.address, address);
+        }
+        let at = self.len;
+        let [shapes, completions, latencies, addresses, waits] = &mut self.columns;
+        shapes.put(at, u64::from(number));
+        completions.put(
+            at,
+            fold(completion.wrapping_sub(self.last_completion) as i64),
+        );
+        latencies.put(at, completion.wrapping_sub(dispatch));
+        addresses.put(at, fold(address.wrapping_sub(before) as i64));
+        waits.put(at, waited);
         self.last_completion = completion;
+        self.len = at + 1;
     }
 
     #[inline]
-    fn number(&mut self, shape: &Words) -> u16 {
-        let hash = shape.iter().fold(0, |hash: u64, word| {
-            (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        });
-        let slot = (hash >> 55) as usize;
-        let recent = self.recent[slot % RECENT];
-        if self.shapes.get(usize::from(recent)) == Some(shape) {
+    fn number(&mut self, shape: &ShapeWords) -> u16 {
+        let [head, followed, cdb, length, _] = *shape;
+        let mixed = head ^ followed.rotate_left(17) ^ cdb.rotate_left(31) ^ length;
+        let slot = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RECENT.trailing_zeros());
+        let recent = self.recent[slot as usize % RECENT];
+        if let Some(known) = self.shapes.get(usize::from(recent))
+            && known.words == *shape
+        {
             return recent;
         }
         let number = self.number_of_other(shape);
-        self.recent[slot % RECENT] = number;
+        self.recent[slot as usize % RECENT] = number;
         number
     }
 
     #[cold]
-    fn number_of_other(&mut self, shape: &Words) -> u16 {
+    fn number_of_other(&mut self, shape: &ShapeWords) -> u16 {
         // There are fewer than 2^16 commands.
         let next = self.shapes.len() as u16;
         let number = *self.index.entry(*shape).or_insert(next);
         if number == next {
-            self.shapes.push(*shape);
-            self.addresses.push(0);
+            self.shapes.push(Shape {
+                words: *shape,
+                address: 0,
+            });
         }
         number
     }
 
     /// Appends what was filled in to `out`, and empties the block.
     pub fn pack(&mut self, packer: &mut Packer, out: &mut Vec<u8>) {
-        put(out, self.len() as u64);
-        if self.len() > 0 {
-            self.pack_columns(packer, out);
+        put(out, self.len as u64);
+        if self.len > 0 {
+            put(out, self.shapes.len() as u64);
+            let shapes = self.shapes.iter();
+            let shapes = shapes.flat_map(|shape| to_bytes(&with_times(shape.words)));
+            packer.section(out, &shapes.collect::<Vec<u8>>());
+            for (nth, column) in self.columns.iter().enumerate() {
+                packer.column(nth, out, &column.numbers[..self.len], column.bits);
+            }
         }
         self.clear();
     }
 
-    fn pack_columns(&self, packer: &mut Packer, out: &mut Vec<u8>) {
-        let mut plane = Vec::with_capacity(self.len());
-        put(out, self.shapes.len() as u64);
-        let shapes: Vec<u8> = self.shapes.iter().flat_map(to_bytes).collect();
-        packer.section(out, &shapes);
-        for column in [
-            &self.shape,
-            &self.completion,
-            &self.latency,
-            &self.address,
-            &self.waited,
-        ] {
-            packer.column(out, &mut plane, column);
-        }
-    }
-
     fn clear(&mut self) {
         self.shapes.clear();
-        self.addresses.clear();
         self.recent.fill(NO_SHAPE);
         self.index.clear();
-        for column in [
-            &mut self.shape,
-            &mut self.completion,
-            &mut self.latency,
-            &mut self.address,
-            &mut self.waited,
-        ] {
-            column.clear();
+        for column in &mut self.columns {
+            column.bits = 0;
         }
+        self.len = 0;
         self.last_completion = 0;
     }
 }
@@ -161,11 +188,7 @@ impl Block {
 pub struct Unpacked {
     shapes: Vec<Words>,
     addresses: Vec<u64>,
-    shape: Vec<u64>,
-    completion: Vec<u64>,
-    latency: Vec<u64>,
-    address: Vec<u64>,
-    waited: Vec<u64>,
+    columns: [Vec<u64>; COLUMNS],
     last_completion: u64,
     next: usize,
     bytes: Vec<u8>,
@@ -179,7 +202,7 @@ impl Unpacked {
     pub fn read(&mut self, unpacker: &mut Unpacker, bytes: &mut &[u8]) -> Result<(), Malformed> {
         self.next = 0;
         self.last_completion = 0;
-        self.shape.clear();
+        self.columns[SHAPES].clear();
         let count = take_number(bytes)?;
         let count = usize::try_from(count)
             .ok()
@@ -198,20 +221,12 @@ impl Unpacked {
         self.shapes.extend(of_shapes.iter().map(to_words));
         self.addresses.clear();
         self.addresses.resize(self.shapes.len(), 0);
-        let Self {
-            shape,
-            completion,
-            latency,
-            address,
-            waited,
-            bytes: plane,
-            ..
-        } = self;
-        for column in [&mut *shape, completion, latency, address, waited] {
-            unpacker.column(bytes, plane, count, column)?;
+        for column in &mut self.columns {
+            unpacker.column(bytes, &mut self.bytes, count, column)?;
         }
-        if shape.iter().any(|number| *number >= shapes) {
-            shape.clear();
+        let numbers = &mut self.columns[SHAPES];
+        if numbers.iter().any(|number| *number >= shapes) {
+            numbers.clear();
             return Err(Malformed("a command has a shape that there is not"));
         }
         Ok(())
@@ -219,26 +234,27 @@ impl Unpacked {
 
     /// Commands that [`Self::next`] has not given.
     pub fn left(&self) -> usize {
-        self.shape.len().saturating_sub(self.next)
+        self.columns[SHAPES].len().saturating_sub(self.next)
     }
 
     /// The next command's record.
     #[inline]
     pub fn next(&mut self) -> Option<[u8; BYTES]> {
         let at = self.next;
-        let shape = *self.shape.get(at)? as usize;
+        let number = |column: usize| self.columns[column].get(at).copied();
+        let shape = number(SHAPES)? as usize;
+        let completed = unfold(number(COMPLETIONS)?) as u64;
+        let (latency, waited) = (number(LATENCIES)?, number(WAITS)?);
+        let moved = unfold(number(ADDRESSES)?) as u64;
         self.next += 1;
         let mut words = *self.shapes.get(shape)?;
         let address = self.addresses.get_mut(shape)?;
-        *address = address.wrapping_add(unfold(*self.address.get(at)?) as u64);
-        let completion = self
-            .last_completion
-            .wrapping_add(unfold(*self.completion.get(at)?) as u64);
-        self.last_completion = completion;
-        words[COMPLETION] = completion;
-        words[DISPATCH] = completion.wrapping_sub(*self.latency.get(at)?);
+        *address = address.wrapping_add(moved);
+        self.last_completion = self.last_completion.wrapping_add(completed);
+        words[COMPLETION] = self.last_completion;
+        words[DISPATCH] = self.last_completion.wrapping_sub(latency);
         put_address(&mut words, *address);
-        words[LAST] |= self.waited.get(at)? << 32;
+        words[LAST] |= waited << 32;
         Some(to_bytes(&words))
     }
 }
@@ -289,6 +305,16 @@ fn put_address(words: &mut Words, address: u64) {
 #[inline]
 const fn length_group(words: &Words) -> u64 {
     (words[CDB] & 0xff) >> 5
+}
+
+#[inline]
+const fn without_times(words: Words) -> ShapeWords {
+    [words[0], words[3], words[4], words[5], words[6]]
+}
+
+#[inline]
+const fn with_times(shape: ShapeWords) -> Words {
+    [shape[0], 0, 0, shape[1], shape[2], shape[3], shape[4]]
 }
 
 /// In the order of the machine that wrote the recording, which [`super::Meta`] tells.

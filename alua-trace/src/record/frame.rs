@@ -25,13 +25,26 @@ pub enum Kind {
     Inputs = 3,
     /// [`super::Ending`]: the last one.
     Ending = 4,
+    /// [`crate::setup::Setup`].
+    Setup = 5,
+    /// Any kind from [`MAY_BE_SKIPPED`] on that is not known here.
+    Unknown = 255,
 }
+
+/// Kinds from here on are for those who know them: others lose nothing that they know of.
+const MAY_BE_SKIPPED: u8 = 128;
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Meta, Self::Start, Self::Inputs, Self::Ending]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let known = [
+            Self::Meta,
+            Self::Start,
+            Self::Inputs,
+            Self::Ending,
+            Self::Setup,
+        ];
+        let known = known.into_iter().find(|kind| *kind as u8 == byte);
+        known.or((byte >= MAY_BE_SKIPPED).then_some(Self::Unknown))
     }
 }
 

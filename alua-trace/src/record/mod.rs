@@ -6,6 +6,8 @@
 //! written ([`reader`]). Whatever a file says, reading it does not panic, and takes no more memory than a
 //! frame may have.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 mod commands;
@@ -44,6 +46,12 @@ pub struct Meta {
     pub byte_order: String,
     /// Maps that were reported on, by name; all when empty. Everything is recorded, whatever they are.
     pub maps: Vec<String>,
+    /// What the user says of the run, by name.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The words of the command that was traced; none when there was none.
+    #[serde(default)]
+    pub command: Vec<String>,
 }
 
 impl Meta {
@@ -54,6 +62,8 @@ impl Meta {
             wire: WIRE,
             byte_order: BYTE_ORDER.to_owned(),
             maps: maps.to_vec(),
+            labels: BTreeMap::new(),
+            command: Vec::new(),
         }
     }
 
@@ -74,10 +84,22 @@ impl Meta {
 }
 
 /// What was recorded: the last frame of a recording that ended as it should.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// Commands in it.
     pub commands: u64,
     /// Commands that found no room on their way to the file.
     pub not_recorded: u64,
+    /// What the command that was traced printed; `None` when there was none.
+    #[serde(default)]
+    pub printed: Option<Printed>,
+}
+
+/// The end of what a command printed, standard output and standard error as they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Printed {
+    /// As text; what is no UTF-8 is replaced.
+    pub text: String,
+    /// Bytes before it that there was no room for.
+    pub left_out_bytes: u64,
 }

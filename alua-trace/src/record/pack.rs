@@ -1,10 +1,18 @@
 //! How numbers and bytes are packed within a frame: variable-length integers, sections that are compressed
 //! where that helps, and columns of numbers as planes of bytes.
 
+use zstd::{
+    bulk::Compressor,
+    zstd_safe::{CParameter, ParamSwitch},
+};
+
 use super::error::Malformed;
 
 /// zstd's fastest level that still codes bytes by their frequency.
 const LEVEL: i32 = 1;
+/// How far apart zstd looks for repetitions in a plane, in bytes: there are hardly any in numbers, and to look
+/// for them is half of the work. What repeats over and over is found all the same.
+const STEP: u32 = 256;
 /// A section of fewer bytes is stored as it is.
 const FEW_BYTES: usize = 32;
 /// Most bytes of a section when it is unpacked.
@@ -12,64 +20,109 @@ pub const MOST_UNPACKED: usize = 64 << 20;
 
 /// Packs and keeps zstd's tables between sections.
 pub struct Packer {
-    zstd: zstd::bulk::Compressor<'static>,
+    zstd: Compressor<'static>,
+    zstd_of_planes: Compressor<'static>,
     scratch: Vec<u8>,
+    plane: Vec<u8>,
+    /// For how many blocks more each plane of each column is stored as it is.
+    hopeless: [[u8; 8]; COLUMNS],
 }
+
+/// Columns of a block.
+pub const COLUMNS: usize = 5;
+/// A plane that did not become smaller is tried again after so many blocks: low bytes of times never do.
+const TRIED_AGAIN: u8 = 8;
 
 impl Packer {
     /// # Errors
     /// No memory.
     pub fn new() -> std::io::Result<Self> {
+        let mut of_planes = Compressor::new(LEVEL)?;
+        of_planes.set_parameter(CParameter::TargetLength(STEP))?;
+        // With a step zstd would leave bytes as they are.
+        of_planes.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
         Ok(Self {
-            zstd: zstd::bulk::Compressor::new(LEVEL)?,
+            zstd: Compressor::new(LEVEL)?,
+            zstd_of_planes: of_planes,
             scratch: Vec::new(),
+            plane: Vec::new(),
+            hopeless: [[0; 8]; COLUMNS],
         })
     }
 
     /// Appends a section: how it is packed (0 one byte over and over, 1 as it is, 2 zstd), its length,
     /// and what it takes here.
     pub fn section(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
+        Self::pack(&mut self.zstd, &mut self.scratch, out, bytes);
+    }
+
+    /// Whether it has become smaller.
+    fn pack(
+        zstd: &mut Compressor<'_>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        bytes: &[u8],
+    ) -> bool {
         match bytes.first() {
             Some(first) if bytes.iter().all(|byte| byte == first) => {
                 out.push(0);
                 put(out, bytes.len() as u64);
                 out.push(*first);
             }
-            Some(_) if bytes.len() >= FEW_BYTES && self.compress(bytes) => {
+            Some(_) if bytes.len() >= FEW_BYTES && compress(zstd, scratch, bytes) => {
                 out.push(2);
                 put(out, bytes.len() as u64);
-                put(out, self.scratch.len() as u64);
-                out.extend_from_slice(&self.scratch);
+                put(out, scratch.len() as u64);
+                out.extend_from_slice(scratch);
             }
             _ => {
-                out.push(1);
-                put(out, bytes.len() as u64);
-                out.extend_from_slice(bytes);
+                store(out, bytes);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Appends the `nth` column of a block: the number of planes, then each plane as a section, low bytes
+    /// first. `bits` are all that a number has.
+    pub fn column(&mut self, nth: usize, out: &mut Vec<u8>, numbers: &[u64], bits: u64) {
+        let planes = 8 - bits.leading_zeros() / 8;
+        out.push(planes as u8);
+        let shifts = (0..8 * planes).step_by(8);
+        for (hopeless, shift) in self.hopeless[nth % COLUMNS].iter_mut().zip(shifts) {
+            self.plane.resize(numbers.len(), 0);
+            for (byte, number) in self.plane.iter_mut().zip(numbers) {
+                *byte = (number >> shift) as u8;
+            }
+            if *hopeless > 0 {
+                *hopeless -= 1;
+                store(out, &self.plane);
+            } else if !Self::pack(
+                &mut self.zstd_of_planes,
+                &mut self.scratch,
+                out,
+                &self.plane,
+            ) {
+                *hopeless = TRIED_AGAIN;
             }
         }
     }
+}
 
-    /// Compresses into `scratch`; whether that is worth the reader's time.
-    fn compress(&mut self, bytes: &[u8]) -> bool {
-        self.scratch.clear();
-        // What does not become smaller finds no room, and is stored.
-        self.scratch.reserve(bytes.len());
-        self.zstd
-            .compress_to_buffer(bytes, &mut self.scratch)
-            .is_ok_and(|packed| packed + packed / 32 < bytes.len())
-    }
+/// Appends a section as it is.
+fn store(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(1);
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
 
-    /// Appends a column: the number of planes, then each plane as a section, low bytes first.
-    pub fn column(&mut self, out: &mut Vec<u8>, plane: &mut Vec<u8>, numbers: &[u64]) {
-        let all = numbers.iter().fold(0, |all, number| all | number);
-        let planes = 8 - all.leading_zeros() / 8;
-        out.push(planes as u8);
-        for nth in 0..planes {
-            plane.clear();
-            plane.extend(numbers.iter().map(|number| (number >> (8 * nth)) as u8));
-            self.section(out, plane);
-        }
-    }
+/// Compresses into `scratch`; whether that is worth the reader's time.
+fn compress(zstd: &mut Compressor<'_>, scratch: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    scratch.clear();
+    // What does not become smaller finds no room, and is stored.
+    scratch.reserve(bytes.len());
+    zstd.compress_to_buffer(bytes, scratch)
+        .is_ok_and(|packed| packed + packed / 32 < bytes.len())
 }
 
 /// Unpacks and keeps zstd's tables between sections.
@@ -283,13 +336,16 @@ mod tests {
         assert_eq!(there_and_back(&noise), 4003);
     }
 
+    fn bits(numbers: &[u64]) -> u64 {
+        numbers.iter().fold(0, |bits, number| bits | number)
+    }
+
     #[test]
     fn columns_take_as_many_planes_as_their_largest_number() {
         for numbers in [vec![], vec![0, 0], vec![1, 0x1_0000, 3], vec![u64::MAX, 0]] {
             let (mut packed, mut plane) = (Vec::new(), Vec::new());
-            Packer::new()
-                .unwrap()
-                .column(&mut packed, &mut plane, &numbers);
+            let mut packer = Packer::new().unwrap();
+            packer.column(0, &mut packed, &numbers, bits(&numbers));
             let mut unpacked = vec![5];
             let mut left = &packed[..];
             Unpacker::new()

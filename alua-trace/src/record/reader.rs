@@ -13,7 +13,7 @@ use super::{
     inputs::Decoder,
     pack::{MOST_UNPACKED, Unpacker},
 };
-use crate::{engine::Input, model::Start};
+use crate::{engine::Input, model::Start, setup::Setup};
 
 /// Read at once: a frame is some 100 KiB.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -30,6 +30,9 @@ pub struct Reader<R> {
 pub trait Taker {
     /// The line that the trace began with.
     fn start(&mut self, start: Start);
+
+    /// What the trace was made under, at the start and when it changed.
+    fn setup(&mut self, _: Setup) {}
 
     /// An input of the engine, with its time.
     fn input(&mut self, at_ns: u64, input: Input<'_>);
@@ -97,6 +100,8 @@ impl<R: Read> Reader<R> {
             Kind::Start => json(payload).map(|start| taker.start(start)),
             Kind::Inputs => decoder.inputs(payload, &mut |at_ns, input| taker.input(at_ns, input)),
             Kind::Ending => json(payload).map(|it| *ending = Some(it)),
+            Kind::Setup => json(payload).map(|setup| taker.setup(setup)),
+            Kind::Unknown => Ok(()),
         };
         taken.map_err(|error| frames.last_is_damaged(error.0))?;
         Ok(true)
@@ -108,7 +113,7 @@ impl<R: Read> Reader<R> {
     /// As [`Self::next`]; what comes before has been given.
     pub fn read(&mut self, taker: &mut impl Taker) -> Result<Ending, RecordingError> {
         while self.next(taker)? {}
-        Ok(self.ending.unwrap_or_default())
+        Ok(self.ending.clone().unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alua_trace_ebpf::{CommandRecord, GlobalCounts, PathCounts, PathSlot, RouteSlot, record_kind};
@@ -13,7 +13,7 @@ use anyhow::Result;
 use tokio::sync::oneshot;
 
 use super::{
-    Ending, Meta,
+    Ending, Meta, Printed,
     frame::{FrameWriter, Kind},
     inputs::Encoder,
     pack::Packer,
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     engine::{End, Input},
     model::Start,
+    setup::Setup,
     sinks::{
         Sink,
         queue::{Item, MOST_BYTES as FULL_BYTES, Output},
@@ -29,13 +30,19 @@ use crate::{
 };
 
 const COMMAND_BYTES: usize = size_of::<CommandRecord>();
-/// Commands that are handed over at once.
+/// Commands that are one item of the queue.
 const SOME_COMMANDS: usize = 1024;
+/// Items that are handed over at once, and how long fewer of them wait: to wake the thread takes from the
+/// load that is measured.
+const SOME_ITEMS: usize = 64;
+const HANDED_OVER_EACH_NS: u64 = 500_000_000;
 /// What was recorded is written at least so often, in time of the inputs: a tool that is killed has lost no
 /// more.
 const WRITTEN_EACH_NS: u64 = 1_000_000_000;
 /// What a topology takes for each of its devices, about.
 const DEVICE_BYTES: usize = 512;
+/// What a set-up takes for each of its disks, about.
+const SETUP_BYTES: usize = 4096;
 
 /// A recording that is being made, as the trace sees it. Nothing here waits.
 pub struct Recorder {
@@ -44,7 +51,13 @@ pub struct Recorder {
     commands: Vec<u8>,
     items: Vec<Recorded>,
     topology: Option<Arc<Topology>>,
+    handed_over_ns: u64,
+    spare: Spare,
 }
+
+/// Buffers that the thread has written, to be filled again: they are in memory already.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+const MOST_SPARE: usize = 2 * SOME_ITEMS;
 
 impl Recorder {
     /// Makes the file.
@@ -57,11 +70,15 @@ impl Recorder {
     }
 
     fn to(file: File, meta: Meta) -> Result<Self> {
+        let spare = Spare::default();
+        let of_thread = Arc::clone(&spare);
         Ok(Self {
-            output: Output::start("recording", move || Writing::begin(file, &meta))?,
+            output: Output::start("recording", move || Writing::begin(file, &meta, of_thread))?,
             commands: Vec::new(),
             items: Vec::new(),
             topology: None,
+            handed_over_ns: 0,
+            spare,
         })
     }
 
@@ -71,16 +88,30 @@ impl Recorder {
         self.items.push(Recorded::Start(Box::new(start.clone())));
     }
 
+    /// What the trace is made under.
+    pub fn setup(&mut self, setup: Setup) {
+        self.hand_over_commands();
+        self.items.push(Recorded::Setup(Box::new(setup)));
+    }
+
+    /// What the command that was traced printed.
+    pub fn printed(&mut self, printed: Printed) {
+        self.items.push(Recorded::Printed(printed));
+    }
+
     /// Takes an input of the engine.
     #[inline]
     pub fn take(&mut self, at_ns: u64, input: Input<'_>) {
         if let Input::Record(bytes) = input
-            && bytes.len() == COMMAND_BYTES
-            && bytes[0] == record_kind::COMMAND
+            && let Ok(record) = <&[u8; COMMAND_BYTES]>::try_from(bytes)
+            && record[0] == record_kind::COMMAND
         {
-            self.commands.extend_from_slice(bytes);
+            self.commands.extend_from_slice(record);
             if self.commands.len() >= SOME_COMMANDS * COMMAND_BYTES {
                 self.hand_over_commands();
+                if self.items.len() >= SOME_ITEMS {
+                    self.hand_over();
+                }
             }
         } else {
             self.take_rare(at_ns, input);
@@ -89,11 +120,16 @@ impl Recorder {
 
     #[inline(never)]
     fn take_rare(&mut self, at_ns: u64, input: Input<'_>) {
-        let ends_turn = matches!(input, Input::Tick | Input::Interval | Input::End(_));
+        let is_due = match input {
+            Input::Interval | Input::End(_) => true,
+            Input::Tick => at_ns.saturating_sub(self.handed_over_ns) >= HANDED_OVER_EACH_NS,
+            _ => self.items.len() >= SOME_ITEMS,
+        };
         let kept = self.keep(input);
         self.hand_over_commands();
         self.items.push(Recorded::Rare(at_ns, kept));
-        if ends_turn {
+        if is_due {
+            self.handed_over_ns = at_ns;
             self.hand_over();
         }
     }
@@ -111,7 +147,8 @@ impl Recorder {
 
     fn hand_over_commands(&mut self) {
         if !self.commands.is_empty() {
-            let room = Vec::with_capacity(SOME_COMMANDS * COMMAND_BYTES);
+            let spare = lock(&self.spare).pop();
+            let room = spare.unwrap_or_else(|| Vec::with_capacity(SOME_COMMANDS * COMMAND_BYTES));
             let commands = std::mem::replace(&mut self.commands, room);
             self.items.push(Recorded::Commands(commands));
         }
@@ -149,6 +186,8 @@ impl Recorder {
 /// What waits to be written.
 enum Recorded {
     Start(Box<Start>),
+    Setup(Box<Setup>),
+    Printed(Printed),
     /// Records of commands, one after the other.
     Commands(Vec<u8>),
     Rare(u64, Kept),
@@ -213,6 +252,8 @@ impl Item for Recorded {
     fn bytes(&self) -> usize {
         let more = match self {
             Self::Start(start) => start.paths.len() * DEVICE_BYTES,
+            Self::Printed(printed) => printed.text.len(),
+            Self::Setup(setup) => setup.queues.len() * SETUP_BYTES,
             Self::Commands(records) => records.capacity(),
             Self::Rare(_, Kept::Record(bytes)) => bytes.len(),
             Self::Rare(_, Kept::Counts(_, per_path)) => size_of_val(per_path.as_slice()),
@@ -248,10 +289,15 @@ struct Writing {
     now_ns: u64,
     written_ns: u64,
     ending: Ending,
+    spare: Spare,
+}
+
+fn lock(spare: &Spare) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writing {
-    fn begin(file: File, meta: &Meta) -> io::Result<Self> {
+    fn begin(file: File, meta: &Meta, spare: Spare) -> io::Result<Self> {
         let mut writing = Self {
             frames: FrameWriter::begin(file)?,
             encoder: Encoder::new()?,
@@ -260,6 +306,7 @@ impl Writing {
             now_ns: 0,
             written_ns: 0,
             ending: Ending::default(),
+            spare,
         };
         writing.json(Kind::Meta, meta)?;
         Ok(writing)
@@ -297,6 +344,14 @@ impl Sink<Recorded> for Writing {
                 self.inputs()?;
                 self.json(Kind::Start, start)
             }
+            Recorded::Printed(printed) => {
+                self.ending.printed = Some(printed.clone());
+                Ok(())
+            }
+            Recorded::Setup(setup) => {
+                self.inputs()?;
+                self.json(Kind::Setup, setup)
+            }
             Recorded::Commands(records) => {
                 for record in records.as_chunks().0 {
                     self.room()?;
@@ -322,9 +377,21 @@ impl Sink<Recorded> for Writing {
         }
     }
 
+    fn done(&mut self, items: Vec<Recorded>) {
+        let mut spare = lock(&self.spare);
+        for item in items {
+            if let Recorded::Commands(mut buffer) = item
+                && spare.len() < MOST_SPARE
+            {
+                buffer.clear();
+                spare.push(buffer);
+            }
+        }
+    }
+
     fn end(&mut self) -> io::Result<()> {
         self.inputs()?;
-        let ending = self.ending;
+        let ending = std::mem::take(&mut self.ending);
         self.json(Kind::Ending, &ending)
     }
 

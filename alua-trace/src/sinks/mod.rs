@@ -17,6 +17,9 @@ pub trait Sink<T>: Send + 'static {
     /// It cannot be written, nor can anything after it.
     fn take(&mut self, item: &T) -> io::Result<()>;
 
+    /// Has taken these: what they are made of may be used again.
+    fn done(&mut self, _: Vec<T>) {}
+
     /// Nothing more waits now.
     ///
     /// # Errors

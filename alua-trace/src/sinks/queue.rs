@@ -209,7 +209,7 @@ fn write_all<T: Item, S: Sink<T>>(
     };
     while let Some(message) = receive(receiver, &mut out, shared) {
         match message {
-            Message::Items(items) => take(&mut out, &items, shared),
+            Message::Items(items) => take(&mut out, items, shared),
             Message::Order(order) => {
                 if let Some(out) = &mut out {
                     note(out.obey(order), shared);
@@ -241,7 +241,7 @@ fn receive<T, S: Sink<T>>(
 }
 
 /// Gives items to the output, until that fails; counts those that it did not take.
-fn take<T: Item, S: Sink<T>>(out: &mut Option<S>, items: &[T], shared: &Shared) {
+fn take<T: Item, S: Sink<T>>(out: &mut Option<S>, items: Vec<T>, shared: &Shared) {
     let mut left = items.iter();
     if let Some(out) = out {
         for item in left.by_ref() {
@@ -255,6 +255,9 @@ fn take<T: Item, S: Sink<T>>(out: &mut Option<S>, items: &[T], shared: &Shared) 
     shared.unwritten.fetch_add(lost, Ordering::Relaxed);
     let bytes = items.iter().map(Item::bytes).sum();
     shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    if let Some(out) = out {
+        out.done(items);
+    }
 }
 
 /// What was being written when it failed is cut, and nothing more is written.

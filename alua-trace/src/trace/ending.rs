@@ -16,6 +16,7 @@ use crate::{
     engine::{End, Input},
     kernel::probes,
     model::{Line, Summary},
+    setup::Setup,
     topology::{self, DmControl},
 };
 
@@ -69,6 +70,7 @@ impl Session<'_> {
             probes: self.attached.report(),
             command_status,
         };
+        self.record_setup();
         self.feed.take(monotonic_ns(), Input::End(&end));
         let mut lines = self.feed.lines();
         let Some(Line::Summary(summary)) = lines.pop() else {
@@ -76,6 +78,16 @@ impl Session<'_> {
         };
         self.outputs.say(lines);
         Ok(summary)
+    }
+
+    /// What has moved since the start, such as retransmits, is what it ends with.
+    fn record_setup(&mut self) {
+        if let Some(recording) = &mut self.feed.recording {
+            let dm = DmControl::new(&self.root);
+            let topology = topology::scan(&self.root, &dm);
+            let setup = Setup::read(&self.root, &dm, &topology, monotonic_ns());
+            recording.recorder.setup(setup);
+        }
     }
 
     /// Paths whose commands never completed have no record, and topology may not know them yet.

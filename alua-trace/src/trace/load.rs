@@ -18,6 +18,9 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
+use super::copied::{self, Copied, KEPT_BYTES};
+use crate::record::Printed;
+
 /// A command to run, if any.
 #[derive(Debug)]
 pub(super) struct Load {
@@ -29,6 +32,17 @@ pub(super) struct Running {
     child: Option<Child>,
     /// Where its output waits while the live view has the terminal.
     kept: Option<File>,
+    /// Its output is copied for the recording.
+    copied: Option<Copied>,
+}
+
+/// What is done with what COMMAND prints.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Kept until the live view gives the terminal back.
+    pub keep: bool,
+    /// Its end goes into the recording.
+    pub record: bool,
 }
 
 impl Load {
@@ -48,18 +62,19 @@ impl Load {
         })
     }
 
-    /// Starts it. With `keep_output` what it prints is kept until [`Running::print_output`].
-    pub fn start(self, keep_output: bool) -> Result<Running> {
+    /// Starts it.
+    pub fn start(self, output: Wanted) -> Result<Running> {
         let Some((program, arguments)) = self.program else {
             return Ok(Running {
                 child: None,
                 kept: None,
+                copied: None,
             });
         };
         let mut command = Command::new(&program);
         command.args(arguments);
-        let mut kept = None;
-        if keep_output {
+        let (mut kept, mut copied) = (None, None);
+        if output.keep {
             let file = File::from(
                 memfd_create("alua-trace-load", MemfdFlags::CLOEXEC)
                     .context("failed to make room for COMMAND's output")?,
@@ -68,6 +83,10 @@ impl Load {
                 .stdout(Stdio::from(file.try_clone()?))
                 .stderr(Stdio::from(file.try_clone()?));
             kept = Some(file);
+        } else if output.record {
+            let (copying, [out, error]) = Copied::start()?;
+            command.stdout(out).stderr(error);
+            copied = Some(copying);
         }
         let child = command
             .spawn()
@@ -75,6 +94,7 @@ impl Load {
         Ok(Running {
             child: Some(child),
             kept,
+            copied,
         })
     }
 }
@@ -110,18 +130,29 @@ impl Running {
 
     /// Prints what it printed while the live view had the terminal.
     pub fn print_output(&mut self) {
-        let Some(mut file) = self.kept.take() else {
-            return;
-        };
+        // A closed pipe is no error.
+        let _ = std::io::stdout().write_all(&self.kept_output());
+        self.kept = None;
+    }
+
+    fn kept_output(&mut self) -> Vec<u8> {
         let mut output = Vec::new();
-        if file
-            .rewind()
-            .and_then(|()| file.read_to_end(&mut output))
-            .is_ok()
-        {
-            // A closed pipe is no error.
-            let _ = std::io::stdout().write_all(&output);
+        if let Some(file) = &mut self.kept {
+            // What cannot be read is not there.
+            let _ = file.rewind().and_then(|()| file.read_to_end(&mut output));
         }
+        output
+    }
+
+    /// What it printed, for the recording; once.
+    pub fn printed(&mut self) -> Option<Printed> {
+        if let Some(copied) = self.copied.take() {
+            return Some(copied.printed());
+        }
+        self.kept.as_ref()?;
+        let output = self.kept_output();
+        let much = output.len().saturating_sub(KEPT_BYTES);
+        Some(copied::printed(&output[much..], much as u64))
     }
 }
 

@@ -13,6 +13,7 @@ use load::Load;
 use session::Session;
 
 mod attached;
+mod copied;
 mod ending;
 mod feed;
 mod load;

@@ -1,11 +1,12 @@
 //! The recording of a trace: made when the user wants one, and what is said about it.
 
-use std::path::Path;
+use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 
 use super::{outputs::wait, signals::EndSignals};
 use crate::{
+    cli::RecordTo,
     format,
     record::{Meta, recorder::Recorder},
     safe,
@@ -25,8 +26,17 @@ impl Recording {
     ///
     /// # Errors
     /// It is there already, or cannot be made.
-    pub fn create(path: &Path, maps: &[String]) -> Result<Self> {
-        let recorder = Recorder::create(path, Meta::new(maps)).with_context(|| {
+    pub fn create(to: &RecordTo, maps: &[String], command: &[OsString]) -> Result<Self> {
+        let path = &to.file;
+        let words = command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned());
+        let meta = Meta {
+            labels: to.labels.clone(),
+            command: words.collect(),
+            ..Meta::new(maps)
+        };
+        let recorder = Recorder::create(path, meta).with_context(|| {
             let path = path.display();
             format!("cannot record to {path}; name a file that is not there yet and can be made")
         })?;

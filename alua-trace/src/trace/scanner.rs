@@ -10,6 +10,7 @@ use crate::{
     clock::monotonic_ns,
     kernel::types::TypesError,
     kernel::{facts::KernelFacts, probes::Facts},
+    setup::{self, Setup},
     sysroot::Sysroot,
     topology::{self, DmControl, Topology},
 };
@@ -25,6 +26,15 @@ pub(super) struct Scan {
     pub topology: Topology,
     /// The kernel's facts, when a module has come or gone since the scan before.
     pub facts: Option<Result<KernelFacts, TypesError>>,
+    /// What the trace is made under, when it is wanted and has changed since the scan before.
+    pub setup: Option<Box<Setup>>,
+}
+
+/// What the thread compares with.
+struct Before {
+    loaded: [bool; 4],
+    /// What made the set-up; `None` when nobody wants it.
+    shape: Option<Vec<String>>,
 }
 
 /// The thread that looks.
@@ -42,15 +52,23 @@ impl Scanner {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(root: Sysroot, btf: Option<PathBuf>, facts: &KernelFacts) -> Result<Self> {
+    pub fn start(
+        root: Sysroot,
+        btf: Option<PathBuf>,
+        facts: &KernelFacts,
+        with_setup: bool,
+    ) -> Result<Self> {
         let (requests, asked) = mpsc::channel::<()>();
         let (sender, scans) = inbox::unbounded_channel();
-        let mut loaded = OPTIONAL_MODULES.map(|module| facts.module(module).loaded);
+        let mut before = Before {
+            loaded: OPTIONAL_MODULES.map(|module| facts.module(module).loaded),
+            shape: with_setup.then(Vec::new),
+        };
         thread::Builder::new()
             .name("topology".to_owned())
             .spawn(move || {
                 while asked.recv().is_ok() {
-                    let scan = look(&root, btf.as_ref(), &mut loaded);
+                    let scan = look(&root, btf.as_ref(), &mut before);
                     if sender.send(scan).is_err() {
                         return;
                     }
@@ -95,14 +113,23 @@ impl Scanner {
     }
 }
 
-fn look(root: &Sysroot, btf: Option<&PathBuf>, loaded: &mut [bool; 4]) -> Scan {
+fn look(root: &Sysroot, btf: Option<&PathBuf>, before: &mut Before) -> Scan {
     let now = OPTIONAL_MODULES.map(|module| root.is_loaded(module));
-    let facts = (now != *loaded).then(|| KernelFacts::gather(root, btf.map(PathBuf::as_path)));
-    *loaded = now;
+    let facts =
+        (now != before.loaded).then(|| KernelFacts::gather(root, btf.map(PathBuf::as_path)));
+    before.loaded = now;
     let began_ns = monotonic_ns();
+    let dm = DmControl::new(root);
+    let topology = topology::scan(root, &dm);
+    let setup = before.shape.as_mut().and_then(|shape| {
+        let now = setup::shape(&topology);
+        let is_other = std::mem::replace(shape, now) != *shape;
+        is_other.then(|| Box::new(Setup::read(root, &dm, &topology, began_ns)))
+    });
     Scan {
         began_ns,
-        topology: topology::scan(root, &DmControl::new(root)),
+        topology,
         facts,
+        setup,
     }
 }

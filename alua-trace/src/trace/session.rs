@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{
     attached::{Attached, refuse_without_required},
     feed::Feed,
-    load::{Load, Running},
+    load::{self, Load, Running},
     outputs::Outputs,
     recording::Recording,
     scanner::{Scan, Scanner},
@@ -108,11 +108,11 @@ impl<'config> Session<'config> {
             topology.devices().len(),
         )?;
         let complaints = Complaints::new(&mut probes);
-        let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts)?;
-        let recording = config.record.as_deref();
-        let recording = recording
-            .map(|path| Recording::create(path, maps))
-            .transpose()?;
+        let with_setup = config.record.is_some();
+        let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
+        let recording = config.record.as_ref();
+        let recording = recording.map(|to| Recording::create(to, maps, &config.command));
+        let recording = recording.transpose()?;
         let mut feed = Feed::new(wanted(config, maps), recording);
         feed.take(monotonic_ns(), Input::Topology(topology));
         let refusing = feed.engine.wants().refusing;
@@ -128,6 +128,11 @@ impl<'config> Session<'config> {
         let start = start_line(&root, &attached, &feed, started_at_ns);
         feed.start(&start);
         let outputs = Outputs::open(config, &start, maps)?;
+        let mut scanner = scanner;
+        if with_setup {
+            // The set-up comes with it.
+            scanner.ask(started_at_ns);
+        }
         Ok(Self {
             config,
             root,
@@ -151,7 +156,10 @@ impl<'config> Session<'config> {
 
     /// Runs to its end; gives the exit status.
     pub async fn run(mut self, load: Load) -> Result<u8> {
-        let mut load = load.start(self.outputs.is_live())?;
+        let mut load = load.start(load::Wanted {
+            keep: self.outputs.is_live(),
+            record: self.config.record.is_some(),
+        })?;
         let end = self.follow(&mut load).await?;
         if load.exists() && matches!(end, End::Asked) {
             load.signal(Signal::TERM);
@@ -164,6 +172,9 @@ impl<'config> Session<'config> {
         self.last_look().await?;
         let summary = self.finish(command_status).await?;
         self.outputs.leave_live(&mut self.signals).await;
+        if let (Some(recording), Some(printed)) = (&mut self.feed.recording, load.printed()) {
+            recording.recorder.printed(printed);
+        }
         load.print_output();
         let mut unsaid = self.outputs.finish(summary, &mut self.signals).await;
         if let Some(recording) = self.feed.recording {
@@ -342,6 +353,9 @@ impl<'config> Session<'config> {
             self.follow_modules(facts?);
         }
         self.drain();
+        if let (Some(setup), Some(recording)) = (scan.setup, &mut self.feed.recording) {
+            recording.recorder.setup(*setup);
+        }
         self.feed
             .take(scan.began_ns, Input::Topology(&scan.topology));
         let wants = self.obey()?;

@@ -28,6 +28,10 @@ pub(super) const GROUP: Group = Group {
             run: sizes,
         },
         Case {
+            name: "setup",
+            run: setup,
+        },
+        Case {
             name: "full-disk",
             run: full_disk,
         },
@@ -80,6 +84,63 @@ fn sizes(lab: &mut Lab) -> Result<Outcome> {
         ensure!(
             each <= MOST_BYTES_A_COMMAND,
             "{each:.2} bytes for each of {commands} commands"
+        );
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Labels, the command with what it printed, and the set-up as sysfs has it are in it.
+fn setup(lab: &mut Lab) -> Result<Outcome> {
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    recording::forget();
+    let mut command = Command::new(TOOL);
+    command.args([
+        "record", "-o", RECORDING, "--label", "mtu=1500", "--label", "run=1",
+    ]);
+    command.args(tracer::btf());
+    command.args([
+        "--",
+        "sh",
+        "-c",
+        "echo printed; echo complained >&2; sleep 1",
+    ]);
+    let output = Background::start(&mut command)?.finish(LIMIT)?;
+    ensure!(
+        output.code() == 0 && output.stdout.contains("printed\n"),
+        "{}: {}{}",
+        output.code(),
+        output.stdout,
+        output.stderr
+    );
+    let said = tracer::say(&["replay", RECORDING, "--setup"], LIMIT)?;
+    let found: serde_json::Value = serde_json::from_str(&said.stdout)?;
+    let recording = &found["recording"];
+    ensure!(
+        recording["labels"]["mtu"] == "1500" && recording["labels"]["run"] == "1",
+        "{recording}"
+    );
+    ensure!(recording["command"][0] == "sh", "{recording}");
+    let printed = found["ending"]["printed"]["text"]
+        .as_str()
+        .unwrap_or_default();
+    ensure!(
+        printed.contains("printed\n") && printed.contains("complained\n"),
+        "{}",
+        found["ending"]
+    );
+    let setups = found["setups"].as_array().context("no set-ups")?;
+    ensure!(setups.len() == 2, "{} set-ups", setups.len());
+    let device = lab.path("A1")?.device;
+    let requests = sys::read(format!("/sys/block/{device}/queue/nr_requests"))?;
+    let requests: u64 = requests.trim().parse()?;
+    for setup in setups {
+        ensure!(
+            setup["queues"][&device]["nr_requests"] == requests
+                && setup["inventory"]["maps"][0]["name"] == map.name.as_str()
+                && setup["cpus"]["online"].is_string()
+                && setup["command_line"].is_string(),
+            "{setup}"
         );
     }
     Ok(Outcome::Passed)

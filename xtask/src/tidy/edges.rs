@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Modules from the bottom up, with what each may use. All of it stands above it in this table, so
 /// that there is no circle.
-const ROOMS: [(&str, &[&str]); 26] = [
+const ROOMS: [(&str, &[&str]); 27] = [
     ("clock", &[]),
     ("sysroot", &[]),
     ("scsi", &[]),
@@ -27,13 +27,6 @@ const ROOMS: [(&str, &[&str]); 26] = [
     ("report", &["format", "model", "multipath_conf", "safe"]),
     ("live", &["format", "model", "report", "safe"]),
     ("sinks", &["json", "live", "model", "report"]),
-    ("record", &["engine", "model", "sinks", "topology"]),
-    (
-        "replay",
-        &[
-            "cli", "engine", "model", "record", "safe", "sinks", "topology",
-        ],
-    ),
     (
         "import",
         &[
@@ -62,10 +55,27 @@ const ROOMS: [(&str, &[&str]); 26] = [
         ],
     ),
     (
+        "setup",
+        &[
+            "inventory",
+            "multipath_conf",
+            "paths",
+            "sysroot",
+            "topology",
+        ],
+    ),
+    ("record", &["engine", "model", "setup", "sinks", "topology"]),
+    (
+        "replay",
+        &[
+            "cli", "engine", "json", "model", "record", "safe", "setup", "sinks", "topology",
+        ],
+    ),
+    (
         "trace",
         &[
             "cli", "clock", "engine", "format", "ingest", "kernel", "live", "model", "record",
-            "safe", "sinks", "sysroot", "topology",
+            "safe", "setup", "sinks", "sysroot", "topology",
         ],
     ),
     (

@@ -105,7 +105,7 @@ fn recording() -> (Vec<u8>, Vec<Seen>) {
         &mut payload,
         &serde_json::to_vec(&Ending {
             commands: 1,
-            not_recorded: 0,
+            ..Ending::default()
         })
         .unwrap(),
     );
