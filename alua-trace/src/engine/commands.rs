@@ -2,10 +2,10 @@
 
 use alua_trace_ebpf::{CommandRecord, NO_ROUTE, access_state, command_flag, state_source};
 
-use super::{Engine, flags::BlockIo};
+use super::{Engine, flags::BlockIo, slowest};
 use crate::{
-    model::{AccessState, Class, Command, Line, StateSource},
-    scsi::{cdb, opcode},
+    model::{AccessState, Class, Line, StateSource},
+    scsi::opcode,
     stats::{self, Sample},
 };
 
@@ -30,8 +30,9 @@ impl Engine {
         };
         let passthrough = followed.has(command_flag::PASSTHROUGH);
         let state = stats::state_index(followed.state());
-        entry.stats.record(&Sample {
-            class: class(record.cdb[0]),
+        let class = class(record.cdb[0]);
+        let slow = entry.stats.record(&Sample {
+            class,
             state,
             latency_ns,
             bytes: record.bytes,
@@ -41,6 +42,9 @@ impl Engine {
         });
         // Millions of commands a second say the same as the one before on their path.
         let news = entry.saw(followed, record.dispatch_ns);
+        if slow {
+            self.keep_slow(index, record, (class, state));
+        }
         if news {
             self.news(index, record);
         }
@@ -91,34 +95,11 @@ impl Engine {
 
     /// A line for the command, unless it is on a path that is not reported on.
     fn say_command(&mut self, index: usize, record: &CommandRecord) {
-        let followed = record.followed;
         let Some(entry) = self.paths.get(index).filter(|entry| self.shows(entry)) else {
             return;
         };
-        let route = self.ids.route(followed.route());
-        let command = Command {
-            path: entry.label.id,
-            hctl: entry.label.hctl.clone(),
-            dm_devno: route.map(|route| route.dm.to_string()),
-            path_group: route.map(|route| route.path_group),
-            opcode: record.cdb[0],
-            cdb1: record.cdb[1],
-            cdb2: record.cdb[2],
-            bytes: record.bytes,
-            lba: cdb::first_block(&record.cdb),
-            dispatched_at_ns: record.dispatch_ns,
-            latency_ns: record.completion_ns.saturating_sub(record.dispatch_ns),
-            state: stats::access_state(followed.state()),
-            state_source: state_source_of(followed.state_source()),
-            result: record.result,
-            sense: followed.has(command_flag::SENSE).then_some([
-                record.sense_key,
-                record.asc,
-                record.ascq,
-            ]),
-            retries: u8::try_from(record.retries).unwrap_or(u8::MAX),
-            passthrough: followed.has(command_flag::PASSTHROUGH),
-        };
+        let route = self.ids.route(record.followed.route());
+        let command = slowest::command(entry, record, route);
         self.lines.push(Line::Command(command));
     }
 }
@@ -131,7 +112,7 @@ fn class(operation: u8) -> Class {
     }
 }
 
-fn state_source_of(source: u8) -> StateSource {
+pub(super) fn state_source_of(source: u8) -> StateSource {
     match source {
         state_source::RTPG_SEEN => StateSource::RtpgSeen,
         state_source::HANDLER_DATA => StateSource::HandlerData,

@@ -30,6 +30,7 @@ mod io;
 pub mod ownership;
 mod paths;
 mod shown;
+mod slowest;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, input::End, paths::Entry};
+use super::{Engine, input::End, paths::Entry, slowest};
 use crate::model::{Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary};
 
 impl Engine {
@@ -56,7 +56,7 @@ impl Engine {
                 present: entry.present,
                 counts: entry.account(of_path(entry)),
                 share: 0.0,
-                latency: entry.stats.latencies(),
+                latency: slowest::latencies(entry),
             })
             .collect();
         share(&mut paths);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessState, Class, Flag, Ownership, Path, Probe};
+use super::{AccessState, Class, Command, Flag, Ownership, Path, Probe};
 
 /// Exact counts of one path. `dispatched = completed + failed + timed_out + superseded +
 /// untracked + in_flight`, and `completed = recorded + ring_full + implausible`.
@@ -66,6 +66,9 @@ pub struct Latency {
     pub max_ns: u64,
     /// Non-empty buckets: inclusive upper bound and count.
     pub buckets: Vec<(u64, u64)>,
+    /// The slowest commands, the slowest first: five at most.
+    #[serde(default)]
+    pub slowest: Vec<Command>,
 }
 
 /// One path at the end.

@@ -10,7 +10,7 @@ use alua_trace_ebpf::CommandRecord;
 
 use super::{
     error::Malformed,
-    pack::{COLUMNS, Packer, Unpacker, fold, put, take_number, unfold},
+    pack::{COLUMNS, LittleEndian, Packer, Unpacker, fold, put, take_number, unfold},
 };
 
 /// Bytes of a command's record.
@@ -37,7 +37,7 @@ const NO_SHAPE: u16 = u16::MAX;
 
 /// One number of each command.
 struct Column {
-    numbers: Box<[u64]>,
+    numbers: Box<[LittleEndian]>,
     /// Every bit that one of them has.
     bits: u64,
 }
@@ -45,7 +45,7 @@ struct Column {
 impl Column {
     fn new() -> Self {
         Self {
-            numbers: vec![0; MOST].into(),
+            numbers: vec![[0; 8]; MOST].into(),
             bits: 0,
         }
     }
@@ -53,7 +53,7 @@ impl Column {
     #[inline]
     fn put(&mut self, at: usize, number: u64) {
         if let Some(place) = self.numbers.get_mut(at) {
-            *place = number;
+            *place = number.to_le_bytes();
             self.bits |= number;
         }
     }

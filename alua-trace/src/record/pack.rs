@@ -28,6 +28,8 @@ pub struct Packer {
     hopeless: [[u8; 8]; COLUMNS],
 }
 
+/// A number's bytes, the least significant one first: a plane is one of them of each.
+pub type LittleEndian = [u8; 8];
 /// Columns of a block.
 pub const COLUMNS: usize = 5;
 /// A plane that did not become smaller is tried again after so many blocks: low bytes of times never do.
@@ -85,14 +87,17 @@ impl Packer {
 
     /// Appends the `nth` column of a block: the number of planes, then each plane as a section, low bytes
     /// first. `bits` are all that a number has.
-    pub fn column(&mut self, nth: usize, out: &mut Vec<u8>, numbers: &[u64], bits: u64) {
+    pub fn column(&mut self, nth: usize, out: &mut Vec<u8>, numbers: &[LittleEndian], bits: u64) {
         let planes = 8 - bits.leading_zeros() / 8;
         out.push(planes as u8);
-        let shifts = (0..8 * planes).step_by(8);
-        for (hopeless, shift) in self.hopeless[nth % COLUMNS].iter_mut().zip(shifts) {
+        for (byte, hopeless) in self.hopeless[nth % COLUMNS]
+            .iter_mut()
+            .take(planes as usize)
+            .enumerate()
+        {
             self.plane.resize(numbers.len(), 0);
-            for (byte, number) in self.plane.iter_mut().zip(numbers) {
-                *byte = (number >> shift) as u8;
+            for (to, number) in self.plane.iter_mut().zip(numbers) {
+                *to = number[byte];
             }
             if *hopeless > 0 {
                 *hopeless -= 1;
@@ -345,7 +350,9 @@ mod tests {
         for numbers in [vec![], vec![0, 0], vec![1, 0x1_0000, 3], vec![u64::MAX, 0]] {
             let (mut packed, mut plane) = (Vec::new(), Vec::new());
             let mut packer = Packer::new().unwrap();
-            packer.column(0, &mut packed, &numbers, bits(&numbers));
+            let bytes: Vec<LittleEndian> =
+                numbers.iter().map(|it: &u64| it.to_le_bytes()).collect();
+            packer.column(0, &mut packed, &bytes, bits(&numbers));
             let mut unpacked = vec![5];
             let mut left = &packed[..];
             Unpacker::new()

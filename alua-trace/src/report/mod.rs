@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod histogram;
 pub mod lines;
 pub mod setup;
+mod slowest;
 pub mod summary;
 pub mod words;
 

@@ -50,6 +50,7 @@ pub(crate) fn latency(class: Class, state: AccessState, buckets: &[(u64, u64)]) 
         p999_ns: bound(buckets.len().saturating_sub(1)),
         max_ns: bound(buckets.len().saturating_sub(1)),
         buckets: buckets.to_vec(),
+        slowest: Vec::new(),
     }
 }
 

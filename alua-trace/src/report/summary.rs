@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::histogram::histogram;
 use super::table::{self, Column, label, number};
-use super::{account, flags, ownership, words};
+use super::{account, flags, ownership, slowest, words};
 use crate::format;
 use crate::model::{AccessState, Counts, Latency, PathSummary, Summary};
 use crate::safe;
@@ -30,6 +30,11 @@ pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
     for map in summary.paths.chunk_by(|a, b| a.path.map == b.path.map) {
         out.push('\n');
         push_map(&mut out, map, summary.duration_ns, width);
+    }
+    let slowest = slowest::section(summary, started_at_ns, width);
+    if !slowest.is_empty() {
+        out.push('\n');
+        out.push_str(&slowest);
     }
     out.push('\n');
     out.push_str(&flags::section(&summary.flags, started_at_ns, width));

@@ -199,6 +199,8 @@ struct Cell {
     passthrough: u64,
     mapped: u64,
     errors: u64,
+    /// From here on a latency is among the slowest: see [`PathStats::slow_from`].
+    slow_from_ns: u64,
 }
 
 /// Everything kept for one path.
@@ -211,9 +213,9 @@ pub struct PathStats {
 }
 
 impl PathStats {
-    /// Adds one command.
+    /// Adds one command; whether it is slower than [`Self::slow_from`] of its class and state.
     #[inline]
-    pub fn record(&mut self, sample: &Sample) {
+    pub fn record(&mut self, sample: &Sample) -> bool {
         let cell = self.cells[sample.class as usize][sample.state & 7].get_or_insert_default();
         cell.interval.record(sample.latency_ns);
         cell.bytes += u64::from(sample.bytes);
@@ -222,6 +224,15 @@ impl PathStats {
         cell.errors += u64::from(sample.error);
         self.interval_bytes += u64::from(sample.bytes);
         self.recorded += 1;
+        sample.latency_ns >= cell.slow_from_ns
+    }
+
+    /// Commands of a class and state (index into [`STATES`]) count as slow from this latency on; 0 at
+    /// first.
+    pub fn slow_from(&mut self, class: Class, state: usize, latency_ns: u64) {
+        if let Some(cell) = &mut self.cells[class as usize][state & 7] {
+            cell.slow_from_ns = latency_ns;
+        }
     }
 
     /// Adds everything kept for another.
@@ -334,6 +345,7 @@ impl Cell {
             p999_ns: quantile(0.999),
             max_ns: latency.max_ns,
             buckets: latency.non_empty_buckets(),
+            slowest: Vec::new(),
         }
     }
 }

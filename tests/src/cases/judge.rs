@@ -102,6 +102,7 @@ mod tests {
             p999_ns: 0,
             max_ns: 0,
             buckets: buckets.to_vec(),
+            slowest: Vec::new(),
         }
     }
 

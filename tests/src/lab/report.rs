@@ -214,6 +214,7 @@ fn check_path(summary: &PathSummary) -> Result<()> {
     );
     for latency in &summary.latency {
         let in_buckets: u64 = latency.buckets.iter().map(|bucket| bucket.1).sum();
+        check_slowest(latency)?;
         ensure!(
             in_buckets == latency.commands,
             "{:?} {:?}: {} commands, {in_buckets} in buckets",
@@ -222,6 +223,22 @@ fn check_path(summary: &PathSummary) -> Result<()> {
             latency.commands
         );
     }
+    Ok(())
+}
+
+/// The slowest of all is among them, and they are in order.
+fn check_slowest(latency: &schema::Latency) -> Result<()> {
+    let slowest: Vec<u64> = latency.slowest.iter().map(|it| it.latency_ns).collect();
+    ensure!(
+        slowest.is_sorted_by(|a, b| a >= b)
+            && slowest.first().copied().unwrap_or(0) == latency.max_ns
+            && slowest.len() as u64 == latency.commands.min(5),
+        "{:?} {:?}: the slowest of {} commands (max {} ns) are {slowest:?}",
+        latency.class,
+        latency.state,
+        latency.commands,
+        latency.max_ns
+    );
     Ok(())
 }
 
@@ -284,7 +301,7 @@ mod tests {
             "timed_out":0,"superseded":0,"untracked":0,"in_flight":0,"recorded":0,"ring_full":0,
             "implausible":0,"rejected":0},"share":1.0,"latency":[{"class":"read","state":"AO","commands":0,
             "passthrough":0,"mapped":0,"errors":0,"bytes":0,"min_ns":1,"mean_ns":1.0,"p50_ns":1,
-            "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"buckets":[]}]}"#;
+            "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"buckets":[],"slowest":[]}]}"#;
         let mut summary: PathSummary = serde_json::from_str(text).unwrap();
         summary.counts = counts;
         summary.latency[0].commands = commands;

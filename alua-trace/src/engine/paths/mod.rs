@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
 use super::ownership::{RdacMode, Side};
+use super::slowest::Slowest;
 use crate::{
     model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
     scsi,
@@ -44,6 +45,7 @@ pub(super) struct Entry {
     /// Path group its last command came through; 0 for none.
     pub path_group: u32,
     pub stats: PathStats,
+    pub slowest: Slowest,
     /// Records whose completion came before their dispatch.
     pub implausible: u64,
     /// Of the ids the probes gave it: more than one when the device came and went.
@@ -238,6 +240,7 @@ impl Paths {
             ios: 0,
             path_group: 0,
             stats: PathStats::default(),
+            slowest: Slowest::default(),
             implausible: 0,
             kernel: Vec::new(),
             retired: PathCounts::default(),
@@ -405,6 +408,7 @@ impl Paths {
         let kernel = std::mem::take(&mut entry.kernel);
         let retired = std::mem::take(&mut entry.retired);
         let stats = std::mem::take(&mut entry.stats);
+        let slowest = std::mem::take(&mut entry.slowest);
         let implausible = std::mem::take(&mut entry.implausible);
         let ios = std::mem::take(&mut entry.ios);
         self.moved
@@ -413,6 +417,9 @@ impl Paths {
         entry.kernel.extend(kernel);
         entry.retired = entry.retired.plus(&retired);
         entry.stats.add(&stats);
+        for ((class, state), from_ns) in entry.slowest.add(slowest) {
+            entry.stats.slow_from(class, state, from_ns);
+        }
         entry.implausible += implausible;
         entry.ios += ios;
     }

@@ -183,6 +183,32 @@ fn a_command_is_filed_under_its_path_class_and_state() {
 }
 
 #[test]
+fn the_slowest_commands_of_a_path_are_kept_by_class_and_state() {
+    let mut engine = engine();
+    for latency_ns in [3_000, 9_000, 1_000, 7_000, 8_000, 2_000, 9_000, 500] {
+        engine.command(&read(11, AN, 100_000 + latency_ns, latency_ns), &Host);
+    }
+    engine.command(&read(11, AO, 5, 4_000), &Host);
+    let paths = engine.finish(u64::MAX, &|_| 0).paths;
+    let path = paths.iter().find(|it| it.path.hctl == "2:0:0:0").unwrap();
+    let of = |state| {
+        let latency = path.latency.iter().find(|it| it.state == state).unwrap();
+        let slowest = latency.slowest.iter().map(|it| it.latency_ns);
+        slowest.collect::<Vec<u64>>()
+    };
+    assert_eq!(
+        of(AccessState::NonOptimized),
+        [9_000, 9_000, 8_000, 7_000, 3_000]
+    );
+    assert_eq!(of(AccessState::Optimized), [4_000]);
+    let slowest = &path.latency[1].slowest[0];
+    assert_eq!(
+        (slowest.dispatched_at_ns, slowest.path_group),
+        (109_000, Some(2))
+    );
+}
+
+#[test]
 fn a_described_command_names_its_route() {
     let mut engine = engine();
     engine.wanted.commands = true;

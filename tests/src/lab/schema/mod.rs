@@ -251,6 +251,7 @@ pub(crate) struct Latency {
     pub(crate) p999_ns: u64,
     pub(crate) max_ns: u64,
     pub(crate) buckets: Vec<(u64, u64)>,
+    pub(crate) slowest: Vec<Command>,
 }
 
 /// A path at the end.
