@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, UNTIL_STOPPED_MS};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::MapOptions;
 use crate::lab::recording::{self, RECORDING};
 use crate::lab::report::parse_lines;
@@ -43,12 +43,12 @@ pub(super) const GROUP: Group = Group {
 };
 
 pub(super) const LONG: Group = Group {
-    name: "killed-recordings",
+    name: "killed-at-200-instants",
     limit_seconds: 3600,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
     cases: &[Case {
-        name: "at-200-instants",
+        name: "replayed",
         run: |lab| killed(lab, 200),
     }],
 };
@@ -68,7 +68,9 @@ fn sizes(lab: &mut Lab) -> Result<Outcome> {
         let trace = lab.trace(&TraceOptions::default())?;
         Load {
             rw,
-            ..Load::random_reads(&map.node(), 4000)
+            // What a file has beside commands is some kilobytes.
+            until: Until::Count(20_000),
+            ..Load::random_reads(&map.node(), 0)
         }
         .run(LIMIT)?;
         let report = lab.stop(trace)?;
