@@ -9,6 +9,7 @@ use crate::paths::Paths;
 use crate::say;
 use crate::toolchain::{self, cargo};
 
+const QUICK: &str = "quick";
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What goes into a guest.
@@ -20,12 +21,30 @@ pub(crate) struct Programs {
     pub(crate) guest: PathBuf,
 }
 
+/// How the tool is built, by the name of cargo's profile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Build {
+    /// As users have it.
+    Release,
+    /// In half the time, for who waits to see it at work: without whole-program optimisation.
+    Quick,
+}
+
+impl Build {
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Quick => QUICK,
+        }
+    }
+}
+
 impl Programs {
     /// Both, built.
-    pub(crate) fn build(paths: &Paths) -> Result<Self> {
+    pub(crate) fn build(paths: &Paths, build: Build) -> Result<Self> {
         Ok(Self {
             guest: guest(paths)?,
-            tool: tool(paths)?,
+            tool: tool(paths, build)?,
         })
     }
 }
@@ -42,13 +61,14 @@ pub(crate) fn cargo_in(paths: &Paths, verb: &str) -> Command {
 }
 
 /// Builds the tool with its probes.
-pub(crate) fn tool(paths: &Paths) -> Result<PathBuf> {
+pub(crate) fn tool(paths: &Paths, build: Build) -> Result<PathBuf> {
     let environment = toolchain::prepare(paths)?;
     say::step("building alua-trace and its probes");
     let mut command = cargo_in(paths, "build");
     command
         .args([
-            "--release",
+            "--profile",
+            build.profile(),
             "--package",
             "alua-trace",
             "--bin",
@@ -56,7 +76,7 @@ pub(crate) fn tool(paths: &Paths) -> Result<PathBuf> {
         ])
         .envs(environment);
     say::run(&mut command).context("cannot build alua-trace")?;
-    Ok(paths.target.join("release/alua-trace"))
+    Ok(paths.target.join(build.profile()).join("alua-trace"))
 }
 
 /// Builds the guests' PID 1: static, as it runs before there is a library to load.
@@ -69,7 +89,7 @@ pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
         .args([
             "build",
             "--profile",
-            "guest",
+            QUICK,
             "--package",
             "alua-trace-tests",
             "--bin",
@@ -83,5 +103,5 @@ pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
 }
 
 fn guest_path(target: &Path) -> PathBuf {
-    target.join(GUEST_TARGET).join("guest/guest")
+    target.join(GUEST_TARGET).join(QUICK).join("guest")
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::cli::BenchArgs;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
-use crate::programs::{Programs, cargo_in};
+use crate::programs::{Build, Programs, cargo_in};
 use crate::say;
 use crate::toolchain;
 use crate::userland::Set;
@@ -51,7 +51,7 @@ fn example(paths: &Paths, name: &str) -> Result<bool> {
 
 fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
     let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?;
-    let programs = Programs::build(paths)?;
+    let programs = Programs::build(paths, Build::Release)?;
     say::step(&format!(
         "benchmark {name} on Linux {}: guest time counts instructions, so it is repeatable, and \
          takes minutes",

@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::cli::LabArgs;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
-use crate::programs::Programs;
+use crate::programs::{Build, Programs};
 use crate::say;
 use crate::terminal;
 use crate::userland::Set;
@@ -14,7 +14,7 @@ use crate::userland::Set;
 /// Runs it; false when the guest failed.
 pub(crate) fn lab(paths: &Paths, args: &LabArgs) -> Result<bool> {
     let lab = Lab::prepare(paths, Set::Common, &args.kernel, args.fetching.refresh)?;
-    let programs = Programs::build(paths)?;
+    let programs = Programs::build(paths, Build::Quick)?;
     let task = Task::Shell(terminal::describe());
     say::step(&format!(
         "starting a guest with Linux {} (about 10 s); `exit` ends it",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::cli::RunArgs;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
-use crate::programs::{self, Programs};
+use crate::programs::{self, Build, Programs};
 use crate::say;
 use crate::terminal;
 use crate::toolchain::LinkerBuild;
@@ -75,7 +75,7 @@ fn scsi_paths(blocks: &Path) -> Vec<String> {
 }
 
 fn trace_host(paths: &Paths, args: &RunArgs) -> Result<bool> {
-    let tool = programs::tool(paths)?;
+    let tool = programs::tool(paths, Build::Release)?;
     let mut command = Command::new(&tool);
     command.arg("run");
     if let Some(seconds) = args.seconds {
@@ -102,7 +102,7 @@ fn demonstrate(paths: &Paths, args: &RunArgs) -> Result<bool> {
     if let Some(linker) = linker {
         linker.finish();
     }
-    let programs = Programs::build(paths)?;
+    let programs = Programs::build(paths, Build::Quick)?;
     let seconds = args.seconds.unwrap_or(DEMO_SECONDS);
     let task = Task::Demo {
         terminal: terminal::describe(),

@@ -14,7 +14,7 @@ use crate::commands::soak;
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
-use crate::programs::Programs;
+use crate::programs::{Build, Programs};
 use crate::results::Totals;
 use crate::say;
 use crate::units;
@@ -79,7 +79,7 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
 }
 
 fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> {
-    let programs = match Programs::build(paths) {
+    let programs = match Programs::build(paths, Build::Release) {
         Ok(programs) => programs,
         Err(error) => {
             totals.fail("lab", &format!("{error:#}"));
