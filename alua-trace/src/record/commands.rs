@@ -35,31 +35,10 @@ type ShapeWords = [u64; SHAPE_WORDS];
 const RECENT: usize = 1 << 9;
 const NO_SHAPE: u16 = u16::MAX;
 
-/// One number of each command.
-struct Column {
-    numbers: Box<[LittleEndian]>,
-    /// Every bit that one of them has.
-    bits: u64,
-}
+/// A command's number in each column.
+type Row = [LittleEndian; COLUMNS];
 
-impl Column {
-    fn new() -> Self {
-        Self {
-            numbers: vec![[0; 8]; MOST].into(),
-            bits: 0,
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, at: usize, number: u64) {
-        if let Some(place) = self.numbers.get_mut(at) {
-            *place = number.to_le_bytes();
-            self.bits |= number;
-        }
-    }
-}
-
-/// Which [`Column`] is which, in the order of the file.
+/// Which column is which, in the order of the file.
 const SHAPES: usize = 0;
 const COMPLETIONS: usize = 1;
 const LATENCIES: usize = 2;
@@ -71,8 +50,9 @@ pub struct Block {
     shapes: Vec<Shape>,
     recent: Box<[u16; RECENT]>,
     index: HashMap<ShapeWords, u16>,
-    columns: [Column; COLUMNS],
-    len: usize,
+    rows: Vec<Row>,
+    /// Every bit that a number of each column has.
+    bits: [u64; COLUMNS],
     last_completion: u64,
 }
 
@@ -83,21 +63,24 @@ struct Shape {
 }
 
 impl Block {
+    /// What one takes in memory, about.
+    pub const BYTES: usize = MOST * size_of::<Row>();
+
     /// An empty one.
     pub fn new() -> Self {
         Self {
             shapes: Vec::new(),
             recent: Box::new([NO_SHAPE; RECENT]),
             index: HashMap::new(),
-            columns: std::array::from_fn(|_| Column::new()),
-            len: 0,
+            rows: Vec::with_capacity(MOST),
+            bits: [0; COLUMNS],
             last_completion: 0,
         }
     }
 
     /// Commands in it.
     pub fn len(&self) -> usize {
-        self.len
+        self.rows.len()
     }
 
     /// Adds the record of a command; there must be room ([`MOST`]).
@@ -106,40 +89,38 @@ impl Block {
         let words = to_words(record);
         let (completion, dispatch) = (words[COMPLETION], words[DISPATCH]);
         let (shape, address, waited) = split(words);
-        let shape = without_times(shape);
-        let number = self.number(&shape);
-        let mut before = 0;
-        if let Some(shape) = self.shapes.get_mut(usize::from(number)) {
-            before = std::mem::replace(&mut shape.address, address);
+        let (number, before) = self.shape(&without_times(shape), address);
+        let mut numbers = [0; COLUMNS];
+        numbers[SHAPES] = u64::from(number);
+        numbers[COMPLETIONS] = fold(completion.wrapping_sub(self.last_completion) as i64);
+        numbers[LATENCIES] = completion.wrapping_sub(dispatch);
+        numbers[ADDRESSES] = fold(address.wrapping_sub(before) as i64);
+        numbers[WAITS] = waited;
+        for (bits, number) in self.bits.iter_mut().zip(numbers) {
+            *bits |= number;
         }
-        let at = self.len;
-        let [shapes, completions, latencies, addresses, waits] = &mut self.columns;
-        shapes.put(at, u64::from(number));
-        completions.put(
-            at,
-            fold(completion.wrapping_sub(self.last_completion) as i64),
-        );
-        latencies.put(at, completion.wrapping_sub(dispatch));
-        addresses.put(at, fold(address.wrapping_sub(before) as i64));
-        waits.put(at, waited);
+        self.rows.push(numbers.map(u64::to_le_bytes));
         self.last_completion = completion;
-        self.len = at + 1;
     }
 
+    /// The number of a shape, and the address of the command before of it; this one's is `address`.
     #[inline]
-    fn number(&mut self, shape: &ShapeWords) -> u16 {
+    fn shape(&mut self, shape: &ShapeWords, address: u64) -> (u16, u64) {
         let [head, followed, cdb, length, _] = *shape;
         let mixed = head ^ followed.rotate_left(17) ^ cdb.rotate_left(31) ^ length;
         let slot = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RECENT.trailing_zeros());
-        let recent = self.recent[slot as usize % RECENT];
-        if let Some(known) = self.shapes.get(usize::from(recent))
+        let slot = slot as usize % RECENT;
+        let number = self.recent[slot];
+        if let Some(known) = self.shapes.get_mut(usize::from(number))
             && known.words == *shape
         {
-            return recent;
+            return (number, std::mem::replace(&mut known.address, address));
         }
         let number = self.number_of_other(shape);
-        self.recent[slot as usize % RECENT] = number;
-        number
+        self.recent[slot] = number;
+        let known = self.shapes.get_mut(usize::from(number));
+        let before = known.map(|known| std::mem::replace(&mut known.address, address));
+        (number, before.unwrap_or(0))
     }
 
     #[cold]
@@ -156,29 +137,27 @@ impl Block {
         number
     }
 
-    /// Appends what was filled in to `out`, and empties the block.
-    pub fn pack(&mut self, packer: &mut Packer, out: &mut Vec<u8>) {
-        put(out, self.len as u64);
-        if self.len > 0 {
+    /// Appends what was filled in to `out`.
+    pub fn pack(&self, packer: &mut Packer, out: &mut Vec<u8>) {
+        put(out, self.len() as u64);
+        if !self.rows.is_empty() {
             put(out, self.shapes.len() as u64);
             let shapes = self.shapes.iter();
             let shapes = shapes.flat_map(|shape| to_bytes(&with_times(shape.words)));
             packer.section(out, &shapes.collect::<Vec<u8>>());
-            for (nth, column) in self.columns.iter().enumerate() {
-                packer.column(nth, out, &column.numbers[..self.len], column.bits);
+            for (nth, bits) in self.bits.iter().enumerate() {
+                packer.column(nth, out, &self.rows, *bits);
             }
         }
-        self.clear();
     }
 
-    fn clear(&mut self) {
+    /// Empties it, and keeps its memory.
+    pub fn clear(&mut self) {
         self.shapes.clear();
         self.recent.fill(NO_SHAPE);
         self.index.clear();
-        for column in &mut self.columns {
-            column.bits = 0;
-        }
-        self.len = 0;
+        self.rows.clear();
+        self.bits = [0; COLUMNS];
         self.last_completion = 0;
     }
 }

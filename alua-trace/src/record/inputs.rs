@@ -8,6 +8,7 @@ use alua_trace_ebpf::{GlobalCounts, PathCounts, RtpgRecord, record_kind};
 use super::{
     commands::{self, Block, Unpacked},
     error::Malformed,
+    kept::Kept,
     pack::{
         MOST_UNPACKED, Packer, Unpacker, put, put_bytes, put_signed, take, take_bytes, take_number,
         take_signed,
@@ -19,8 +20,8 @@ use crate::{
     topology::Topology,
 };
 
-/// A script longer than this ends its frame.
-const FULL_SCRIPT: usize = 1 << 20;
+/// Rare inputs that take more than this end their frame.
+const FULL_RARE_BYTES: usize = 1 << 20;
 
 /// First byte of an input in a script.
 mod tag {
@@ -48,14 +49,115 @@ struct Known {
     topology: Option<Topology>,
 }
 
-/// Inputs on their way into a frame.
-pub struct Encoder {
-    packer: Packer,
+/// Inputs of a frame, as they are taken: commands go into columns at once, the rest waits for the thread
+/// that writes.
+pub struct Chunk {
     block: Block,
-    script: Vec<u8>,
-    /// Commands since the last input of the script.
+    rare: Vec<Rare>,
+    rare_bytes: usize,
+    /// Commands since the last of the rare inputs.
+    commands: u64,
+}
+
+struct Rare {
+    /// Commands between the one before and this one.
     commands: u64,
     at_ns: u64,
+    kept: Kept,
+}
+
+impl Chunk {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self {
+            block: Block::new(),
+            rare: Vec::new(),
+            rare_bytes: 0,
+            commands: 0,
+        }
+    }
+
+    /// Takes a command's record. There must be room: see [`Self::is_full`].
+    #[inline]
+    pub fn command(&mut self, record: &[u8; commands::BYTES]) {
+        self.block.push(record);
+        self.commands += 1;
+    }
+
+    /// Takes any input but a command's record.
+    pub fn rare(&mut self, at_ns: u64, kept: Kept) {
+        self.rare_bytes += kept.bytes();
+        self.rare.push(Rare {
+            commands: std::mem::take(&mut self.commands),
+            at_ns,
+            kept,
+        });
+    }
+
+    /// Whether it should be written before more is taken.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.block.len() >= commands::MOST || self.rare_bytes >= FULL_RARE_BYTES
+    }
+
+    /// Whether nothing has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.block.len() == 0 && self.rare.is_empty()
+    }
+
+    /// Commands in it.
+    pub fn commands(&self) -> u64 {
+        self.block.len() as u64
+    }
+
+    /// Commands that it has left out.
+    pub fn lost(&self) -> u64 {
+        match self.rare.first() {
+            Some(Rare {
+                kept: Kept::NotRecorded(lost),
+                ..
+            }) => *lost,
+            _ => 0,
+        }
+    }
+
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        Block::BYTES + self.rare_bytes
+    }
+
+    /// Leaves its commands out: there is no room for them. What it says of that comes first.
+    pub fn lose_commands(&mut self) {
+        let lost = self.commands();
+        if lost == 0 {
+            return;
+        }
+        self.block.clear();
+        self.commands = 0;
+        for rare in &mut self.rare {
+            rare.commands = 0;
+        }
+        let at_ns = self.rare.first().map_or(0, |rare| rare.at_ns);
+        let told = Rare {
+            commands: 0,
+            at_ns,
+            kept: Kept::NotRecorded(lost),
+        };
+        self.rare.insert(0, told);
+    }
+
+    /// Empties it, and keeps its memory.
+    pub fn clear(&mut self) {
+        self.block.clear();
+        self.rare.clear();
+        (self.rare_bytes, self.commands) = (0, 0);
+    }
+}
+
+/// Makes payloads of chunks, in order.
+pub struct Encoder {
+    packer: Packer,
+    script: Vec<u8>,
     known: Known,
     tokens: Tokens,
 }
@@ -66,40 +168,31 @@ impl Encoder {
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             packer: Packer::new()?,
-            block: Block::new(),
             script: Vec::new(),
-            commands: 0,
-            at_ns: 0,
             known: Known::default(),
             tokens: Tokens::default(),
         })
     }
 
-    /// Whether the frame should be written before more is taken.
-    pub fn is_full(&self) -> bool {
-        self.block.len() >= commands::MOST || self.script.len() >= FULL_SCRIPT
-    }
-
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.block.len() == 0 && self.script.is_empty()
-    }
-
-    /// Takes a command's record. There must be room.
-    #[inline]
-    pub fn command(&mut self, record: &[u8; commands::BYTES]) {
-        self.block.push(record);
-        self.commands += 1;
-    }
-
-    /// Takes any input but a command's record. There must be room.
+    /// Appends a frame's payload to `out`.
     ///
     /// # Errors
-    /// It cannot be written as JSON: does not happen.
-    pub fn rare(&mut self, at_ns: u64, input: Input<'_>) -> std::io::Result<()> {
-        put(&mut self.script, std::mem::take(&mut self.commands));
-        put_signed(&mut self.script, at_ns.wrapping_sub(self.at_ns) as i64);
-        self.at_ns = at_ns;
+    /// An input cannot be written as JSON: does not happen.
+    pub fn pack(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> std::io::Result<()> {
+        self.script.clear();
+        let mut before_ns: u64 = 0;
+        for rare in &chunk.rare {
+            put(&mut self.script, rare.commands);
+            put_signed(&mut self.script, rare.at_ns.wrapping_sub(before_ns) as i64);
+            before_ns = rare.at_ns;
+            self.rare(rare.kept.input())?;
+        }
+        self.packer.section(out, &self.script);
+        chunk.block.pack(&mut self.packer, out);
+        Ok(())
+    }
+
+    fn rare(&mut self, input: Input<'_>) -> std::io::Result<()> {
         let out = &mut self.script;
         match input {
             Input::Begin => out.push(tag::BEGIN),
@@ -158,15 +251,6 @@ impl Encoder {
             }
         }
         Ok(())
-    }
-
-    /// Appends a frame's payload to `out`: everything taken since the last one.
-    pub fn pack(&mut self, out: &mut Vec<u8>) {
-        self.packer.section(out, &self.script);
-        self.block.pack(&mut self.packer, out);
-        self.script.clear();
-        self.commands = 0;
-        self.at_ns = 0;
     }
 }
 

@@ -14,6 +14,7 @@ mod commands;
 mod error;
 mod frame;
 mod inputs;
+mod kept;
 mod pack;
 mod rare;
 pub mod reader;

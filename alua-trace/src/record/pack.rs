@@ -34,6 +34,8 @@ pub type LittleEndian = [u8; 8];
 pub const COLUMNS: usize = 5;
 /// A plane that did not become smaller is tried again after so many blocks: low bytes of times never do.
 const TRIED_AGAIN: u8 = 8;
+/// Of fewer numbers none tells what others will be like.
+const TELLING: usize = 4096;
 
 impl Packer {
     /// # Errors
@@ -85,21 +87,24 @@ impl Packer {
         true
     }
 
-    /// Appends the `nth` column of a block: the number of planes, then each plane as a section, low bytes
-    /// first. `bits` are all that a number has.
-    pub fn column(&mut self, nth: usize, out: &mut Vec<u8>, numbers: &[LittleEndian], bits: u64) {
-        let planes = 8 - bits.leading_zeros() / 8;
+    /// Appends the `nth` column of a block's rows: the number of planes, then each plane as a section, low
+    /// bytes first. `bits` are all that a number has.
+    pub fn column(
+        &mut self,
+        nth: usize,
+        out: &mut Vec<u8>,
+        rows: &[[LittleEndian; COLUMNS]],
+        bits: u64,
+    ) {
+        let nth = nth % COLUMNS;
+        let planes = 8 - bits.leading_zeros() as usize / 8;
         out.push(planes as u8);
-        for (byte, hopeless) in self.hopeless[nth % COLUMNS]
-            .iter_mut()
-            .take(planes as usize)
-            .enumerate()
-        {
-            self.plane.resize(numbers.len(), 0);
-            for (to, number) in self.plane.iter_mut().zip(numbers) {
-                *to = number[byte];
+        for (byte, hopeless) in self.hopeless[nth].iter_mut().enumerate().take(planes) {
+            self.plane.resize(rows.len(), 0);
+            for (to, row) in self.plane.iter_mut().zip(rows) {
+                *to = row[nth][byte];
             }
-            if *hopeless > 0 {
+            if *hopeless > 0 && rows.len() >= TELLING {
                 *hopeless -= 1;
                 store(out, &self.plane);
             } else if !Self::pack(
@@ -107,7 +112,8 @@ impl Packer {
                 &mut self.scratch,
                 out,
                 &self.plane,
-            ) {
+            ) && rows.len() >= TELLING
+            {
                 *hopeless = TRIED_AGAIN;
             }
         }
@@ -350,9 +356,8 @@ mod tests {
         for numbers in [vec![], vec![0, 0], vec![1, 0x1_0000, 3], vec![u64::MAX, 0]] {
             let (mut packed, mut plane) = (Vec::new(), Vec::new());
             let mut packer = Packer::new().unwrap();
-            let bytes: Vec<LittleEndian> =
-                numbers.iter().map(|it: &u64| it.to_le_bytes()).collect();
-            packer.column(0, &mut packed, &bytes, bits(&numbers));
+            let rows = numbers.iter().map(|it: &u64| [it.to_le_bytes(); COLUMNS]);
+            packer.column(0, &mut packed, &rows.collect::<Vec<_>>(), bits(&numbers));
             let mut unpacked = vec![5];
             let mut left = &packed[..];
             Unpacker::new()
@@ -361,6 +366,19 @@ mod tests {
                 .unwrap();
             assert_eq!((unpacked, left.len()), (numbers, 0));
         }
+    }
+
+    #[test]
+    fn a_few_numbers_do_not_tell_what_others_are_like() {
+        let mut packer = Packer::new().unwrap();
+        let mut packed = |count: u64| {
+            let mut out = Vec::new();
+            let rows = (0..count).map(|it| [(it % 7).to_le_bytes(); COLUMNS]);
+            packer.column(0, &mut out, &rows.collect::<Vec<_>>(), 7);
+            out.len()
+        };
+        assert_eq!(packed(10), 13);
+        assert!(packed(5000) < 2500);
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub trait Item: Send + Sized + 'static {
     /// Whether it finds room in any case.
     fn is_vital(&self) -> bool;
 
-    /// Stands where so many were left out.
-    fn gap(left_out: u64) -> Self;
+    /// What stands where so many were left out; `None` for items that are all vital.
+    fn gap(left_out: u64) -> Option<Self>;
 }
 
 impl Item for Line {
@@ -54,8 +54,8 @@ impl Item for Line {
         matches!(self, Self::Summary(_))
     }
 
-    fn gap(lines: u64) -> Self {
-        Self::LeftOut(LeftOut { lines })
+    fn gap(lines: u64) -> Option<Self> {
+        Some(Self::LeftOut(LeftOut { lines }))
     }
 }
 
@@ -137,8 +137,9 @@ impl<T: Item> Output<T> {
                 self.left_out += item.count();
                 continue;
             }
-            if self.gap > 0 {
-                let gap = T::gap(std::mem::take(&mut self.gap));
+            if self.gap > 0
+                && let Some(gap) = T::gap(std::mem::take(&mut self.gap))
+            {
                 waiting += gap.bytes();
                 batch.push(gap);
             }

@@ -133,8 +133,10 @@ fn another_unit_there(lab: &mut Lab) -> Result<Outcome> {
     lab.implicit_emulator()?;
     let path = lab.path("A1")?;
     let wwid = || sys::read(path.sysfs("wwid"));
+    // One at a time: the scheduler would merge neighbours, and each is counted.
     let reads = |count| Load {
         until: Until::Count(count),
+        depth: 1,
         ..Load::random_reads(&path.node(), 0)
     };
     let before = wwid()?;

@@ -127,7 +127,10 @@ impl Report {
     /// the histograms hold what was recorded.
     pub(crate) fn check_conservation(&self) -> Result<()> {
         for summary in &self.summary.paths {
-            check_path(summary).with_context(|| format!("path {}", summary.path.hctl))?;
+            let slowest = summary.latency.iter().try_for_each(check_slowest);
+            check_path(summary)
+                .and(slowest)
+                .with_context(|| format!("path {}", summary.path.hctl))?;
         }
         let lost: u64 = self
             .summary
@@ -214,7 +217,6 @@ fn check_path(summary: &PathSummary) -> Result<()> {
     );
     for latency in &summary.latency {
         let in_buckets: u64 = latency.buckets.iter().map(|bucket| bucket.1).sum();
-        check_slowest(latency)?;
         ensure!(
             in_buckets == latency.commands,
             "{:?} {:?}: {} commands, {in_buckets} in buckets",

@@ -8,7 +8,8 @@ use super::{
     Ending, Malformed, Meta, RecordingError,
     commands::{self, Block, Unpacked},
     frame::{FrameWriter, Kind},
-    inputs::{Decoder, Encoder},
+    inputs::{Chunk, Decoder, Encoder},
+    kept::Kept,
     pack::{Packer, Unpacker},
     reader::{Reader, Taker},
 };
@@ -29,6 +30,7 @@ fn commands_come_back_as_they_were() {
         }
         let mut payload = Vec::new();
         block.pack(&mut packer, &mut payload);
+        block.clear();
         let mut left = payload.as_slice();
         unpacked.read(&mut unpacker, &mut left).unwrap();
         assert_eq!((left.len(), unpacked.left()), (0, count));
@@ -71,45 +73,61 @@ fn seen(input: &Input<'_>) -> Seen {
     }
 }
 
+/// One section of JSON.
+fn section(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let text = serde_json::to_vec(value).unwrap();
+    Packer::new().unwrap().section(&mut payload, &text);
+    payload
+}
+
+/// The payload of a frame with these inputs.
+fn packed(inputs: &[(u64, Input<'_>)]) -> Vec<u8> {
+    let (mut chunk, mut payload) = (Chunk::new(), Vec::new());
+    for (at_ns, input) in inputs {
+        give(&mut chunk, *at_ns, *input);
+    }
+    let mut encoder = Encoder::new().unwrap();
+    encoder.pack(&chunk, &mut payload).unwrap();
+    payload
+}
+
+fn give(chunk: &mut Chunk, at_ns: u64, input: Input<'_>) {
+    match input {
+        Input::Record(bytes) if bytes.len() == commands::BYTES => {
+            chunk.command(bytes.try_into().unwrap());
+        }
+        other => chunk.rare(at_ns, Kept::of(other)),
+    }
+}
+
 /// A whole recording of what [`trace`] gives, and what was given.
 fn recording() -> (Vec<u8>, Vec<Seen>) {
     let mut file = Vec::new();
     let mut frames = FrameWriter::begin(&mut file).unwrap();
-    let (mut packer, mut encoder) = (Packer::new().unwrap(), Encoder::new().unwrap());
-    let mut payload = Vec::new();
-    packer.section(&mut payload, &serde_json::to_vec(&Meta::new(&[])).unwrap());
-    frames.write(Kind::Meta, &payload).unwrap();
-    let mut given = Vec::new();
-    let write = |encoder: &mut Encoder, frames: &mut FrameWriter<&mut Vec<u8>>| {
+    frames.write(Kind::Meta, &section(&Meta::new(&[]))).unwrap();
+    let (mut chunk, mut encoder) = (Chunk::new(), Encoder::new().unwrap());
+    let mut write = |chunk: &mut Chunk, frames: &mut FrameWriter<&mut Vec<u8>>| {
         let mut payload = Vec::new();
-        encoder.pack(&mut payload);
+        encoder.pack(chunk, &mut payload).unwrap();
         frames.write(Kind::Inputs, &payload).unwrap();
+        chunk.clear();
     };
-    let mut taken = 0;
+    let (mut given, mut taken) = (Vec::new(), 0);
     trace(&mut Random(3), &mut |at_ns, input| {
         given.push(seen(&input));
-        match input {
-            Input::Record(bytes) if bytes.len() == commands::BYTES => {
-                encoder.command(bytes.try_into().unwrap());
-            }
-            other => encoder.rare(at_ns, other).unwrap(),
-        }
+        give(&mut chunk, at_ns, input);
         taken += 1;
-        if encoder.is_full() || taken % 500 == 0 {
-            write(&mut encoder, &mut frames);
+        if chunk.is_full() || taken % 500 == 0 {
+            write(&mut chunk, &mut frames);
         }
     });
-    write(&mut encoder, &mut frames);
-    payload.clear();
-    packer.section(
-        &mut payload,
-        &serde_json::to_vec(&Ending {
-            commands: 1,
-            ..Ending::default()
-        })
-        .unwrap(),
-    );
-    frames.write(Kind::Ending, &payload).unwrap();
+    write(&mut chunk, &mut frames);
+    let ending = Ending {
+        commands: 1,
+        ..Ending::default()
+    };
+    frames.write(Kind::Ending, &section(&ending)).unwrap();
     (file, given)
 }
 
@@ -144,12 +162,8 @@ fn inputs_come_back_in_order() {
 
 #[test]
 fn times_come_back() {
-    let mut encoder = Encoder::new().unwrap();
-    for at_ns in [7, 3, u64::MAX] {
-        encoder.rare(at_ns, Input::Tick).unwrap();
-    }
-    let mut payload = Vec::new();
-    encoder.pack(&mut payload);
+    let ticks = [7, 3, u64::MAX].map(|at_ns| (at_ns, Input::Tick));
+    let payload = packed(&ticks);
     let mut times = Vec::new();
     let mut decoder = Decoder::new().unwrap();
     decoder
@@ -181,11 +195,7 @@ fn addresses_of_the_kernel_are_not_recorded() {
         handler_state: ADDRESS,
         ..PathSlot::FREE
     };
-    let mut encoder = Encoder::new().unwrap();
-    encoder.rare(1, Input::Path(1, &slot)).unwrap();
-    encoder.rare(1, Input::Record(&record)).unwrap();
-    let mut payload = Vec::new();
-    encoder.pack(&mut payload);
+    let payload = packed(&[(1, Input::Path(1, &slot)), (1, Input::Record(&record))]);
     let mut same = Vec::new();
     let take = &mut |_, input: Input<'_>| match input {
         Input::Path(_, slot) => same.push((slot.sdev, slot.handler_state)),
@@ -196,6 +206,29 @@ fn addresses_of_the_kernel_are_not_recorded() {
     };
     Decoder::new().unwrap().inputs(&payload, take).unwrap();
     assert_eq!(same, [(0, 1), (0, 1)]);
+}
+
+#[test]
+fn commands_that_find_no_room_are_told_first() {
+    let command = any(&mut Random(7));
+    let mut chunk = Chunk::new();
+    for input in [
+        Input::Record(&command),
+        Input::Tick,
+        Input::Record(&command),
+    ] {
+        give(&mut chunk, 5, input);
+    }
+    chunk.lose_commands();
+    chunk.lose_commands();
+    assert_eq!((chunk.commands(), chunk.lost()), (0, 2));
+    let mut payload = Vec::new();
+    Encoder::new().unwrap().pack(&chunk, &mut payload).unwrap();
+    let mut given = Vec::new();
+    let take = &mut |at_ns, input: Input<'_>| given.push((at_ns, seen(&input)));
+    Decoder::new().unwrap().inputs(&payload, take).unwrap();
+    let told = [Input::NotRecorded(2), Input::Tick].map(|input| (5, seen(&input)));
+    assert_eq!(given, told);
 }
 
 #[test]
@@ -274,11 +307,8 @@ fn foreign_and_newer_files_are_refused_by_name() {
 
 #[test]
 fn a_payload_that_lies_is_refused() {
-    let mut encoder = Encoder::new().unwrap();
-    encoder.command(&any(&mut Random(5)));
-    encoder.rare(1, Input::Tick).unwrap();
-    let mut payload = Vec::new();
-    encoder.pack(&mut payload);
+    let command = any(&mut Random(5));
+    let mut payload = packed(&[(1, Input::Record(&command)), (1, Input::Tick)]);
     let decode = |payload: &[u8]| Decoder::new().unwrap().inputs(payload, &mut |_, _| {});
     assert_eq!(decode(&payload), Ok(()));
     for cut in 0..payload.len() {
