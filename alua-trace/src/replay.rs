@@ -52,14 +52,17 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
     let mut replay = Replay::new(wanted, sinks(config)?);
     let read = read(&mut reader, &mut replay);
     replay.end()?;
-    match read {
-        Ok(()) => Ok(0),
-        Err(error) => {
-            let text = safe::sentence(&format!("{name}: {error}"));
-            eprintln!("alua-trace: {text}");
-            Ok(INCOMPLETE)
-        }
-    }
+    Ok(status(config, read.err()))
+}
+
+/// The exit status; says why there is no more to be read.
+fn status(config: &ReplayConfig, error: Option<RecordingError>) -> u8 {
+    let Some(error) = error else {
+        return 0;
+    };
+    let text = format!("{}: {error}", config.file.display());
+    eprintln!("alua-trace: {}", safe::sentence(&text));
+    INCOMPLETE
 }
 
 /// Prints what was traced, by what, under which set-up: one object, with every set-up in order.
@@ -77,16 +80,7 @@ fn setups(config: &ReplayConfig) -> Result<u8> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
         written => written?,
     }
-    match end {
-        Ok(_) => Ok(0),
-        Err(error) => {
-            eprintln!(
-                "alua-trace: {}: {error}",
-                safe::name(&config.file.to_string_lossy())
-            );
-            Ok(INCOMPLETE)
-        }
-    }
+    Ok(status(config, end.err()))
 }
 
 /// What `--setup` prints.

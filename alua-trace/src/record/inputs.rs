@@ -126,7 +126,8 @@ impl Chunk {
         Block::BYTES + self.rare_bytes
     }
 
-    /// Leaves its commands out: there is no room for them. What it says of that comes first.
+    /// Leaves its commands out: there is no room for them. What it says of that, and has said before,
+    /// comes first.
     pub fn lose_commands(&mut self) {
         let lost = self.commands();
         if lost == 0 {
@@ -136,6 +137,14 @@ impl Chunk {
         self.commands = 0;
         for rare in &mut self.rare {
             rare.commands = 0;
+        }
+        if let Some(Rare {
+            kept: Kept::NotRecorded(before),
+            ..
+        }) = self.rare.first_mut()
+        {
+            *before += lost;
+            return;
         }
         let at_ns = self.rare.first().map_or(0, |rare| rare.at_ns);
         let told = Rare {

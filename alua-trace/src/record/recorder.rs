@@ -79,14 +79,14 @@ impl Recorder {
 
     /// The line that the trace begins with.
     pub fn start(&mut self, start: &Start) {
-        self.hand_over();
+        self.hand_over_in_any_case();
         self.output
             .items([Recorded::Start(Box::new(start.clone()))]);
     }
 
     /// What the trace is made under.
     pub fn setup(&mut self, setup: Setup) {
-        self.hand_over();
+        self.hand_over_in_any_case();
         self.output.items([Recorded::Setup(Box::new(setup))]);
     }
 
@@ -139,14 +139,20 @@ impl Recorder {
         Kept::Topology(topology)
     }
 
+    /// Hands the chunk over, if there is room; else its commands are lost, and the rest goes with the next.
     #[inline(never)]
     fn hand_over(&mut self) {
-        if self.chunk.is_empty() {
-            return;
-        }
         if self.output.waiting_bytes() + self.chunk.bytes() > FULL_BYTES {
             self.lost += self.chunk.commands();
             self.chunk.lose_commands();
+        } else {
+            self.hand_over_in_any_case();
+        }
+    }
+
+    fn hand_over_in_any_case(&mut self) {
+        if self.chunk.is_empty() {
+            return;
         }
         let spare = lock(&self.spare).pop();
         let next = spare.unwrap_or_else(Chunk::new);
@@ -161,7 +167,7 @@ impl Recorder {
 
     /// Nothing more will come; gives what tells when everything is written.
     pub fn close(&mut self) -> Option<oneshot::Receiver<()>> {
-        self.hand_over();
+        self.hand_over_in_any_case();
         self.output.close()
     }
 
@@ -176,8 +182,8 @@ impl Recorder {
     }
 }
 
-/// What waits to be written. Nothing of it may be left out: a chunk has left out its commands before, where
-/// there was no room for them.
+/// What waits to be written. Nothing of it may be left out: where there is no room, a chunk leaves its
+/// commands out before.
 enum Recorded {
     Start(Box<Start>),
     Setup(Box<Setup>),

@@ -109,7 +109,7 @@ impl<'config> Session<'config> {
         )?;
         let complaints = Complaints::new(&mut probes);
         let with_setup = config.record.is_some();
-        let scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
+        let mut scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
         let recording = config.record.as_ref();
         let recording = recording.map(|to| Recording::create(to, maps, &config.command));
         let recording = recording.transpose()?;
@@ -128,7 +128,6 @@ impl<'config> Session<'config> {
         let start = start_line(&root, &attached, &feed, started_at_ns);
         feed.start(&start);
         let outputs = Outputs::open(config, &start, maps)?;
-        let mut scanner = scanner;
         if with_setup {
             // The set-up comes with it.
             scanner.ask(started_at_ns);

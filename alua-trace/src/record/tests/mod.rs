@@ -222,12 +222,15 @@ fn commands_that_find_no_room_are_told_first() {
     chunk.lose_commands();
     chunk.lose_commands();
     assert_eq!((chunk.commands(), chunk.lost()), (0, 2));
+    give(&mut chunk, 5, Input::Record(&command));
+    chunk.lose_commands();
+    assert_eq!((chunk.commands(), chunk.lost()), (0, 3));
     let mut payload = Vec::new();
     Encoder::new().unwrap().pack(&chunk, &mut payload).unwrap();
     let mut given = Vec::new();
     let take = &mut |at_ns, input: Input<'_>| given.push((at_ns, seen(&input)));
     Decoder::new().unwrap().inputs(&payload, take).unwrap();
-    let told = [Input::NotRecorded(2), Input::Tick].map(|input| (5, seen(&input)));
+    let told = [Input::NotRecorded(3), Input::Tick].map(|input| (5, seen(&input)));
     assert_eq!(given, told);
 }
 
