@@ -185,8 +185,9 @@ fn a_command_is_filed_under_its_path_class_and_state() {
 #[test]
 fn the_slowest_commands_of_a_path_are_kept_by_class_and_state() {
     let mut engine = engine();
-    for latency_ns in [3_000, 9_000, 1_000, 7_000, 8_000, 2_000, 9_000, 500] {
-        engine.command(&read(11, AN, 100_000 + latency_ns, latency_ns), &Host);
+    let latencies = [3_000, 9_000, 1_000, 7_000, 8_000, 2_000, 9_000, 500];
+    for (at_ns, latency_ns) in (100_000..).zip(latencies) {
+        engine.command(&read(11, AN, at_ns, latency_ns), &Host);
     }
     engine.command(&read(11, AO, 5, 4_000), &Host);
     let paths = engine.finish(u64::MAX, &|_| 0).paths;
@@ -204,7 +205,7 @@ fn the_slowest_commands_of_a_path_are_kept_by_class_and_state() {
     let slowest = &path.latency[1].slowest[0];
     assert_eq!(
         (slowest.dispatched_at_ns, slowest.path_group),
-        (109_000, Some(2))
+        (100_001, Some(2))
     );
 }
 
