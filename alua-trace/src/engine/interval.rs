@@ -34,14 +34,16 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
     let per_second = 1e9 / interval_ns as f64;
     Row {
         path: entry.label.clone(),
+        commands: latency.len(),
         iops: latency.len() as f64 * per_second,
         bytes_per_s: bytes as f64 * per_second,
         in_flight: entry.in_flight(),
-        p50_ns: latency.quantile_ns(0.50),
-        p99_ns: latency.quantile_ns(0.99),
-        p999_ns: latency.quantile_ns(0.999),
+        p50_ns: latency.percentile_ns(0.50),
+        p99_ns: latency.percentile_ns(0.99),
+        p999_ns: latency.percentile_ns(0.999),
         max_ns: latency.max_ns(),
         share: 0.0,
+        cells: entry.stats.interval_cells(),
     }
 }
 

@@ -107,15 +107,14 @@ impl Engine {
             .iter()
             .filter_map(|(lun, waits)| {
                 let entry = self.shown().find(|entry| entry.lun == *lun)?;
-                let quantile = |quantile| waits.quantile_ns(quantile).unwrap_or(0);
                 Some(Hold {
                     map: entry.label.map.clone()?,
                     wwid: entry.label.wwid.clone(),
                     commands: waits.len(),
                     min_ns: waits.min_ns().unwrap_or(0),
                     mean_ns: waits.mean_ns(),
-                    p50_ns: quantile(0.50),
-                    p99_ns: quantile(0.99),
+                    p50_ns: waits.percentile_ns(0.50),
+                    p99_ns: waits.percentile_ns(0.99),
                     max_ns: waits.max_ns().unwrap_or(0),
                     buckets: waits.non_empty_buckets(),
                 })

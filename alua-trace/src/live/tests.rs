@@ -165,6 +165,7 @@ fn an_idle_map_has_no_shares_and_no_latencies() {
     let mut interval = samples::interval(1);
     let row = &mut interval.rows[0];
     (row.iops, row.bytes_per_s, row.in_flight, row.share) = (0.0, 0.0, 0, 0.0);
+    row.commands = 0;
     (row.p50_ns, row.p99_ns, row.p999_ns, row.max_ns) = (None, None, None, None);
     (row.path.path_group, row.path.port_group) = (None, None);
     let line = &text(&screen(Some(interval)), 100, 30)[3];

@@ -19,7 +19,7 @@ pub use ownership::{
     Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent, owners,
 };
 pub use path::{AccessState, Class, Command, Path, PathChange, PathEvent, StateSource};
-pub use summary::{Counts, Hold, Latency, Losses, PathSummary, Summary};
+pub use summary::{Counts, Hold, Latency, Losses, PathSummary, Quantile, Summary};
 
 /// Version of the JSON schema: rises when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -124,20 +124,49 @@ pub struct Interval {
 pub struct Row {
     /// The path as it is now.
     pub path: Path,
+    /// Completed commands.
+    pub commands: u64,
     /// Completed commands per second.
     pub iops: f64,
     /// Bytes of completed commands per second.
     pub bytes_per_s: f64,
     /// Dispatched and not ended.
     pub in_flight: u64,
-    /// Median latency of the commands of the interval; `None` without commands.
+    /// Median latency of the commands of the interval; `None`, as every percentile, where they are too few
+    /// to bound it.
     pub p50_ns: Option<u64>,
     /// 99th percentile.
     pub p99_ns: Option<u64>,
     /// 99.9th percentile.
     pub p999_ns: Option<u64>,
-    /// Largest.
+    /// Largest; `None` without commands.
     pub max_ns: Option<u64>,
     /// Part of the completed commands of the path's map (or of all, without a map), 0 to 1.
     pub share: f64,
+    /// Commands by class and state at dispatch: those of which there were any.
+    pub cells: Vec<Cell>,
+}
+
+/// Commands of one class and state in one interval of one path. Cells add up: bucket by bucket they are the
+/// histogram of any span of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Kind of command.
+    pub class: Class,
+    /// Access state at dispatch.
+    pub state: AccessState,
+    /// Completed commands.
+    pub commands: u64,
+    /// Of those, ended with a result other than 0.
+    pub errors: u64,
+    /// Their data.
+    pub bytes: u64,
+    /// Sum of their latencies.
+    pub sum_ns: u64,
+    /// Smallest latency.
+    pub min_ns: u64,
+    /// Largest latency.
+    pub max_ns: u64,
+    /// Non-empty buckets: inclusive upper bound and count.
+    pub buckets: Vec<(u64, u64)>,
 }

@@ -54,21 +54,37 @@ pub struct Latency {
     pub min_ns: u64,
     /// Mean.
     pub mean_ns: f64,
-    /// Median.
-    pub p50_ns: u64,
+    /// Median; `None`, as every percentile, where the commands are too few to bound it.
+    pub p50_ns: Option<u64>,
     /// 90th percentile.
-    pub p90_ns: u64,
+    pub p90_ns: Option<u64>,
     /// 99th percentile.
-    pub p99_ns: u64,
+    pub p99_ns: Option<u64>,
     /// 99.9th percentile.
-    pub p999_ns: u64,
+    pub p999_ns: Option<u64>,
     /// Largest.
     pub max_ns: u64,
+    /// Percentiles with their intervals: those that the commands carry.
+    #[serde(default)]
+    pub quantiles: Vec<Quantile>,
     /// Non-empty buckets: inclusive upper bound and count.
     pub buckets: Vec<(u64, u64)>,
     /// The slowest commands, the slowest first: five at most.
     #[serde(default)]
     pub slowest: Vec<Command>,
+}
+
+/// A percentile, and how well it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Part of the commands that took as long or less, 0 to 1.
+    pub quantile: f64,
+    /// Middle of the bucket it lies in.
+    pub value_ns: u64,
+    /// Lower end of its 95 % interval, by buckets and by how many commands there were.
+    pub low_ns: u64,
+    /// Upper end.
+    pub high_ns: u64,
 }
 
 /// One path at the end.
@@ -100,10 +116,10 @@ pub struct Hold {
     pub min_ns: u64,
     /// Mean.
     pub mean_ns: f64,
-    /// Median.
-    pub p50_ns: u64,
+    /// Median; `None`, as `p99_ns`, where the I/Os are too few to bound it.
+    pub p50_ns: Option<u64>,
     /// 99th percentile.
-    pub p99_ns: u64,
+    pub p99_ns: Option<u64>,
     /// Largest.
     pub max_ns: u64,
     /// Non-empty buckets: inclusive upper bound and count.

@@ -93,7 +93,7 @@ impl Lines {
         }
         self.intervals = self.intervals.wrapping_add(1);
         let stamp = format!("{:>10}", format::elapsed(interval.elapsed_ns));
-        let busy = |row: &&Row| row.p50_ns.is_some() || row.iops > 0.0 || row.in_flight > 0;
+        let busy = |row: &&Row| row.commands > 0 || row.in_flight > 0;
         for row in interval.rows.iter().filter(busy) {
             out.push_str(&stamp);
             self.push_row(&mut out, row);

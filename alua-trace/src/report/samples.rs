@@ -44,11 +44,12 @@ pub(crate) fn latency(class: Class, state: AccessState, buckets: &[(u64, u64)]) 
         bytes: commands * 8192,
         min_ns: bound(0),
         mean_ns: bound(0) as f64,
-        p50_ns: bound(buckets.len() / 2),
-        p90_ns: bound(buckets.len().saturating_sub(1)),
-        p99_ns: bound(buckets.len().saturating_sub(1)),
-        p999_ns: bound(buckets.len().saturating_sub(1)),
+        p50_ns: Some(bound(buckets.len() / 2)),
+        p90_ns: Some(bound(buckets.len().saturating_sub(1))),
+        p99_ns: Some(bound(buckets.len().saturating_sub(1))),
+        p999_ns: Some(bound(buckets.len().saturating_sub(1))),
         max_ns: bound(buckets.len().saturating_sub(1)),
+        quantiles: Vec::new(),
         buckets: buckets.to_vec(),
         slowest: Vec::new(),
     }
@@ -231,8 +232,8 @@ pub(crate) fn summary() -> Summary {
             commands: 8,
             min_ns: 4_990_000_000,
             mean_ns: 5_000_000_000.0,
-            p50_ns: 5_000_000_000,
-            p99_ns: 5_010_000_000,
+            p50_ns: Some(5_000_000_000),
+            p99_ns: None,
             max_ns: 5_010_000_000,
             buckets: vec![(5_033_164_799, 8)],
         }],
@@ -281,6 +282,7 @@ pub(crate) fn interval(count: u16) -> Interval {
     };
     let rows = (1..=count).map(|id| Row {
         path: path(id, state(id)),
+        commands: 12_345 / u64::from(id),
         iops: 12_345.0 / f64::from(id),
         bytes_per_s: 101_130_240.0 / f64::from(id),
         in_flight: 12,
@@ -289,6 +291,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         p999_ns: Some(330_000),
         max_ns: Some(1_940_000),
         share: 1.0 / f64::from(count),
+        cells: Vec::new(),
     });
     Interval {
         ended_at_ns: STARTED_AT_NS + 12 * SECOND,

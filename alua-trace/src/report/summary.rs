@@ -159,13 +159,18 @@ fn row(latency: &Latency, duration_ns: u64, recorded: u64) -> Vec<String> {
         format::count(latency.commands),
         format::rate(per_s(latency.commands)),
         format::mib(per_s(latency.bytes)),
-        format::latency(Some(latency.p50_ns)),
-        format::latency(Some(latency.p99_ns)),
-        format::latency(Some(latency.p999_ns)),
+        percentile(latency.p50_ns),
+        percentile(latency.p99_ns),
+        percentile(latency.p999_ns),
         format::latency(Some(latency.max_ns)),
         format::share(format::part(latency.commands, recorded)),
         format::count(latency.errors),
     ]
+}
+
+/// What too few commands to bound it would give is not shown.
+fn percentile(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "too few".to_owned(), |ns| format::latency(Some(ns)))
 }
 
 fn total(paths: &[PathSummary], of: impl Fn(&PathSummary) -> u64) -> u64 {
@@ -194,8 +199,8 @@ fn holds(summary: &Summary, width: u16) -> String {
             vec![
                 safe::name(&hold.map),
                 format::count(hold.commands),
-                format::latency(Some(hold.p50_ns)),
-                format::latency(Some(hold.p99_ns)),
+                percentile(hold.p50_ns),
+                percentile(hold.p99_ns),
                 format::latency(Some(hold.max_ns)),
             ]
         })

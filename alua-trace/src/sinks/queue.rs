@@ -21,6 +21,8 @@ use crate::model::{LeftOut, Line};
 pub const MOST_BYTES: usize = 64 << 20;
 /// What a row of an interval takes with its path's names, about.
 const ROW_BYTES: usize = 512;
+/// What a bucket of an interval takes.
+const BUCKET_BYTES: usize = size_of::<(u64, u64)>();
 /// What the names in any other line take, about.
 const NAMES_BYTES: usize = 64;
 
@@ -43,11 +45,15 @@ pub trait Item: Send + Sized + 'static {
 
 impl Item for Line {
     fn bytes(&self) -> usize {
-        let rows = match self {
-            Self::Interval(interval) => interval.rows.len(),
-            _ => 0,
+        let (rows, buckets) = match self {
+            Self::Interval(interval) => {
+                let cells = interval.rows.iter().flat_map(|row| &row.cells);
+                let buckets = cells.map(|cell| cell.buckets.len()).sum();
+                (interval.rows.len(), buckets)
+            }
+            _ => (0, 0),
         };
-        size_of::<Self>() + NAMES_BYTES + rows * ROW_BYTES
+        size_of::<Self>() + NAMES_BYTES + rows * ROW_BYTES + buckets * BUCKET_BYTES
     }
 
     fn is_vital(&self) -> bool {

@@ -6,7 +6,10 @@
 
 use hdrhistogram::Histogram;
 
-use crate::model::{AccessState, Class, Latency};
+use crate::model::{self, AccessState, Class, Latency};
+
+pub mod bins;
+pub mod quantile;
 
 /// Significant figures of every histogram.
 const FIGURES: u8 = 2;
@@ -123,6 +126,14 @@ impl LatencyHistogram {
         self.buckets.is_empty()
     }
 
+    /// The percentile that is told: [`Self::quantile_ns`], `None` where the latencies are too few to bound
+    /// it ([`quantile::is_carried`]).
+    #[must_use]
+    pub fn percentile_ns(&self, quantile: f64) -> Option<u64> {
+        self.quantile_ns(quantile)
+            .filter(|_| quantile::is_carried(self.len(), quantile))
+    }
+
     /// The latency below or at which a part `quantile` (0 to 1) of all lie; `None` without any.
     #[must_use]
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
@@ -195,6 +206,9 @@ struct Cell {
     before: LatencyHistogram,
     /// In the interval: a command is recorded once, and intervals are added up.
     interval: LatencyHistogram,
+    /// Ended when the interval began.
+    bytes_before: u64,
+    errors_before: u64,
     bytes: u64,
     passthrough: u64,
     mapped: u64,
@@ -202,6 +216,9 @@ struct Cell {
     /// From here on a latency is among the slowest: see [`PathStats::slow_from`].
     slow_from_ns: u64,
 }
+
+/// In the order of [`PathStats::cells`].
+const CLASSES: [Class; 3] = [Class::Read, Class::Write, Class::Other];
 
 /// Everything kept for one path.
 #[derive(Debug, Default)]
@@ -269,6 +286,27 @@ impl PathStats {
         (sum, self.interval_bytes)
     }
 
+    /// Whether the interval saw any command.
+    #[must_use]
+    pub fn saw_any(&self) -> bool {
+        let mut cells = self.cells.iter().flatten().flatten();
+        cells.any(|cell| !cell.interval.is_empty())
+    }
+
+    /// What the interval saw, by class and state.
+    #[must_use]
+    pub fn interval_cells(&self) -> Vec<model::Cell> {
+        let mut told = Vec::new();
+        for (class, cells) in CLASSES.iter().zip(&self.cells) {
+            for (state, cell) in STATES.iter().zip(cells) {
+                if let Some(cell) = cell.as_ref().filter(|it| !it.interval.is_empty()) {
+                    told.push(cell.of_interval(*class, *state));
+                }
+            }
+        }
+        told
+    }
+
     /// Begins the next interval.
     pub fn end_interval(&mut self) {
         for cell in self.cells.iter_mut().flatten().flatten() {
@@ -294,10 +332,7 @@ impl PathStats {
     #[must_use]
     pub fn latencies(&self) -> Vec<Latency> {
         let mut latencies = Vec::new();
-        for (class, cells) in [Class::Read, Class::Write, Class::Other]
-            .iter()
-            .zip(&self.cells)
-        {
+        for (class, cells) in CLASSES.iter().zip(&self.cells) {
             for (state, cell) in STATES.iter().zip(cells) {
                 if let Some(cell) = cell {
                     latencies.push(cell.report(*class, *state));
@@ -312,6 +347,8 @@ impl Cell {
     fn add(&mut self, other: &Self) {
         self.before.add(&other.before);
         self.interval.add(&other.interval);
+        self.bytes_before += other.bytes_before;
+        self.errors_before += other.errors_before;
         self.bytes += other.bytes;
         self.passthrough += other.passthrough;
         self.mapped += other.mapped;
@@ -322,13 +359,30 @@ impl Cell {
         if !self.interval.is_empty() {
             self.before.add(&self.interval);
             self.interval.clear();
+            (self.bytes_before, self.errors_before) = (self.bytes, self.errors);
+        }
+    }
+
+    fn of_interval(&self, class: Class, state: AccessState) -> model::Cell {
+        model::Cell {
+            class,
+            state,
+            commands: self.interval.len(),
+            errors: self.errors - self.errors_before,
+            bytes: self.bytes - self.bytes_before,
+            sum_ns: u64::try_from(self.interval.sum_ns).unwrap_or(u64::MAX),
+            min_ns: self.interval.min_ns,
+            max_ns: self.interval.max_ns,
+            buckets: self.interval.non_empty_buckets(),
         }
     }
 
     fn report(&self, class: Class, state: AccessState) -> Latency {
         let mut latency = self.before.clone();
         latency.add(&self.interval);
-        let quantile = |quantile| latency.quantile_ns(quantile).unwrap_or(0);
+        let buckets = latency.non_empty_buckets();
+        let quantiles = quantile::told(&buckets, (latency.min_ns, latency.max_ns));
+        let quantile = |quantile| latency.percentile_ns(quantile);
         Latency {
             class,
             state,
@@ -344,7 +398,8 @@ impl Cell {
             p99_ns: quantile(0.99),
             p999_ns: quantile(0.999),
             max_ns: latency.max_ns,
-            buckets: latency.non_empty_buckets(),
+            quantiles,
+            buckets,
             slowest: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::schema::{self, Class, Line, PathSummary, Start, Summary};
+use super::schema::{self, Class, Line, PathSummary, Start, State, Summary};
 use crate::sys::process::Output;
 
 /// A trace that is over.
@@ -132,6 +132,7 @@ impl Report {
                 .and(slowest)
                 .with_context(|| format!("path {}", summary.path.hctl))?;
         }
+        self.check_intervals()?;
         let lost: u64 = self
             .summary
             .paths
@@ -148,6 +149,62 @@ impl Report {
             "complete is {} with the reasons {:?}",
             self.summary.complete,
             self.summary.incomplete_because
+        );
+        Ok(())
+    }
+
+    /// Intervals add up to the summary: by H:C:T:L, since an id may turn out to be another one's.
+    fn check_intervals(&self) -> Result<()> {
+        type Key<'a> = (&'a str, Class, State);
+        let mut sums: BTreeMap<Key<'_>, (u64, u64, BTreeMap<u64, u64>)> = BTreeMap::new();
+        if self
+            .lines
+            .iter()
+            .any(|line| matches!(line, Line::LeftOut(_)))
+        {
+            return Ok(());
+        }
+        for line in &self.lines {
+            let Line::Interval(interval) = line else {
+                continue;
+            };
+            for row in &interval.rows {
+                let of_cells: u64 = row.cells.iter().map(|cell| cell.commands).sum();
+                ensure!(of_cells == row.commands, "{of_cells} in cells: {row:?}");
+                for cell in &row.cells {
+                    let key = (row.path.hctl.as_str(), cell.class, cell.state);
+                    let (bytes, errors, buckets) = sums.entry(key).or_default();
+                    *bytes += cell.bytes;
+                    *errors += cell.errors;
+                    for (bound, count) in &cell.buckets {
+                        *buckets.entry(*bound).or_default() += count;
+                    }
+                }
+            }
+        }
+        for path in &self.summary.paths {
+            for latency in &path.latency {
+                let key = (path.path.hctl.as_str(), latency.class, latency.state);
+                if let Some((bytes, errors, buckets)) = sums.get_mut(&key) {
+                    *bytes = bytes.wrapping_sub(latency.bytes);
+                    *errors = errors.wrapping_sub(latency.errors);
+                    for (bound, count) in &latency.buckets {
+                        let sum = buckets.entry(*bound).or_default();
+                        *sum = sum.wrapping_sub(*count);
+                    }
+                }
+                ensure!(
+                    latency.commands == 0 || sums.contains_key(&key),
+                    "no interval has {key:?}"
+                );
+            }
+        }
+        let other = sums.iter().find(|(_, (bytes, errors, buckets))| {
+            (*bytes, *errors) != (0, 0) || buckets.values().any(|count| *count != 0)
+        });
+        ensure!(
+            other.is_none(),
+            "intervals and summary are apart by {other:?}"
         );
         Ok(())
     }
@@ -303,7 +360,7 @@ mod tests {
             "timed_out":0,"superseded":0,"untracked":0,"in_flight":0,"recorded":0,"ring_full":0,
             "implausible":0,"rejected":0},"share":1.0,"latency":[{"class":"read","state":"AO","commands":0,
             "passthrough":0,"mapped":0,"errors":0,"bytes":0,"min_ns":1,"mean_ns":1.0,"p50_ns":1,
-            "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"buckets":[],"slowest":[]}]}"#;
+            "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"quantiles":[],"buckets":[],"slowest":[]}]}"#;
         let mut summary: PathSummary = serde_json::from_str(text).unwrap();
         summary.counts = counts;
         summary.latency[0].commands = commands;

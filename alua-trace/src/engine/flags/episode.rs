@@ -66,7 +66,7 @@ impl Episode {
                 .stats
                 .add_block_io(AccessState::Optimized, &mut before);
         }
-        self.before_ns = before.quantile_ns(0.5);
+        self.before_ns = before.percentile_ns(0.5);
         self.raised = true;
         let flag = &mut self.flag;
         flag.id = id;
@@ -146,8 +146,8 @@ impl Episode {
         } else {
             flag.commands as f64 / all as f64
         };
-        flag.p50_ns = self.offending.quantile_ns(0.5);
-        let (optimized, baseline) = match self.optimized.quantile_ns(0.5) {
+        flag.p50_ns = self.offending.percentile_ns(0.5);
+        let (optimized, baseline) = match self.optimized.percentile_ns(0.5) {
             Some(same) => (Some(same), Some(Baseline::SamePeriod)),
             None => (self.before_ns, self.before_ns.map(|_| Baseline::Before)),
         };

@@ -345,7 +345,7 @@ fn load(latency: &LatencyHistogram, period_ns: u64) -> Option<Load> {
     (period_ns > 0).then(|| Load {
         commands: latency.len(),
         iops: latency.len() as f64 * 1e9 / period_ns as f64,
-        p50_ns: latency.quantile_ns(0.5),
-        p99_ns: latency.quantile_ns(0.99),
+        p50_ns: latency.percentile_ns(0.5),
+        p99_ns: latency.percentile_ns(0.99),
     })
 }

@@ -163,6 +163,7 @@ pub(crate) struct Interval {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
     pub(crate) path: Path,
+    pub(crate) commands: u64,
     pub(crate) iops: f64,
     pub(crate) bytes_per_s: f64,
     pub(crate) in_flight: u64,
@@ -171,6 +172,22 @@ pub(crate) struct Row {
     pub(crate) p999_ns: Option<u64>,
     pub(crate) max_ns: Option<u64>,
     pub(crate) share: f64,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Commands of a path, class and state in an interval.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cell {
+    pub(crate) class: Class,
+    pub(crate) state: State,
+    pub(crate) commands: u64,
+    pub(crate) errors: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sum_ns: u64,
+    pub(crate) min_ns: u64,
+    pub(crate) max_ns: u64,
+    pub(crate) buckets: Vec<(u64, u64)>,
 }
 
 /// One command.
@@ -224,7 +241,7 @@ pub(crate) struct Counts {
 }
 
 /// Kind of command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Class {
     Read,
@@ -245,13 +262,24 @@ pub(crate) struct Latency {
     pub(crate) bytes: u64,
     pub(crate) min_ns: u64,
     pub(crate) mean_ns: f64,
-    pub(crate) p50_ns: u64,
-    pub(crate) p90_ns: u64,
-    pub(crate) p99_ns: u64,
-    pub(crate) p999_ns: u64,
+    pub(crate) p50_ns: Option<u64>,
+    pub(crate) p90_ns: Option<u64>,
+    pub(crate) p99_ns: Option<u64>,
+    pub(crate) p999_ns: Option<u64>,
     pub(crate) max_ns: u64,
+    pub(crate) quantiles: Vec<Quantile>,
     pub(crate) buckets: Vec<(u64, u64)>,
     pub(crate) slowest: Vec<Command>,
+}
+
+/// A percentile with its interval.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Quantile {
+    pub(crate) quantile: f64,
+    pub(crate) value_ns: u64,
+    pub(crate) low_ns: u64,
+    pub(crate) high_ns: u64,
 }
 
 /// A path at the end.

@@ -94,8 +94,8 @@ pub(crate) struct Hold {
     pub(crate) commands: u64,
     pub(crate) min_ns: u64,
     pub(crate) mean_ns: f64,
-    pub(crate) p50_ns: u64,
-    pub(crate) p99_ns: u64,
+    pub(crate) p50_ns: Option<u64>,
+    pub(crate) p99_ns: Option<u64>,
     pub(crate) max_ns: u64,
     pub(crate) buckets: Vec<(u64, u64)>,
 }
