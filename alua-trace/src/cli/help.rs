@@ -106,6 +106,33 @@ Exit status:
 
 The JSON is described in docs/json.md.";
 
+pub(super) const REPORT: &str = "Say what a recording means: the verdict, then the evidence";
+
+pub(super) const REPORT_LONG: &str = "\
+Say what a recording means: the verdict in sentences, then the evidence: latencies with their
+intervals, transfers and what they cost, the slowest commands, and the account of every command.
+
+With -o it makes an HTML page of it, with charts over time: one file without a script or a font from
+elsewhere, to be opened from the disk, sent or printed. With --json it is one object.";
+
+pub(super) const REPORT_AFTER: &str = "\
+Examples:
+  From a load test to a page:
+      sudo alua-trace record -o fio.atr -- fio job.fio
+      alua-trace report fio.atr -o fio.html
+
+  What is to be said of one map:
+      alua-trace report fio.atr --map mpatha
+
+  The part of each map's I/O that was not optimized:
+      alua-trace report fio.atr --json - | jq '.maps[] | [.map, .not_optimized / .commands]'
+
+Exit status:
+  0        fine
+  2        bad input; or it is no recording, ends early or is damaged: what there is is reported
+
+The JSON is described in docs/report.md.";
+
 pub(super) const DOCTOR: &str =
     "Say what a trace on this host can tell, and what is wrong with its multipath set-up";
 

@@ -4,11 +4,13 @@
 mod decode;
 mod help;
 mod inventory;
+mod report;
 mod trace;
 mod values;
 
 pub use decode::DecodePage;
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
+pub use report::ReportConfig;
 pub use trace::{RecordTo, ReplayConfig, RunConfig, Show};
 
 use std::path::PathBuf;
@@ -34,6 +36,9 @@ enum Verb {
     #[command(about = help::REPLAY, long_about = help::REPLAY_LONG)]
     #[command(after_long_help = help::REPLAY_AFTER)]
     Replay(trace::ReplayArgs),
+    #[command(about = help::REPORT, long_about = help::REPORT_LONG)]
+    #[command(after_long_help = help::REPORT_AFTER)]
+    Report(report::ReportArgs),
     #[command(about = help::DOCTOR, after_long_help = help::DOCTOR_AFTER)]
     Doctor(DoctorArgs),
     #[command(about = help::DECODE, long_about = help::DECODE_LONG)]
@@ -82,6 +87,8 @@ pub enum Action {
     Run(RunConfig),
     /// Show what was recorded.
     Replay(ReplayConfig),
+    /// Make a report of what was recorded.
+    Report(ReportConfig),
     /// Say what a trace on this host could tell.
     Doctor(DoctorConfig),
     /// Show what a page says.
@@ -141,6 +148,7 @@ impl Cli {
             Verb::Run(args) => Action::Run(args.into()),
             Verb::Record(args) => Action::Run(args.into()),
             Verb::Replay(args) => Action::Replay(args.into()),
+            Verb::Report(args) => Action::Report(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,
                 verbose,

@@ -56,6 +56,10 @@ pub struct End {
     pub probes: Vec<Probe>,
     /// Exit status of the user's COMMAND.
     pub command_status: Option<i32>,
+    /// Why this is not how the trace ended: a recording that stops before it. Commands in flight are then
+    /// not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_early: Option<String>,
 }
 
 /// What an engine would have its source do next.

@@ -8,6 +8,10 @@ use crate::model::{Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatu
 impl Engine {
     /// The probes are gone, and nothing comes any more.
     pub(super) fn end(&mut self, end: &End, now_ns: u64) {
+        if self.paths.entries().iter().any(|it| it.stats.saw_any()) {
+            // Intervals add up to the summary.
+            self.interval(now_ns);
+        }
         let outcome = self.ownership.finish(now_ns, self.flags.last_id());
         self.say_ownership();
         let left_out = outcome.flags_left_out
@@ -15,12 +19,13 @@ impl Engine {
             + outcome.observations_left_out
             + self.witness.early.left_out;
         let losses = self.losses();
-        let incomplete_because = self.incomplete_because(&losses, &end.probes, left_out);
+        let mut incomplete_because = self.incomplete_because(&losses, &end.probes, left_out);
+        incomplete_because.extend(end.ends_early.clone());
         let summary = Summary {
             duration_ns: end.ended_at_ns.saturating_sub(self.began_ns),
             complete: incomplete_because.is_empty(),
             incomplete_because,
-            paths: self.path_summaries(&end.in_flight),
+            paths: self.path_summaries(end),
             flags: self.all_flags(outcome.flags),
             ownership: self.wanted_units(outcome.units),
             holds: self.holds(),
@@ -44,9 +49,13 @@ impl Engine {
         units
     }
 
-    fn path_summaries(&self, in_flight: &[(u16, u64)]) -> Vec<PathSummary> {
+    fn path_summaries(&self, end: &End) -> Vec<PathSummary> {
         let of_path = |entry: &Entry| {
-            let of_its_ids = in_flight.iter().filter(|(id, _)| entry.has_kernel_id(*id));
+            if end.ends_early.is_some() {
+                return entry.in_flight();
+            }
+            let in_flight = end.in_flight.iter();
+            let of_its_ids = in_flight.filter(|(id, _)| entry.has_kernel_id(*id));
             of_its_ids.map(|(_, commands)| commands).sum()
         };
         let mut paths: Vec<PathSummary> = self

@@ -125,6 +125,11 @@ impl<R: Read> Frames<R> {
         })
     }
 
+    /// Where the next frame begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next frame; `None` where the file ends between two.
     ///
     /// # Errors

@@ -77,6 +77,16 @@ impl<R: Read> Reader<R> {
         &self.meta
     }
 
+    /// Bytes that have been read of it.
+    pub fn offset(&self) -> u64 {
+        self.frames.offset()
+    }
+
+    /// What it ends with, once that has been read.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
     /// Gives what the next frame tells; false behind the last one.
     ///
     /// # Errors

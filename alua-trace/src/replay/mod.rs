@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{JsonTarget, ReplayConfig},
-    engine::{Engine, Input, Wanted},
+    engine::{Input, Wanted},
     json,
     model::{Line, Start},
     record::{
@@ -27,6 +28,10 @@ use crate::{
     topology::{self, Topology},
 };
 
+mod play;
+
+pub use play::{Audience, PlayError, Played, play};
+
 /// It is no recording, ends early or is damaged.
 const INCOMPLETE: u8 = 2;
 
@@ -39,28 +44,39 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
     if config.setup {
         return setups(config).with_context(|| format!("cannot replay {name}"));
     }
-    let mut reader = Reader::open(&config.file).with_context(|| format!("cannot replay {name}"))?;
-    let maps = if config.maps.is_empty() {
-        reader.meta().maps.clone()
-    } else {
-        maps_of(config).with_context(|| format!("cannot replay {name}"))?
+    let maps = match config.maps.as_slice() {
+        [] => None,
+        maps => Some(maps_of(&config.file, maps).with_context(|| format!("cannot replay {name}"))?),
     };
-    let wanted = Wanted {
-        maps,
+    let wanted = |meta: &Meta| Wanted {
+        maps: maps.unwrap_or_else(|| meta.maps.clone()),
         commands: config.commands,
     };
-    let mut replay = Replay::new(wanted, sinks(config)?);
-    let read = read(&mut reader, &mut replay);
-    replay.end()?;
-    Ok(status(config, read.err()))
+    let mut told = Told(sinks(config)?);
+    let played = match play(&config.file, wanted, &mut told) {
+        Ok(played) => played,
+        // A reader that closes a pipe has seen what it wanted.
+        Err(PlayError::Told(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+        Err(PlayError::Told(error)) => {
+            return Err(error).context("failed to write what the recording says");
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot replay {name}")),
+    };
+    match told.end() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("failed to write what the recording says");
+        }
+        _ => {}
+    }
+    Ok(status(&config.file, played.missing))
 }
 
 /// The exit status; says why there is no more to be read.
-fn status(config: &ReplayConfig, error: Option<RecordingError>) -> u8 {
-    let Some(error) = error else {
+pub fn status(file: &Path, missing: Option<RecordingError>) -> u8 {
+    let Some(error) = missing else {
         return 0;
     };
-    let text = format!("{}: {error}", config.file.display());
+    let text = format!("{}: {error}", file.display());
     eprintln!("alua-trace: {}", safe::sentence(&text));
     INCOMPLETE
 }
@@ -80,7 +96,7 @@ fn setups(config: &ReplayConfig) -> Result<u8> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
         written => written?,
     }
-    Ok(status(config, end.err()))
+    Ok(status(&config.file, end.err()))
 }
 
 /// What `--setup` prints.
@@ -105,11 +121,14 @@ impl Taker for Setups {
 }
 
 /// Names of the maps that are asked for: as a trace does, by what was there when it began.
-fn maps_of(config: &ReplayConfig) -> Result<Vec<String>> {
+///
+/// # Errors
+/// The file cannot be read so far; a map was not there.
+pub fn maps_of(file: &Path, maps: &[String]) -> Result<Vec<String>> {
     let mut began = Began::default();
-    let mut reader = Reader::open(&config.file)?;
+    let mut reader = Reader::open(file)?;
     while !began.started && reader.next(&mut began)? {}
-    let maps = topology::named(&began.topology, &config.maps)?;
+    let maps = topology::named(&began.topology, maps)?;
     Ok(maps.into_iter().map(|map| map.name.clone()).collect())
 }
 
@@ -132,12 +151,6 @@ impl Taker for Began {
     }
 }
 
-/// Reads to the end, or until nobody takes any more.
-fn read<R: io::Read>(reader: &mut Reader<R>, replay: &mut Replay) -> Result<(), RecordingError> {
-    while replay.failed.is_none() && reader.next(replay)? {}
-    Ok(())
-}
-
 fn sinks(config: &ReplayConfig) -> Result<Vec<Box<dyn Sink<Line>>>> {
     let mut sinks: Vec<Box<dyn Sink<Line>>> = Vec::new();
     match &config.json {
@@ -157,86 +170,18 @@ fn sinks(config: &ReplayConfig) -> Result<Vec<Box<dyn Sink<Line>>>> {
     Ok(sinks)
 }
 
-/// An engine that takes a recording, and who is told what it says.
-struct Replay {
-    engine: Engine,
-    sinks: Vec<Box<dyn Sink<Line>>>,
-    /// The trace had begun.
-    started: bool,
-    /// Why nobody is told any more.
-    failed: Option<io::Error>,
+/// Sinks that are told.
+struct Told(Vec<Box<dyn Sink<Line>>>);
+
+impl Audience for Told {
+    fn line(&mut self, line: Line) -> io::Result<()> {
+        self.0.iter_mut().try_for_each(|sink| sink.take(&line))
+    }
 }
 
-/// Lines that are handed over at once.
-const SOME_LINES: usize = 256;
-
-impl Replay {
-    fn new(wanted: Wanted, sinks: Vec<Box<dyn Sink<Line>>>) -> Self {
-        Self {
-            engine: Engine::new(wanted),
-            sinks,
-            started: false,
-            failed: None,
-        }
-    }
-
-    fn say(&mut self, lines: &[Line]) {
-        for line in lines {
-            for sink in &mut self.sinks {
-                if self.failed.is_none()
-                    && let Err(error) = sink.take(line)
-                {
-                    self.failed = Some(error);
-                }
-            }
-        }
-    }
-
-    fn say_all(&mut self) {
-        if self.started {
-            let lines = self.engine.take_lines();
-            self.say(&lines);
-        }
-    }
-
+impl Told {
     /// Everything that was said goes out.
-    fn end(mut self) -> Result<()> {
-        self.say_all();
-        for sink in &mut self.sinks {
-            if self.failed.is_none()
-                && let Err(error) = sink.end()
-            {
-                self.failed = Some(error);
-            }
-        }
-        match self.failed {
-            // A reader that closes a pipe has seen what it wanted.
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(error).context("failed to write what the recording says")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Taker for Replay {
-    fn start(&mut self, start: Start) {
-        // What was found before the trace began is in this line.
-        self.engine.take_lines();
-        self.started = true;
-        self.say(&[Line::Start(start)]);
-    }
-
-    #[inline]
-    fn input(&mut self, at_ns: u64, input: Input<'_>) {
-        let is_turn = matches!(input, Input::Tick | Input::Topology(_));
-        self.engine.take(at_ns, input);
-        if is_turn {
-            // As in the trace: what an engine wants is part of what drives it.
-            let _ = self.engine.wants();
-        }
-        if self.engine.waiting_lines() >= SOME_LINES || is_turn {
-            self.say_all();
-        }
+    fn end(&mut self) -> io::Result<()> {
+        self.0.iter_mut().try_for_each(|sink| sink.end())
     }
 }

@@ -5,7 +5,8 @@ use crate::model::Quantile;
 
 /// Part of samples whose quantile the interval must hold.
 const MISSED: f64 = 0.05;
-/// More commands than this beyond a quantile, and the binomial distribution is as good as normal.
+/// From here on e^−x is too small for what follows from it, and the binomial distribution is as good as
+/// normal.
 const MANY: f64 = 600.0;
 /// Standard deviations that leave out [`MISSED`], half on each side.
 const DEVIATIONS: f64 = 1.959_964;
@@ -85,7 +86,7 @@ fn ranks(count: u64, quantile: f64) -> Option<(u64, u64)> {
     if count == 0 || !(0.0..1.0).contains(&quantile) {
         return None;
     }
-    if n * beyond.min(quantile) > MANY {
+    if n * -(-beyond).ln_1p() > MANY {
         let spread = DEVIATIONS * (n * beyond * quantile).sqrt();
         let low = (n * quantile - spread).floor().max(1.0) as u64;
         let high = ((n * quantile + spread).ceil() as u64 + 1).min(count);
@@ -162,6 +163,22 @@ mod tests {
         assert!(!is_carried(0, 0.5) && !is_carried(10, 1.0));
     }
 
+    #[test]
+    fn more_commands_carry_all_that_fewer_do() {
+        for quantile in TOLD {
+            let carried = (1..100_000).map(|n| is_carried(n, quantile));
+            let (first, last) = carried
+                .enumerate()
+                .filter(|(_, it)| !it)
+                .fold((0, 0), |(n, _), (at, _)| (n + 1, at));
+            assert_eq!(
+                first,
+                last + 1,
+                "{quantile}: one that is not, behind some that are"
+            );
+        }
+    }
+
     /// Of every thousand samples of one distribution, at least 950 have an interval around its quantile.
     #[test]
     fn intervals_hold_the_truth() {
@@ -194,7 +211,7 @@ mod tests {
 
     #[test]
     fn exact_and_normal_agree_where_they_meet() {
-        let n = (MANY / 0.01) as u64;
+        let n = (MANY / -0.99_f64.ln()) as u64;
         let ((low, high), (low_next, high_next)) =
             (ranks(n - 1, 0.99).unwrap(), ranks(n + 1, 0.99).unwrap());
         assert!(low.abs_diff(low_next) <= 3, "{low} {low_next}");

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use super::graph::{self, Group, HostPort, Line, Stroke, Unit};
 use crate::inventory::model::Inventory;
 use crate::safe;
-use shapes::{CHAR, Column, PADDING, end_text, escape, fit, middle_text, rect, text};
+use shapes::{CHAR, Column, PADDING, end_text, fit, middle_text, rect, text};
 
 /// Everything is in pixels.
 const WIDTH: u32 = 1180;
@@ -201,7 +201,7 @@ fn draw_path(out: &mut String, unit: &Unit, line: &Line, nth: usize, places: &Pl
         .port_groups
         .get(group)
         .map_or("", |group| group.name.as_str());
-    let hint = escape(&safe::sentence(&format!(
+    let hint = safe::xml(&safe::sentence(&format!(
         "{} to {to}: {}",
         line.name, line.state
     )));

@@ -61,7 +61,7 @@ fn anchored(out: &mut String, class: &str, anchor: &str, x: u32, y: u32, words: 
     if words.is_empty() {
         return;
     }
-    let words = escape(words);
+    let words = safe::xml(words);
     let _ = writeln!(
         out,
         "<text class=\"{class}\" text-anchor=\"{anchor}\" x=\"{x}\" y=\"{y}\">{words}</text>"
@@ -87,23 +87,6 @@ pub(super) fn fit(words: &str, chars: u32) -> String {
         .collect();
     fitting.push('…');
     fitting
-}
-
-/// For text and attributes of XML; what XML cannot have at all is replaced.
-pub(super) fn escape(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    for c in words.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! `alua-trace report`: what a recording says, the verdict first: as text, as one JSON object, or as one HTML
+//! page.
+
+use std::{
+    fs,
+    io::{self, Write},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cli::{JsonTarget, ReportConfig},
+    evidence::{
+        Evidence,
+        verdict::{self, Tone},
+    },
+    json as lines, live, replay,
+    report::summary::summary,
+    safe,
+};
+
+mod html;
+mod object;
+
+pub use html::page;
+pub use object::object;
+
+const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+
+/// Makes the report; gives the exit status.
+///
+/// # Errors
+/// The recording cannot be read, or the report not written.
+pub fn run(config: &ReportConfig) -> Result<u8> {
+    let name = config.file.display().to_string();
+    let evidence = Evidence::read(config)
+        .with_context(|| format!("cannot report on {}", safe::name(&name)))?;
+    let mut text = verdict_text(&evidence);
+    if let Some(file) = &config.output {
+        let stem = config.file.file_name().unwrap_or(config.file.as_os_str());
+        let page = html::page(&evidence, &stem.to_string_lossy());
+        fs::write(file, &page).with_context(|| {
+            format!(
+                "cannot write -o {}; name a file that can be made",
+                file.display()
+            )
+        })?;
+        let kib = page.len().div_ceil(1024);
+        let file = safe::name(&file.to_string_lossy());
+        text.push_str(&format!(
+            "\nThe page is {file} ({kib} KiB): open it in a browser.\n"
+        ));
+    } else {
+        let width = live::columns().unwrap_or(WIDTH_WITHOUT_TERMINAL);
+        text.push('\n');
+        text.push_str(&summary(
+            &evidence.summary,
+            evidence.start.started_at_ns,
+            width,
+        ));
+    }
+    match &config.json {
+        Some(target) => {
+            let object = lines::to_line(&object(&evidence))?;
+            match target {
+                JsonTarget::Stdout => print(&object)?,
+                JsonTarget::File(file) => {
+                    fs::write(file, &object).with_context(|| {
+                        format!(
+                            "cannot write --json {}; name a file that can be made",
+                            file.display()
+                        )
+                    })?;
+                    print(&text)?;
+                }
+            }
+        }
+        None => print(&text)?,
+    }
+    Ok(replay::status(&config.file, evidence.missing))
+}
+
+/// The verdict as people read it.
+fn verdict_text(evidence: &Evidence) -> String {
+    let sentences = verdict::sentences(evidence).into_iter().map(|sentence| {
+        let mark = match sentence.tone {
+            Tone::Fine => ' ',
+            Tone::Warning => '!',
+        };
+        format!("{mark} {}\n", safe::sentence(&sentence.text))
+    });
+    sentences.collect()
+}
+
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader has seen what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
