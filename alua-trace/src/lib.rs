@@ -11,6 +11,7 @@ pub mod decode;
 pub mod doctor;
 pub mod engine;
 pub mod evidence;
+pub mod export;
 pub mod format;
 pub mod import;
 pub mod ingest;

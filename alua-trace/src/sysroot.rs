@@ -113,6 +113,16 @@ impl Sysroot {
         read_text(&self.path("proc/sys/kernel/osrelease"))
     }
 
+    /// The name of the host, as `uname -n` prints it.
+    pub fn host_name(&self) -> io::Result<String> {
+        read_text(&self.path("proc/sys/kernel/hostname"))
+    }
+
+    /// The kernel's id of this boot.
+    pub fn boot_id(&self) -> io::Result<String> {
+        read_text(&self.path("proc/sys/kernel/random/boot_id"))
+    }
+
     /// The command line that the kernel was booted with.
     pub fn command_line(&self) -> io::Result<String> {
         read_text(&self.path("proc/cmdline"))

@@ -133,6 +133,30 @@ Exit status:
 
 The JSON is described in docs/report.md.";
 
+pub(super) const EXPORT: &str = "Make of a recording what other tools read";
+
+pub(super) const EXPORT_LONG: &str = "\
+Make of a recording what other tools read: HdrHistogram logs, tables as CSV or Parquet, latencies as
+in fio's JSON, or a trace for Perfetto. Nothing is replaced that is there already.";
+
+pub(super) const EXPORT_AFTER: &str = "\
+Examples:
+  Tables for DuckDB, Spark or pandas:
+      alua-trace export fio.atr --to parquet
+      duckdb -c \"select hctl, state, sum(commands) from 'fio.parquet/intervals.parquet' group by all\"
+
+  Every command, to look at with https://ui.perfetto.dev:
+      alua-trace export fio.atr --to perfetto
+
+  Percentiles beside those of fio itself:
+      alua-trace export fio.atr --to fio -o seen-by-paths.json
+
+Exit status:
+  0        fine
+  2        bad input; or it is no recording, ends early or is damaged: what there is is exported
+
+The forms are described in docs/export.md.";
+
 pub(super) const DOCTOR: &str =
     "Say what a trace on this host can tell, and what is wrong with its multipath set-up";
 

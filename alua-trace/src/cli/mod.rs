@@ -10,7 +10,7 @@ mod values;
 
 pub use decode::DecodePage;
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
-pub use report::ReportConfig;
+pub use report::{ExportConfig, ExportTo, ReportConfig};
 pub use trace::{RecordTo, ReplayConfig, RunConfig, Show};
 
 use std::path::PathBuf;
@@ -39,6 +39,9 @@ enum Verb {
     #[command(about = help::REPORT, long_about = help::REPORT_LONG)]
     #[command(after_long_help = help::REPORT_AFTER)]
     Report(report::ReportArgs),
+    #[command(about = help::EXPORT, long_about = help::EXPORT_LONG)]
+    #[command(after_long_help = help::EXPORT_AFTER)]
+    Export(report::ExportArgs),
     #[command(about = help::DOCTOR, after_long_help = help::DOCTOR_AFTER)]
     Doctor(DoctorArgs),
     #[command(about = help::DECODE, long_about = help::DECODE_LONG)]
@@ -89,6 +92,8 @@ pub enum Action {
     Replay(ReplayConfig),
     /// Make a report of what was recorded.
     Report(ReportConfig),
+    /// Make of what was recorded what other tools read.
+    Export(ExportConfig),
     /// Say what a trace on this host could tell.
     Doctor(DoctorConfig),
     /// Show what a page says.
@@ -149,6 +154,7 @@ impl Cli {
             Verb::Record(args) => Action::Run(args.into()),
             Verb::Replay(args) => Action::Replay(args.into()),
             Verb::Report(args) => Action::Report(args.into()),
+            Verb::Export(args) => Action::Export(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,
                 verbose,

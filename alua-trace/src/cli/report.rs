@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{JsonTarget, values};
 
@@ -40,6 +40,67 @@ impl From<ReportArgs> for ReportConfig {
         Self {
             output: args.output,
             json: args.json,
+            maps: args.maps,
+            file: args.file,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// What to make of it
+    #[arg(long, value_enum, value_name = "FORM")]
+    to: ExportTo,
+    /// The file to make, or for csv and parquet the directory [default: named after the recording]
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Leave the table of commands empty (csv, parquet): intervals have their histograms
+    #[arg(long)]
+    no_commands: bool,
+    /// Only this multipath map, by name, dm-N or WWID as they were; may be given several times
+    #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
+    maps: Vec<String>,
+    /// The recording
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// A form that other tools read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportTo {
+    /// An HdrHistogram log, with a tag for each path, class and state
+    Hlog,
+    /// Tables as CSV, in a directory
+    Csv,
+    /// Tables as Parquet, in a directory
+    Parquet,
+    /// Latencies as in fio's JSON, a job for each path and state
+    Fio,
+    /// A trace for Perfetto: a track for each path, a slice for each command
+    Perfetto,
+}
+
+/// A recording to export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportConfig {
+    /// What to make of it.
+    pub to: ExportTo,
+    /// Where to; named after the recording when `None`.
+    pub output: Option<PathBuf>,
+    /// With a row for each command, where there are rows.
+    pub commands: bool,
+    /// Names of maps; empty for those that the trace was of.
+    pub maps: Vec<String>,
+    /// The recording.
+    pub file: PathBuf,
+}
+
+impl From<ExportArgs> for ExportConfig {
+    fn from(args: ExportArgs) -> Self {
+        Self {
+            to: args.to,
+            output: args.output,
+            commands: !args.no_commands,
             maps: args.maps,
             file: args.file,
         }

@@ -45,6 +45,12 @@ pub struct Meta {
     pub wire: u32,
     /// Byte order of numbers in the probes' records: `little` or `big`.
     pub byte_order: String,
+    /// Name of the host.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The kernel's id of this boot: monotonic times of two recordings are of one clock if it is the same.
+    #[serde(default)]
+    pub boot_id: Option<String>,
     /// Maps that were reported on, by name; all when empty. Everything is recorded, whatever they are.
     pub maps: Vec<String>,
     /// What the user says of the run, by name.
@@ -62,6 +68,8 @@ impl Meta {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wire: WIRE,
             byte_order: BYTE_ORDER.to_owned(),
+            host: None,
+            boot_id: None,
             maps: maps.to_vec(),
             labels: BTreeMap::new(),
             command: Vec::new(),

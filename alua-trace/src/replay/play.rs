@@ -19,6 +19,9 @@ use crate::{
 
 /// Who is told what a recording says.
 pub trait Audience {
+    /// What the recording is of: before any line.
+    fn meta(&mut self, _: &Meta) {}
+
     /// A line, as the trace said it.
     ///
     /// # Errors
@@ -54,6 +57,7 @@ pub fn play(
 ) -> Result<Played, PlayError> {
     let mut reader = Reader::open(file)?;
     let meta = reader.meta().clone();
+    audience.meta(&meta);
     let mut player = Player::new(wanted(&meta), audience);
     let mut progress = Progress::new(file);
     let read = loop {

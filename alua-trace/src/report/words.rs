@@ -2,7 +2,8 @@
 
 use crate::format;
 use crate::model::{
-    Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity, StateSource, Verdict,
+    AccessState, Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
+    StateSource, Verdict,
 };
 use crate::safe;
 
@@ -32,6 +33,29 @@ pub fn source(source: StateSource) -> &'static str {
         StateSource::None => "nobody has said",
         StateSource::RtpgSeen => "RTPG seen",
         StateSource::HandlerData => "handler data",
+    }
+}
+
+/// Name of a state, as in JSON.
+pub fn state(state: AccessState) -> &'static str {
+    match state {
+        AccessState::Optimized => "AO",
+        AccessState::NonOptimized => "AN",
+        AccessState::Standby => "standby",
+        AccessState::Unavailable => "unavailable",
+        AccessState::LbaDependent => "LBD",
+        AccessState::Offline => "offline",
+        AccessState::Transitioning => "transitioning",
+        AccessState::Unknown => "unknown",
+    }
+}
+
+/// Name of who said so, as in JSON.
+pub fn source_name(source: StateSource) -> &'static str {
+    match source {
+        StateSource::None => "none",
+        StateSource::RtpgSeen => "rtpg-seen",
+        StateSource::HandlerData => "handler-data",
     }
 }
 

@@ -16,15 +16,20 @@ pub struct LatencyHistogram {
     pub(super) sum_ns: u128,
 }
 
+/// A histogram of `hdrhistogram`'s own, with the bins of all others here.
+#[must_use]
+pub fn empty() -> Histogram<u64> {
+    #[expect(
+        clippy::expect_used,
+        reason = "the figures are a constant that new() accepts"
+    )]
+    Histogram::new(FIGURES).expect("0 to 5 figures are valid")
+}
+
 impl Default for LatencyHistogram {
     fn default() -> Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "the figures are a constant that new() accepts"
-        )]
-        let buckets = Histogram::new(FIGURES).expect("0 to 5 figures are valid");
         Self {
-            buckets,
+            buckets: empty(),
             min_ns: u64::MAX,
             max_ns: 0,
             sum_ns: 0,

@@ -10,7 +10,7 @@ pub mod bins;
 mod histogram;
 pub mod quantile;
 
-pub use histogram::LatencyHistogram;
+pub use histogram::{LatencyHistogram, empty};
 
 /// Access states in the order of their index.
 pub const STATES: [AccessState; 8] = [

@@ -10,6 +10,7 @@ use crate::{
     format,
     record::{Meta, recorder::Recorder},
     safe,
+    sysroot::Sysroot,
 };
 
 /// A recording and its name.
@@ -26,12 +27,19 @@ impl Recording {
     ///
     /// # Errors
     /// It is there already, or cannot be made.
-    pub fn create(to: &RecordTo, maps: &[String], command: &[OsString]) -> Result<Self> {
+    pub fn create(
+        to: &RecordTo,
+        root: &Sysroot,
+        maps: &[String],
+        command: &[OsString],
+    ) -> Result<Self> {
         let path = &to.file;
         let words = command
             .iter()
             .map(|word| word.to_string_lossy().into_owned());
         let meta = Meta {
+            host: root.host_name().ok(),
+            boot_id: root.boot_id().ok(),
             labels: to.labels.clone(),
             command: words.collect(),
             ..Meta::new(maps)

@@ -111,7 +111,7 @@ impl<'config> Session<'config> {
         let with_setup = config.record.is_some();
         let mut scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
         let recording = config.record.as_ref();
-        let recording = recording.map(|to| Recording::create(to, maps, &config.command));
+        let recording = recording.map(|to| Recording::create(to, &root, maps, &config.command));
         let recording = recording.transpose()?;
         let mut feed = Feed::new(wanted(config, maps), recording);
         feed.take(monotonic_ns(), Input::Topology(topology));
