@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything a person types in this repository.
 
+mod browser;
 mod cli;
 mod commands;
 mod console;
@@ -14,6 +15,7 @@ mod multipath;
 mod packages;
 mod paths;
 mod programs;
+mod python;
 mod qemu;
 mod results;
 mod say;

@@ -28,6 +28,8 @@ const TICK_NS: u64 = 50 * MS;
 const MAJOR: u32 = 254;
 /// How long a load stays on paths that are no longer optimized.
 const STAYS_NS: u64 = 3 * S;
+/// A command that is in flight when the first unit moves.
+const DELAYED_NS: u64 = 60 * MS;
 /// The command that takes longest.
 pub const SPIKE_NS: u64 = 300 * MS;
 

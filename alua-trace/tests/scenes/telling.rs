@@ -9,7 +9,7 @@ use alua_trace_ebpf::{
     RtpgRecord, access_state, command_flag, handler, record_kind, state_source,
 };
 
-use super::{BEGAN_NS, MAJOR, MS, S, SPIKE_NS, STAYS_NS, Scene, TICK_NS, probes};
+use super::{BEGAN_NS, DELAYED_NS, MAJOR, MS, S, SPIKE_NS, STAYS_NS, Scene, TICK_NS, probes};
 
 /// xorshift64.
 struct Random(u64);
@@ -40,6 +40,8 @@ pub(super) struct Telling<'a> {
     followed: bool,
     /// The command that takes longest has been told.
     spiked: bool,
+    /// The command that the transfer slows has been told.
+    delayed: bool,
     /// The unit attention of the transfer has been told.
     attended: bool,
     /// Paths of each map, those of TPG 1 and those of TPG 2.
@@ -57,6 +59,7 @@ impl<'a> Telling<'a> {
             moved: false,
             followed: false,
             spiked: false,
+            delayed: false,
             attended: false,
             paths: (0..scene.maps)
                 .map(|map| [true, false].map(|first| scene.paths_of(map, first)))
@@ -67,7 +70,7 @@ impl<'a> Telling<'a> {
     pub(super) fn tell(mut self, topology: &Topology, take: &mut impl FnMut(u64, Input<'_>)) {
         let scene = self.scene;
         self.introduce(topology, take);
-        let moves_ns = BEGAN_NS + scene.seconds * S / 2 + 7 * MS;
+        let moves_ns = self.moves_ns();
         let mut at_ns = BEGAN_NS;
         let end_ns = BEGAN_NS + scene.seconds * S;
         let step_ns = S
@@ -112,6 +115,11 @@ impl<'a> Telling<'a> {
                 ..End::default()
             }),
         );
+    }
+
+    /// When the array moves the first unit.
+    fn moves_ns(&self) -> u64 {
+        BEGAN_NS + self.scene.seconds * S / 2 + 7 * MS
     }
 
     fn introduce(&self, topology: &Topology, take: &mut impl FnMut(u64, Input<'_>)) {
@@ -203,8 +211,12 @@ impl<'a> Telling<'a> {
         let write = self.random.below(3) == 0;
         let spike = !self.spiked && at_ns > BEGAN_NS + scene.seconds * S / 4;
         self.spiked |= spike;
+        // In flight when the unit moves, and slowed by that.
+        let delayed = moved && !self.delayed && at_ns >= self.moves_ns() + DELAYED_NS / 2;
+        self.delayed |= delayed;
         let latency_ns = match (spike, optimized) {
             (true, _) => SPIKE_NS,
+            _ if delayed => DELAYED_NS,
             (_, true) => 80_000 + self.random.tail(60_000),
             (_, false) => 2_100_000 + self.random.tail(200_000),
         } + u64::from(write) * 40_000;

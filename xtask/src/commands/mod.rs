@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod ci;
 pub(crate) mod doctor;
+pub(crate) mod evidence;
 pub(crate) mod fuzz;
 pub(crate) mod lab;
 pub(crate) mod run;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::cli::TestArgs;
-use crate::commands::soak;
+use crate::commands::{evidence, soak};
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -19,6 +19,9 @@ use crate::results::Totals;
 use crate::say;
 use crate::units;
 use crate::userland::Set;
+
+/// The filter that names what is made of recordings.
+const EVIDENCE: &str = "evidence";
 
 /// What `guest --list` prints.
 #[derive(Debug, Deserialize)]
@@ -64,6 +67,9 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
         totals.add(units::run(paths, &args.filters)?, "unit");
         if args.filters.is_empty() {
             soak::short(paths, &mut totals);
+        }
+        if args.filters.is_empty() || args.filters.iter().any(|it| it == EVIDENCE) {
+            evidence::run(paths, &mut totals);
         }
     }
     if !args.unit {
