@@ -13,7 +13,7 @@ use alua_trace::{
     record::{
         Meta,
         reader::{Reader, Taker},
-        recorder::Recorder,
+        recorder::{Recorder, Way},
     },
 };
 use alua_trace_ebpf::{
@@ -189,7 +189,7 @@ fn fill(
 }
 
 fn record(file: &std::path::Path, load: &Load) -> Result<()> {
-    let mut recorder = Recorder::create(file, Meta::new(&[]))?;
+    let mut recorder = Recorder::create(file, Way::Whole, Meta::new(&[]))?;
     recorder.start(&Start {
         schema: 1,
         version: String::new(),

@@ -136,6 +136,7 @@ mod tests {
             sense: Some([6, 0x2a, 6]),
             retries: 0,
             passthrough: false,
+            around: Vec::new(),
         }
     }
 

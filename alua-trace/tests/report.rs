@@ -29,7 +29,7 @@ mod tests {
             output: None,
             json: None,
             maps: Vec::new(),
-            file,
+            files: vec![file],
         })
         .unwrap()
     }

@@ -71,6 +71,15 @@ Examples:
   Beside the live view:
       sudo alua-trace run --record evening.atr --duration 10m
 
+  For days, in files of an hour of which a day's are kept:
+      sudo alua-trace record -o day.atr --rotate 1h --keep 24
+
+  For months, without commands:
+      sudo alua-trace record -o long.atr --histograms-only --interval 10s --rotate 500M
+
+  Only what leads to a flag, from ten minutes before it on:
+      sudo alua-trace record -o fault.atr --last 10m
+
 Exit status:
   0        fine; also when Ctrl-C ends the trace
   2        bad input; or the file is there already or cannot be written to its end; or the host
@@ -96,6 +105,15 @@ Examples:
       alua-trace replay fio.atr --json - --commands |
           jq -c 'select(.type == \"command\" and .opcode == 40) | [.latency_ns, .hctl]' |
           sort -t[ -k2 -n | tail -100
+
+  The third minute, counted by itself:
+      alua-trace replay fio.atr --from 2m --to 3m
+
+  A recording that is in several files:
+      alua-trace replay day.0007.atr day.0008.atr
+
+  Two moves of a unit within ten minutes are thrash:
+      alua-trace replay fio.atr --threshold thrash-transfers=2 --threshold thrash-time=10m
 
   Kernel, queues, transports, multipath's configuration and what fio printed:
       alua-trace replay fio.atr --setup | jq .

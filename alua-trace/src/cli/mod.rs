@@ -11,7 +11,7 @@ mod values;
 pub use decode::DecodePage;
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 pub use report::{ExportConfig, ExportTo, ReportConfig};
-pub use trace::{RecordTo, ReplayConfig, RunConfig, Show};
+pub use trace::{RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show, Span, ThresholdName};
 
 use std::path::PathBuf;
 

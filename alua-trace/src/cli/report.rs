@@ -17,9 +17,9 @@ pub(super) struct ReportArgs {
     /// Only this multipath map, by name, dm-N or WWID as they were; may be given several times
     #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
     maps: Vec<String>,
-    /// The recording
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The recording; the files of one that is in several, in order
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 /// A recording to report on.
@@ -31,8 +31,8 @@ pub struct ReportConfig {
     pub json: Option<JsonTarget>,
     /// Names of maps; empty for those that the trace was of.
     pub maps: Vec<String>,
-    /// The recording.
-    pub file: PathBuf,
+    /// The recording, its files in order.
+    pub files: Vec<PathBuf>,
 }
 
 impl From<ReportArgs> for ReportConfig {
@@ -41,7 +41,7 @@ impl From<ReportArgs> for ReportConfig {
             output: args.output,
             json: args.json,
             maps: args.maps,
-            file: args.file,
+            files: args.files,
         }
     }
 }
@@ -60,9 +60,9 @@ pub(super) struct ExportArgs {
     /// Only this multipath map, by name, dm-N or WWID as they were; may be given several times
     #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
     maps: Vec<String>,
-    /// The recording
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The recording; the files of one that is in several, in order
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 /// A form that other tools read.
@@ -91,8 +91,8 @@ pub struct ExportConfig {
     pub commands: bool,
     /// Names of maps; empty for those that the trace was of.
     pub maps: Vec<String>,
-    /// The recording.
-    pub file: PathBuf,
+    /// The recording, its files in order.
+    pub files: Vec<PathBuf>,
 }
 
 impl From<ExportArgs> for ExportConfig {
@@ -102,7 +102,7 @@ impl From<ExportArgs> for ExportConfig {
             output: args.output,
             commands: !args.no_commands,
             maps: args.maps,
-            file: args.file,
+            files: args.files,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{JsonTarget, values};
 
@@ -18,6 +18,8 @@ pub(super) struct RunArgs {
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
     #[arg(requires = "record")]
     labels: Vec<(String, String)>,
+    #[command(flatten)]
+    way: WayArgs,
     /// Plain lines instead of the live view, even on a terminal
     #[arg(long)]
     no_live: bool,
@@ -34,7 +36,77 @@ pub(super) struct RecordArgs {
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
     labels: Vec<(String, String)>,
     #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
     trace: TraceArgs,
+}
+
+/// How a recording is written.
+#[derive(Debug, Args)]
+struct WayArgs {
+    /// Go on in another file, FILE.0001 and so on, after so much (500M, 2G) or so long (1h)
+    #[arg(long, value_name = "SIZE|TIME", value_parser = values::rotate)]
+    rotate: Option<Rotate>,
+    /// Of these files keep only the last N
+    #[arg(long, value_name = "N", requires = "rotate", value_parser = values::count)]
+    keep: Option<usize>,
+    /// Keep no commands: intervals with their histograms, transfers, flags and the slowest commands
+    #[arg(long)]
+    histograms_only: bool,
+    /// Write nothing until a flag is raised or SIGUSR1 comes; then what came in this time before, and
+    /// ten seconds after
+    #[arg(long, value_name = "TIME", conflicts_with = "rotate", value_parser = values::duration)]
+    last: Option<Duration>,
+    /// What that may take in memory until then
+    #[arg(long, value_name = "SIZE", requires = "last", default_value = "256M")]
+    #[arg(value_parser = values::size)]
+    last_memory: u64,
+}
+
+/// When a recording goes on in another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotate {
+    /// After so many bytes.
+    Size(u64),
+    /// After so long.
+    Time(Duration),
+}
+
+/// How a recording is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordWay {
+    /// To one file.
+    Whole,
+    /// To one file after the other.
+    Parts {
+        /// How much or how long each is.
+        rotate: Rotate,
+        /// How many stay; all when `None`.
+        keep: Option<usize>,
+    },
+    /// Only what led to a flag, or to SIGUSR1.
+    Last {
+        /// How long before.
+        time: Duration,
+        /// Bytes it may take in memory.
+        memory: u64,
+    },
+}
+
+impl WayArgs {
+    fn way(&self) -> RecordWay {
+        match (self.rotate, self.last) {
+            (Some(rotate), _) => RecordWay::Parts {
+                rotate,
+                keep: self.keep,
+            },
+            (None, Some(time)) => RecordWay::Last {
+                time,
+                memory: self.last_memory,
+            },
+            (None, None) => RecordWay::Whole,
+        }
+    }
 }
 
 /// What every trace can be told.
@@ -80,9 +152,18 @@ pub(super) struct ReplayArgs {
     /// Print what was traced under which set-up, as JSON, instead
     #[arg(long, conflicts_with_all = ["json", "maps"])]
     setup: bool,
-    /// The recording
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Begin so long after the start of the trace, such as 90s
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    from: Option<Duration>,
+    /// End so long after the start of the trace
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    to: Option<Duration>,
+    /// Judge by another threshold, such as thrash-transfers=2; may be given several times
+    #[arg(long = "threshold", value_name = "NAME=VALUE", value_parser = values::threshold)]
+    thresholds: Vec<(ThresholdName, u64)>,
+    /// The recording; the files of one that is in several, in order
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 /// What people are shown while a trace runs.
@@ -103,6 +184,10 @@ pub struct RecordTo {
     pub file: PathBuf,
     /// What the user says of the run, by name.
     pub labels: BTreeMap<String, String>,
+    /// How it is written.
+    pub way: RecordWay,
+    /// Lines instead of inputs.
+    pub histograms_only: bool,
 }
 
 /// A trace to run.
@@ -141,8 +226,40 @@ pub struct ReplayConfig {
     pub setup: bool,
     /// Names of maps; empty for those that the trace was of.
     pub maps: Vec<String>,
-    /// The recording.
-    pub file: PathBuf,
+    /// What of the trace.
+    pub span: Span,
+    /// Thresholds that are not the trace's own.
+    pub thresholds: Vec<(ThresholdName, u64)>,
+    /// The recording, its files in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// A part of a trace, in time since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// From here on.
+    pub from: Option<Duration>,
+    /// Up to here.
+    pub to: Option<Duration>,
+}
+
+/// A threshold of the engine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThresholdName {
+    /// Transfers of a unit that are thrash
+    ThrashTransfers,
+    /// The time within which they are
+    ThrashTime,
+    /// How long a path is transitioning before that is stuck, where the array does not say
+    TransitionStuck,
+    /// How long a MODE SELECT has no answer before that is told
+    ModeSelectOutstanding,
+    /// How long states contradict each other before that is told
+    StateDisagrees,
+    /// How long a unit is owned by the wrong side before that is told
+    NotPreferredOwner,
+    /// From when on a wait in dm counts as held
+    Held,
 }
 
 impl RunConfig {
@@ -168,7 +285,12 @@ impl From<RunArgs> for RunConfig {
         let live = !args.no_live && args.trace.json != Some(JsonTarget::Stdout);
         let show = if live { Show::Live } else { Show::Plain };
         let labels = args.labels.into_iter().collect();
-        let record = args.record.map(|file| RecordTo { file, labels });
+        let record = args.record.map(|file| RecordTo {
+            file,
+            labels,
+            way: args.way.way(),
+            histograms_only: args.way.histograms_only,
+        });
         Self::new(args.trace, show, record)
     }
 }
@@ -178,6 +300,8 @@ impl From<RecordArgs> for RunConfig {
         let record = RecordTo {
             file: args.output,
             labels: args.labels.into_iter().collect(),
+            way: args.way.way(),
+            histograms_only: args.way.histograms_only,
         };
         Self::new(args.trace, Show::Events, Some(record))
     }
@@ -190,7 +314,12 @@ impl From<ReplayArgs> for ReplayConfig {
             commands: args.commands,
             setup: args.setup,
             maps: args.maps,
-            file: args.file,
+            span: Span {
+                from: args.from,
+                to: args.to,
+            },
+            thresholds: args.thresholds,
+            files: args.files,
         }
     }
 }

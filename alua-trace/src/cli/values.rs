@@ -4,12 +4,16 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::{DecodeInput, JsonTarget};
+use super::{DecodeInput, JsonTarget, Rotate, ThresholdName};
 
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+/// A recording in smaller files is more files than recording.
+const SIZE_MIN: u64 = 64 << 10;
+const ROTATE_MIN: Duration = Duration::from_secs(1);
 /// A year: keeps every sum of times within 64 bits of nanoseconds.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The smallest page size, and so the smallest ring buffer.
@@ -33,6 +37,61 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
         return Err("needs a name before the =".to_owned());
     }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A number of bytes such as `512K`, `100M`, `2G`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let units = [('K', 1_u64 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let (_, unit) = unit.ok_or_else(|| "needs a unit: K, M or G".to_owned())?;
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| "not a number of K, M or G".to_owned())?;
+    match number.checked_mul(*unit) {
+        Some(bytes) if bytes >= SIZE_MIN => Ok(bytes),
+        Some(_) => Err("must be at least 64K".to_owned()),
+        None => Err("too large".to_owned()),
+    }
+}
+
+/// A size (`500M`) or a time (`1h`).
+pub(super) fn rotate(text: &str) -> Result<Rotate, String> {
+    if text.ends_with(['K', 'M', 'G']) {
+        return size(text).map(Rotate::Size);
+    }
+    match time(text) {
+        Ok(time) if time >= ROTATE_MIN && time <= DURATION_MAX => Ok(Rotate::Time(time)),
+        Ok(_) => Err("must be at least 1s".to_owned()),
+        Err(why) => Err(format!("{why}; or a size with K, M or G")),
+    }
+}
+
+/// A number from 1 on.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// A threshold's name and its value: a number or a time, in ns.
+pub(super) fn threshold(text: &str) -> Result<(ThresholdName, u64), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "must be NAME=VALUE".to_owned())?;
+    let known = ThresholdName::from_str(name, false).map_err(|_| {
+        let names = ThresholdName::value_variants().iter();
+        let names = names.filter_map(|it| Some(it.to_possible_value()?.get_name().to_owned()));
+        format!(
+            "no such threshold; there are {}",
+            names.collect::<Vec<_>>().join(", ")
+        )
+    })?;
+    if known == ThresholdName::ThrashTransfers {
+        return Ok((known, count(value)? as u64));
+    }
+    let time = duration(value)?;
+    Ok((known, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 /// A time between two reports.

@@ -27,6 +27,9 @@ pub enum Input<'a> {
     /// All counts of the probes since the start: those that belong to no path, and those of the
     /// path ids that have been introduced.
     Counts(&'a GlobalCounts, &'a [(u16, PathCounts)]),
+    /// A trace was under way, and these were its counts: what follows is counted from here, and commands
+    /// that are in flight belong to it. After paths and routes have been introduced, before [`Self::Begin`].
+    Resumed(&'a GlobalCounts, &'a [(u16, PathCounts)]),
     /// A scan of sysfs and device-mapper. Its time is when the scan began: what a command saw while
     /// it ran is fresher.
     Topology(&'a Topology),
@@ -56,8 +59,11 @@ pub struct End {
     pub probes: Vec<Probe>,
     /// Exit status of the user's COMMAND.
     pub command_status: Option<i32>,
-    /// Why this is not how the trace ended: a recording that stops before it. Commands in flight are then
-    /// not known.
+    /// The trace goes on: what has not been told by now counts as in flight, and nobody has looked into the
+    /// probes' slots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
+    /// Why more is not known of a trace that goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_early: Option<String>,
 }

@@ -17,9 +17,6 @@ const MOST_RETRIED: usize = 4096;
 /// transfer is suspected, a sample: percentiles over thousands do not need each of them.
 const EACH: u32 = 256;
 const SAMPLE: u32 = 16;
-/// A wait that counts as held in dm: near an event the waits of all commands are measured, and
-/// most are the few µs that dm takes.
-const HOLD_NS: u64 = 1_000_000;
 
 /// What of I/O has to be remembered.
 #[derive(Debug, Default)]
@@ -88,7 +85,10 @@ impl Engine {
         {
             return;
         }
-        if waited_ns >= HOLD_NS && record.followed.route() != NO_ROUTE && !io.retried {
+        if waited_ns >= self.wanted.thresholds.held_ns
+            && record.followed.route() != NO_ROUTE
+            && !io.retried
+        {
             self.held(lun, waited_ns);
         }
         self.ownership.io(&io);

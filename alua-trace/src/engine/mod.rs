@@ -19,6 +19,7 @@ use paths::Paths;
 use witness::Witness;
 
 pub use input::{End, Input, Wants};
+pub use thresholds::Thresholds;
 
 mod commands;
 mod early;
@@ -29,11 +30,13 @@ mod interval;
 mod io;
 pub mod ownership;
 mod paths;
+mod resume;
 mod shown;
 mod slowest;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod witness;
 
 /// What is wanted of a trace.
@@ -43,6 +46,8 @@ pub struct Wanted {
     pub maps: Vec<String>,
     /// A line for each command.
     pub commands: bool,
+    /// What findings are judged by.
+    pub thresholds: Thresholds,
 }
 
 /// The state of a trace.
@@ -54,8 +59,11 @@ pub struct Engine {
     witness: Witness,
     carried: Carried,
     ownership: Ownership,
+    unnoted: slowest::Unnoted,
     lines: Vec<Line>,
     global: GlobalCounts,
+    /// Those that are not counted here: a trace was under way.
+    global_before: GlobalCounts,
     undecodable: u64,
     /// Records of a path id that was never introduced.
     unresolved: u64,
@@ -74,15 +82,17 @@ impl Engine {
     #[must_use]
     pub fn new(wanted: Wanted) -> Self {
         Self {
+            ownership: Ownership::new(wanted.thresholds),
             wanted,
             paths: Paths::default(),
             ids: Ids::new(),
             flags: Flags::default(),
             witness: Witness::default(),
             carried: Carried::default(),
-            ownership: Ownership::default(),
+            unnoted: slowest::Unnoted::default(),
             lines: Vec::new(),
             global: GlobalCounts::default(),
+            global_before: GlobalCounts::default(),
             undecodable: 0,
             unresolved: 0,
             missed_runs: 0,
@@ -126,6 +136,7 @@ impl Engine {
                 self.paths.route_is_new(id);
             }
             Input::Counts(global, per_path) => self.counts(global, per_path, at_ns),
+            Input::Resumed(global, per_path) => self.resumed(global, per_path),
             Input::Topology(topology) => self.topology(topology, at_ns),
             Input::MissedRuns(runs) => self.missed_runs = runs,
             Input::ModuleUnloaded(module) => self.module_unloaded(module, at_ns),
@@ -245,6 +256,7 @@ impl Engine {
             .tick(&self.paths, at_ns, &mut |event| events.push(event));
         self.say_flags(events);
         self.ownership.tick(at_ns, self.flags.last_id());
+        self.note_around(at_ns);
         self.paths.contradict(|lun| self.ownership.owner_of(lun));
         self.say_ownership();
     }

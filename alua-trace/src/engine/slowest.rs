@@ -1,11 +1,11 @@
 //! The slowest commands of a path, by class and state: a percentile says that there were some, these say
 //! which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use alua_trace_ebpf::{CommandRecord, command_flag};
 
-use super::{Engine, commands, ids::Route, paths::Entry};
+use super::{Engine, commands, ids::Route, ownership::REORDER_NS, paths::Entry};
 use crate::{
     model::{Class, Command, Latency},
     scsi::cdb,
@@ -23,11 +23,24 @@ type Key = (Class, usize);
 pub(super) struct Slowest(BTreeMap<Key, Vec<Slow>>);
 
 /// A command, and where it came from: a route's id may be another one's later.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Slow {
     record: CommandRecord,
     route: Option<Route>,
+    /// What was noted about its unit around it; `None` until that has been told.
+    around: Option<Vec<String>>,
 }
+
+/// Commands among the slowest around which it is still to be noted what happened.
+#[derive(Debug, Default)]
+pub(super) struct Unnoted(VecDeque<(usize, Key, u64)>);
+
+/// How many wait for that; a path's first commands are its slowest, too, and there may be many paths.
+const MOST_UNNOTED: usize = 4096;
+/// What happens comes out of the ring in order, but is put in order by time before it is noted.
+const NOTED_AFTER_NS: u64 = 3 * REORDER_NS;
+/// So long before its dispatch something may have slowed a command.
+const BEFORE_NS: u64 = 1_000_000_000;
 
 impl Slow {
     fn latency_ns(&self) -> u64 {
@@ -75,9 +88,36 @@ impl Engine {
             let slow = Slow {
                 record: *record,
                 route,
+                around: None,
             };
             let from_ns = entry.slowest.keep(key, slow);
             entry.stats.slow_from(key.0, key.1, from_ns);
+            if self.unnoted.0.len() < MOST_UNNOTED {
+                self.unnoted.0.push_back((index, key, record.completion_ns));
+            }
+        }
+    }
+
+    /// Notes what happened around the slowest commands that ended long enough before `now_ns`.
+    pub(super) fn note_around(&mut self, now_ns: u64) {
+        while let Some((index, key, ended_ns)) = self.unnoted.0.front().copied() {
+            if ended_ns.saturating_add(NOTED_AFTER_NS) > now_ns {
+                return;
+            }
+            self.unnoted.0.pop_front();
+            let Some(entry) = self.paths.get_mut(index) else {
+                continue;
+            };
+            let lun = entry.lun;
+            let slow = entry.slowest.0.get_mut(&key).into_iter().flatten();
+            for slow in slow.filter(|it| it.around.is_none() && it.record.completion_ns == ended_ns)
+            {
+                let (from_ns, to_ns) = (slow.record.dispatch_ns, slow.record.completion_ns);
+                let noted =
+                    self.ownership
+                        .noted(lun, (from_ns.saturating_sub(BEFORE_NS), to_ns), from_ns);
+                slow.around = Some(noted);
+            }
         }
     }
 }
@@ -93,7 +133,10 @@ pub(super) fn latencies(entry: &Entry) -> Vec<Latency> {
         latency.slowest = kept
             .into_iter()
             .flat_map(|(_, slow)| slow)
-            .map(|slow| command(entry, &slow.record, slow.route))
+            .map(|slow| Command {
+                around: slow.around.clone().unwrap_or_default(),
+                ..command(entry, &slow.record, slow.route)
+            })
             .collect();
     }
     latencies
@@ -124,5 +167,6 @@ pub(super) fn command(entry: &Entry, record: &CommandRecord, route: Option<Route
         ]),
         retries: u8::try_from(record.retries).unwrap_or(u8::MAX),
         passthrough: followed.has(command_flag::PASSTHROUGH),
+        around: Vec::new(),
     }
 }

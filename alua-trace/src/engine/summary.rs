@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Engine, input::End, paths::Entry, slowest};
-use crate::model::{Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary};
+use crate::model::{
+    Counts, Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary,
+};
 
 impl Engine {
     /// The probes are gone, and nothing comes any more.
@@ -14,6 +16,7 @@ impl Engine {
         }
         let outcome = self.ownership.finish(now_ns, self.flags.last_id());
         self.say_ownership();
+        self.note_around(u64::MAX);
         let left_out = outcome.flags_left_out
             + self.flags.left_out()
             + outcome.observations_left_out
@@ -50,20 +53,18 @@ impl Engine {
     }
 
     fn path_summaries(&self, end: &End) -> Vec<PathSummary> {
-        let of_path = |entry: &Entry| {
-            if end.ends_early.is_some() {
-                return entry.in_flight();
-            }
+        let account = |entry: &Entry| {
             let in_flight = end.in_flight.iter();
             let of_its_ids = in_flight.filter(|(id, _)| entry.has_kernel_id(*id));
-            of_its_ids.map(|(_, commands)| commands).sum()
+            let counts = entry.account(of_its_ids.map(|(_, commands)| commands).sum());
+            if end.goes_on { so_far(counts) } else { counts }
         };
         let mut paths: Vec<PathSummary> = self
             .shown()
             .map(|entry| PathSummary {
                 path: entry.label.clone(),
                 present: entry.present,
-                counts: entry.account(of_path(entry)),
+                counts: account(entry),
                 share: 0.0,
                 latency: slowest::latencies(entry),
             })
@@ -75,16 +76,17 @@ impl Engine {
     /// Losses since the start.
     #[must_use]
     pub fn losses(&self) -> Losses {
+        let global = self.global_counts();
         let mut losses = Losses {
             // A path id that was never introduced is as good as none.
             undecodable: self.undecodable + self.unresolved,
             missed_runs: self.missed_runs,
             not_recorded: self.not_recorded,
-            lost_records: self.global.lost_records,
-            path_table_full: self.global.path_table_full,
-            route_table_full: self.global.route_table_full,
-            failed_reads: self.global.failed_reads,
-            unmatched_ends: self.global.unmatched_ends,
+            lost_records: global.lost_records,
+            path_table_full: global.path_table_full,
+            route_table_full: global.route_table_full,
+            failed_reads: global.failed_reads,
+            unmatched_ends: global.unmatched_ends,
             ..Losses::default()
         };
         for entry in self.shown() {
@@ -113,6 +115,20 @@ impl Engine {
             .chain(unloaded)
             .chain(no_room)
             .collect()
+    }
+}
+
+/// The account of a trace that goes on. Counts were read at one time and records drained at another: what has
+/// been told has completed, and what is left is in flight.
+fn so_far(counts: Counts) -> Counts {
+    let completed = counts.recorded + counts.ring_full + counts.implausible;
+    let ended = completed + counts.failed + counts.timed_out + counts.superseded + counts.untracked;
+    let dispatched = counts.dispatched.max(ended);
+    Counts {
+        dispatched,
+        completed,
+        in_flight: dispatched - ended,
+        ..counts
     }
 }
 

@@ -1,14 +1,13 @@
 //! A recording as a whole: what was traced under which set-up, what every path carried over time, what
 //! happened, and what follows from it ([`verdict`]). Reports are made from it. Bounded, however long the trace.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io};
 
 use crate::{
     cli::ReportConfig,
-    engine::Wanted,
     model::{AccessState, Flag, Line, PathChange, Start, Summary, Transfer},
-    record::{Ending, Meta, RecordingError},
-    replay::{self, Audience, PlayError, play},
+    record::{Ending, Meta},
+    replay::{Audience, Missing, Played, Playing, play},
     setup::Setup,
 };
 use states::States;
@@ -45,7 +44,7 @@ pub struct Evidence {
     /// What it ends with; `None` where it ends early.
     pub ending: Option<Ending>,
     /// Why it ends early.
-    pub missing: Option<RecordingError>,
+    pub missing: Option<Missing>,
 }
 
 impl Evidence {
@@ -54,36 +53,13 @@ impl Evidence {
     /// # Errors
     /// It cannot be read, or says nothing of a trace.
     pub fn read(config: &ReportConfig) -> anyhow::Result<Self> {
-        let file: &Path = &config.file;
-        let maps = match config.maps.as_slice() {
-            [] => None,
-            maps => Some(replay::maps_of(file, maps)?),
+        let mut gathering = Gathering::default();
+        let wanted = Playing {
+            maps: config.maps.clone(),
+            ..Playing::default()
         };
-        let mut gathered = Gathered::default();
-        let wanted = |meta: &Meta| Wanted {
-            maps: maps.unwrap_or_else(|| meta.maps.clone()),
-            commands: false,
-        };
-        let played = play(file, wanted, &mut gathered).map_err(|error| match error {
-            PlayError::Recording(error) => anyhow::Error::from(error),
-            PlayError::Told(error) => error.into(),
-        })?;
-        let (Some(start), Some(summary)) = (gathered.start, gathered.summary) else {
-            let why = played.missing.map(|error| format!(": {error}"));
-            anyhow::bail!("the trace had not begun{}", why.unwrap_or_default());
-        };
-        Ok(Self {
-            meta: played.meta,
-            start,
-            setups: gathered.setups,
-            timeline: gathered.timeline,
-            states: gathered.states,
-            flags: gathered.flags,
-            transfers: gathered.transfers,
-            summary,
-            ending: played.ending,
-            missing: played.missing,
-        })
+        let played = play(&config.files, &wanted, &mut gathering)?;
+        gathering.into_evidence(played)
     }
 
     /// A time of the monotonic clock as time since the start of the trace, in ns.
@@ -94,7 +70,7 @@ impl Evidence {
 
 /// What has been told so far.
 #[derive(Default)]
-struct Gathered {
+pub struct Gathering {
     start: Option<Start>,
     setups: Vec<Setup>,
     timeline: Timeline,
@@ -104,7 +80,32 @@ struct Gathered {
     summary: Option<Summary>,
 }
 
-impl Audience for Gathered {
+impl Gathering {
+    /// All of it, when nothing more is told.
+    ///
+    /// # Errors
+    /// Nothing was told of a trace.
+    pub fn into_evidence(self, played: Played) -> anyhow::Result<Evidence> {
+        let (Some(start), Some(summary)) = (self.start, self.summary) else {
+            let why = played.missing.map(|missing| format!(": {missing}"));
+            anyhow::bail!("the trace had not begun{}", why.unwrap_or_default());
+        };
+        Ok(Evidence {
+            meta: played.meta,
+            start,
+            setups: self.setups,
+            timeline: self.timeline,
+            states: self.states,
+            flags: self.flags,
+            transfers: self.transfers,
+            summary,
+            ending: played.ending,
+            missing: played.missing,
+        })
+    }
+}
+
+impl Audience for Gathering {
     fn line(&mut self, line: Line) -> io::Result<()> {
         match line {
             Line::Start(start) => {

@@ -10,10 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cli::{ExportConfig, ExportTo, ReportConfig},
-    engine::Wanted,
     evidence::Evidence,
-    record::{Meta, RecordingError},
-    replay::{self, Audience, PlayError, Played, play},
+    replay::{self, Audience, Missing, Played, Playing, play},
     safe,
 };
 
@@ -30,22 +28,26 @@ pub mod table;
 /// # Errors
 /// The recording cannot be read, or what is made of it not written; what was to be made is there already.
 pub fn run(config: &ExportConfig) -> Result<u8> {
-    let name = safe::name(&config.file.to_string_lossy());
+    let first = config
+        .files
+        .first()
+        .map_or(Path::new("-"), PathBuf::as_path);
+    let name = safe::name(&first.to_string_lossy());
     let target = config
         .output
         .clone()
-        .unwrap_or_else(|| default_target(config));
+        .unwrap_or_else(|| default_target(config.to, first));
     let missing = write(config, &target).with_context(|| format!("cannot export {name}"))?;
     eprintln!(
         "alua-trace: {name} is exported to {}",
         safe::name(&target.to_string_lossy())
     );
-    Ok(replay::status(&config.file, missing))
+    Ok(replay::status(missing.as_ref()))
 }
 
 /// `fio.atr` becomes `fio.hlog`, or the directory `fio.parquet`.
-fn default_target(config: &ExportConfig) -> PathBuf {
-    config.file.with_extension(match config.to {
+fn default_target(to: ExportTo, recording: &Path) -> PathBuf {
+    recording.with_extension(match to {
         ExportTo::Hlog => "hlog",
         ExportTo::Csv => "csv",
         ExportTo::Parquet => "parquet",
@@ -54,7 +56,7 @@ fn default_target(config: &ExportConfig) -> PathBuf {
     })
 }
 
-fn write(config: &ExportConfig, target: &Path) -> Result<Option<RecordingError>> {
+fn write(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
     let played = match config.to {
         ExportTo::Hlog => {
             let mut hlog = hlog::Hlog::new(BufWriter::new(new_file(target)?));
@@ -90,12 +92,12 @@ fn write(config: &ExportConfig, target: &Path) -> Result<Option<RecordingError>>
     Ok(played.missing)
 }
 
-fn fio_json(config: &ExportConfig, target: &Path) -> Result<Option<RecordingError>> {
+fn fio_json(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
     let evidence = Evidence::read(&ReportConfig {
         output: None,
         json: None,
         maps: config.maps.clone(),
-        file: config.file.clone(),
+        files: config.files.clone(),
     })?;
     let mut out = BufWriter::new(new_file(target)?);
     serde_json::to_writer_pretty(&mut out, &fio::object(&evidence))?;
@@ -105,18 +107,12 @@ fn fio_json(config: &ExportConfig, target: &Path) -> Result<Option<RecordingErro
 
 /// Plays the recording.
 fn told(config: &ExportConfig, commands: bool, audience: &mut dyn Audience) -> Result<Played> {
-    let maps = match config.maps.as_slice() {
-        [] => None,
-        maps => Some(replay::maps_of(&config.file, maps)?),
-    };
-    let wanted = |meta: &Meta| Wanted {
-        maps: maps.unwrap_or_else(|| meta.maps.clone()),
+    let wanted = Playing {
+        maps: config.maps.clone(),
         commands,
+        ..Playing::default()
     };
-    play(&config.file, wanted, audience).map_err(|error| match error {
-        PlayError::Recording(error) => error.into(),
-        PlayError::Told(error) => anyhow::Error::from(error).context("failed to write it"),
-    })
+    play(&config.files, &wanted, audience)
 }
 
 fn new_file(path: &Path) -> Result<File> {

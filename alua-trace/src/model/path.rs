@@ -158,6 +158,10 @@ pub struct Command {
     pub retries: u8,
     /// Not block I/O: SG_IO, or the kernel's own.
     pub passthrough: bool,
+    /// Of one of the slowest: what dm, handlers and the array did in the second before, and while it was in
+    /// flight, with times since its dispatch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub around: Vec<String>,
 }
 
 /// Kind of command a histogram is about.

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{self, Write},
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
@@ -32,12 +33,15 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// # Errors
 /// The recording cannot be read, or the report not written.
 pub fn run(config: &ReportConfig) -> Result<u8> {
-    let name = config.file.display().to_string();
+    let first = config
+        .files
+        .first()
+        .map_or(Path::new("-"), PathBuf::as_path);
     let evidence = Evidence::read(config)
-        .with_context(|| format!("cannot report on {}", safe::name(&name)))?;
+        .with_context(|| format!("cannot report on {}", safe::name(&first.to_string_lossy())))?;
     let mut text = verdict_text(&evidence);
     if let Some(file) = &config.output {
-        let stem = config.file.file_name().unwrap_or(config.file.as_os_str());
+        let stem = first.file_name().unwrap_or(first.as_os_str());
         let page = html::page(&evidence, &stem.to_string_lossy());
         fs::write(file, &page).with_context(|| {
             format!(
@@ -77,7 +81,7 @@ pub fn run(config: &ReportConfig) -> Result<u8> {
         }
         None => print(&text)?,
     }
-    Ok(replay::status(&config.file, evidence.missing))
+    Ok(replay::status(evidence.missing.as_ref()))
 }
 
 /// The verdict as people read it.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use alua_trace_ebpf::CommandRecord;
+use alua_trace_ebpf::{CommandRecord, Followed};
 
 use super::{
     error::Malformed,
@@ -149,6 +149,20 @@ impl Block {
                 packer.column(nth, out, &self.rows, *bits);
             }
         }
+    }
+
+    /// The path of each shape, and how many commands have it.
+    pub fn paths(&self) -> impl Iterator<Item = (u16, u64)> {
+        let mut counts = vec![0; self.shapes.len()];
+        for row in &self.rows {
+            let shape = u64::from_le_bytes(row[SHAPES]) as usize;
+            if let Some(count) = counts.get_mut(shape) {
+                *count += 1;
+            }
+        }
+        let followed = |shape: &Shape| Followed(u64::from_ne_bytes(shape.words[1].to_le_bytes()));
+        let paths = self.shapes.iter().map(|shape| followed(shape).path());
+        paths.zip(counts).collect::<Vec<_>>().into_iter()
     }
 
     /// Empties it, and keeps its memory.

@@ -33,6 +33,11 @@ pub enum RecordingError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// It does not go on where the file before it ends.
+    #[error(
+        "it does not go on where the file before it ends; name one recording, its files in order"
+    )]
+    OtherRecording,
     /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -27,6 +27,10 @@ pub enum Kind {
     Ending = 4,
     /// [`crate::setup::Setup`].
     Setup = 5,
+    /// What somebody must know who begins to read here: the trace was under way.
+    Resumed = 6,
+    /// Lines that the engine has said, where inputs are not recorded.
+    Lines = 7,
     /// Any kind from [`MAY_BE_SKIPPED`] on that is not known here.
     Unknown = 255,
 }
@@ -42,6 +46,8 @@ impl Kind {
             Self::Inputs,
             Self::Ending,
             Self::Setup,
+            Self::Resumed,
+            Self::Lines,
         ];
         let known = known.into_iter().find(|kind| *kind as u8 == byte);
         known.or((byte >= MAY_BE_SKIPPED).then_some(Self::Unknown))

@@ -6,22 +6,20 @@ use std::collections::BTreeMap;
 use alua_trace_ebpf::{GlobalCounts, PathCounts, RtpgRecord, record_kind};
 
 use super::{
-    commands::{self, Block, Unpacked},
+    chunk::Chunk,
+    commands::Unpacked,
     error::Malformed,
-    kept::Kept,
     pack::{
         MOST_UNPACKED, Packer, Unpacker, put, put_bytes, put_signed, take, take_bytes, take_number,
         take_signed,
     },
     rare,
+    state::State,
 };
 use crate::{
     engine::{End, Input},
     topology::Topology,
 };
-
-/// Rare inputs that take more than this end their frame.
-const FULL_RARE_BYTES: usize = 1 << 20;
 
 /// First byte of an input in a script.
 mod tag {
@@ -39,6 +37,7 @@ mod tag {
     pub const INTERVAL: u8 = 12;
     pub const END: u8 = 13;
     pub const NOT_RECORDED: u8 = 14;
+    pub const RESUMED: u8 = 15;
 }
 
 /// What both sides know from the inputs before: counts and topology are told by what is new in them.
@@ -47,120 +46,6 @@ struct Known {
     global: GlobalCounts,
     per_path: BTreeMap<u16, PathCounts>,
     topology: Option<Topology>,
-}
-
-/// Inputs of a frame, as they are taken: commands go into columns at once, the rest waits for the thread
-/// that writes.
-pub struct Chunk {
-    block: Block,
-    rare: Vec<Rare>,
-    rare_bytes: usize,
-    /// Commands since the last of the rare inputs.
-    commands: u64,
-}
-
-struct Rare {
-    /// Commands between the one before and this one.
-    commands: u64,
-    at_ns: u64,
-    kept: Kept,
-}
-
-impl Chunk {
-    /// An empty one.
-    pub fn new() -> Self {
-        Self {
-            block: Block::new(),
-            rare: Vec::new(),
-            rare_bytes: 0,
-            commands: 0,
-        }
-    }
-
-    /// Takes a command's record. There must be room: see [`Self::is_full`].
-    #[inline]
-    pub fn command(&mut self, record: &[u8; commands::BYTES]) {
-        self.block.push(record);
-        self.commands += 1;
-    }
-
-    /// Takes any input but a command's record.
-    pub fn rare(&mut self, at_ns: u64, kept: Kept) {
-        self.rare_bytes += kept.bytes();
-        self.rare.push(Rare {
-            commands: std::mem::take(&mut self.commands),
-            at_ns,
-            kept,
-        });
-    }
-
-    /// Whether it should be written before more is taken.
-    #[inline]
-    pub fn is_full(&self) -> bool {
-        self.block.len() >= commands::MOST || self.rare_bytes >= FULL_RARE_BYTES
-    }
-
-    /// Whether nothing has been taken.
-    pub fn is_empty(&self) -> bool {
-        self.block.len() == 0 && self.rare.is_empty()
-    }
-
-    /// Commands in it.
-    pub fn commands(&self) -> u64 {
-        self.block.len() as u64
-    }
-
-    /// Commands that it has left out.
-    pub fn lost(&self) -> u64 {
-        match self.rare.first() {
-            Some(Rare {
-                kept: Kept::NotRecorded(lost),
-                ..
-            }) => *lost,
-            _ => 0,
-        }
-    }
-
-    /// What it takes in memory, about.
-    pub fn bytes(&self) -> usize {
-        Block::BYTES + self.rare_bytes
-    }
-
-    /// Leaves its commands out: there is no room for them. What it says of that, and has said before,
-    /// comes first.
-    pub fn lose_commands(&mut self) {
-        let lost = self.commands();
-        if lost == 0 {
-            return;
-        }
-        self.block.clear();
-        self.commands = 0;
-        for rare in &mut self.rare {
-            rare.commands = 0;
-        }
-        if let Some(Rare {
-            kept: Kept::NotRecorded(before),
-            ..
-        }) = self.rare.first_mut()
-        {
-            *before += lost;
-            return;
-        }
-        let at_ns = self.rare.first().map_or(0, |rare| rare.at_ns);
-        let told = Rare {
-            commands: 0,
-            at_ns,
-            kept: Kept::NotRecorded(lost),
-        };
-        self.rare.insert(0, told);
-    }
-
-    /// Empties it, and keeps its memory.
-    pub fn clear(&mut self) {
-        self.block.clear();
-        self.rare.clear();
-        (self.rare_bytes, self.commands) = (0, 0);
-    }
 }
 
 /// Makes payloads of chunks, in order.
@@ -183,6 +68,17 @@ impl Encoder {
         })
     }
 
+    /// One that has told nothing yet, with the same numbers in place of the kernel's addresses.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn with_same_tokens(&self) -> std::io::Result<Self> {
+        Ok(Self {
+            tokens: self.tokens.clone(),
+            ..Self::new()?
+        })
+    }
+
     /// Appends a frame's payload to `out`.
     ///
     /// # Errors
@@ -199,6 +95,33 @@ impl Encoder {
         self.packer.section(out, &self.script);
         chunk.block.pack(&mut self.packer, out);
         Ok(())
+    }
+
+    /// Appends the payload of a frame from which somebody can read on who has read nothing before.
+    ///
+    /// # Errors
+    /// As [`Self::pack`].
+    pub fn resumed(&mut self, state: &State, at_ns: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+        self.script.clear();
+        let (global, per_path) = state.counts();
+        self.known = Known::default();
+        let (mut before_ns, mut outcome) = (0_u64, Ok(()));
+        state.give(at_ns, &mut |at_ns, input| {
+            put(&mut self.script, 0);
+            put_signed(&mut self.script, at_ns.wrapping_sub(before_ns) as i64);
+            before_ns = at_ns;
+            if let Input::Resumed(_, told) = input {
+                self.script.push(tag::RESUMED);
+                put_counts(&mut self.script, &mut self.known, global, &per_path);
+                put_told(&mut self.script, told);
+            } else if let Err(error) = self.rare(input) {
+                outcome = Err(error);
+            }
+        });
+        self.packer.section(out, &self.script);
+        // No commands.
+        put(out, 0);
+        outcome
     }
 
     fn rare(&mut self, input: Input<'_>) -> std::io::Result<()> {
@@ -231,6 +154,11 @@ impl Encoder {
             Input::Counts(global, per_path) => {
                 out.push(tag::COUNTS);
                 put_counts(out, &mut self.known, global, per_path);
+            }
+            Input::Resumed(global, per_path) => {
+                out.push(tag::RESUMED);
+                put_counts(out, &mut Known::default(), global, per_path);
+                put(out, 0);
             }
             Input::Topology(topology) if self.known.topology.as_ref() == Some(topology) => {
                 out.push(tag::SAME_TOPOLOGY);
@@ -329,6 +257,21 @@ impl Decoder {
         Ok(())
     }
 
+    /// Counts as they were read, from which those that follow are told; gives them with the commands that
+    /// have been told.
+    fn take_resumed(&mut self, left: &mut &[u8]) -> Result<Vec<(u16, PathCounts)>, Malformed> {
+        self.known.global = GlobalCounts::default();
+        self.known.per_path.clear();
+        let mut per_path = take_counts(left, &mut self.known)?;
+        for _ in 0..take_number(left)? {
+            let (id, completed) = (take_id(left)?, take_number(left)?);
+            let its = per_path.iter_mut().find(|(known, _)| *known == id);
+            let (_, counts) = its.ok_or(Malformed("a path that is not there has been told"))?;
+            counts.completed = completed;
+        }
+        Ok(per_path)
+    }
+
     fn rare(
         &mut self,
         at_ns: u64,
@@ -358,6 +301,10 @@ impl Decoder {
                 let per_path = take_counts(left, &mut self.known)?;
                 tell(at_ns, Input::Counts(&self.known.global, &per_path));
             }
+            tag::RESUMED => {
+                let per_path = self.take_resumed(left)?;
+                tell(at_ns, Input::Resumed(&self.known.global, &per_path));
+            }
             tag::TOPOLOGY => {
                 let topology = self.known.topology.insert(json(take_bytes(left)?)?);
                 tell(at_ns, Input::Topology(topology));
@@ -380,6 +327,15 @@ impl Decoder {
             _ => return Err(Malformed("a script has an unknown input")),
         }
         Ok(())
+    }
+}
+
+/// How many commands of each path have been told: fewer than have completed.
+fn put_told(out: &mut Vec<u8>, told: &[(u16, PathCounts)]) {
+    put(out, told.len() as u64);
+    for (id, counts) in told {
+        put(out, u64::from(*id));
+        put(out, counts.completed);
     }
 }
 
@@ -424,7 +380,7 @@ fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
 
 /// Small numbers in place of the kernel's addresses: a recording is handed to others, who need only know
 /// which are the same.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Tokens(BTreeMap<u64, u64>);
 
 impl Tokens {

@@ -26,6 +26,8 @@ pub enum Kept {
     Route(u16, RouteSlot),
     /// [`Input::Counts`].
     Counts(Box<GlobalCounts>, Vec<(u16, PathCounts)>),
+    /// [`Input::Resumed`].
+    Resumed(Box<GlobalCounts>, Vec<(u16, PathCounts)>),
     /// [`Input::Topology`].
     Topology(Arc<Topology>),
     /// [`Input::MissedRuns`].
@@ -52,6 +54,7 @@ impl Kept {
             Input::PathRetired(id, counts) => Self::PathRetired(id, Box::new(*counts)),
             Input::Route(id, slot) => Self::Route(id, *slot),
             Input::Counts(global, per_path) => Self::Counts(Box::new(*global), per_path.to_vec()),
+            Input::Resumed(global, per_path) => Self::Resumed(Box::new(*global), per_path.to_vec()),
             Input::Topology(topology) => Self::Topology(Arc::new(topology.clone())),
             Input::MissedRuns(runs) => Self::MissedRuns(runs),
             Input::ModuleUnloaded(module) => Self::ModuleUnloaded(module.to_owned()),
@@ -71,6 +74,7 @@ impl Kept {
             Self::PathRetired(id, counts) => Input::PathRetired(*id, counts),
             Self::Route(id, slot) => Input::Route(*id, slot),
             Self::Counts(global, per_path) => Input::Counts(global, per_path),
+            Self::Resumed(global, per_path) => Input::Resumed(global, per_path),
             Self::Topology(topology) => Input::Topology(topology),
             Self::MissedRuns(runs) => Input::MissedRuns(*runs),
             Self::ModuleUnloaded(module) => Input::ModuleUnloaded(module),
@@ -85,7 +89,9 @@ impl Kept {
     pub fn bytes(&self) -> usize {
         let more = match self {
             Self::Record(bytes) => bytes.len(),
-            Self::Counts(_, per_path) => size_of_val(per_path.as_slice()),
+            Self::Counts(_, per_path) | Self::Resumed(_, per_path) => {
+                size_of_val(per_path.as_slice())
+            }
             Self::Topology(topology) => topology.devices().len() * DEVICE_BYTES,
             _ => 0,
         };

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod chunk;
 mod commands;
 mod error;
+mod files;
 mod frame;
 mod inputs;
 mod kept;
@@ -19,8 +21,11 @@ mod pack;
 mod rare;
 pub mod reader;
 pub mod recorder;
+pub mod state;
 #[cfg(test)]
 mod tests;
+mod window;
+mod writing;
 
 pub use error::{Malformed, RecordingError};
 pub use frame::VERSION;
@@ -51,6 +56,12 @@ pub struct Meta {
     /// The kernel's id of this boot: monotonic times of two recordings are of one clock if it is the same.
     #[serde(default)]
     pub boot_id: Option<String>,
+    /// What is kept of the trace.
+    #[serde(default)]
+    pub holds: Holds,
+    /// Which part of a recording in several files this is; none of one that is whole.
+    #[serde(default)]
+    pub part: Option<Part>,
     /// Maps that were reported on, by name; all when empty. Everything is recorded, whatever they are.
     pub maps: Vec<String>,
     /// What the user says of the run, by name.
@@ -70,6 +81,8 @@ impl Meta {
             byte_order: BYTE_ORDER.to_owned(),
             host: None,
             boot_id: None,
+            holds: Holds::default(),
+            part: None,
             maps: maps.to_vec(),
             labels: BTreeMap::new(),
             command: Vec::new(),
@@ -92,6 +105,26 @@ impl Meta {
     }
 }
 
+/// What a recording keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// Every input, and so every command.
+    #[default]
+    Commands,
+    /// What the engine said: intervals with their histograms, transfers, flags, the slowest commands.
+    Histograms,
+}
+
+/// A file of a recording that is in several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The same for all files of the recording, and for no other.
+    pub of: String,
+    /// From 1 in the order of time.
+    pub number: u32,
+}
+
 /// What was recorded: the last frame of a recording that ended as it should.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
@@ -99,6 +132,9 @@ pub struct Ending {
     pub commands: u64,
     /// Commands that found no room on their way to the file.
     pub not_recorded: u64,
+    /// The trace goes on, and so may the recording, in another file.
+    #[serde(default)]
+    pub goes_on: bool,
     /// What the command that was traced printed; `None` when there was none.
     #[serde(default)]
     pub printed: Option<Printed>,

@@ -13,7 +13,11 @@ use super::{
     inputs::Decoder,
     pack::{MOST_UNPACKED, Unpacker},
 };
-use crate::{engine::Input, model::Start, setup::Setup};
+use crate::{
+    engine::Input,
+    model::{Line, Start},
+    setup::Setup,
+};
 
 /// Read at once: a frame is some 100 KiB.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -24,6 +28,10 @@ pub struct Reader<R> {
     decoder: Decoder,
     meta: Meta,
     ending: Option<Ending>,
+    /// What has been read before goes on here: what repeats it is not told.
+    goes_on: bool,
+    /// Nothing but what repeats has been read yet.
+    in_head: bool,
 }
 
 /// Who takes what a recording tells.
@@ -33,6 +41,9 @@ pub trait Taker {
 
     /// What the trace was made under, at the start and when it changed.
     fn setup(&mut self, _: Setup) {}
+
+    /// What the engine said, where that is recorded instead of its inputs.
+    fn lines(&mut self, _: Vec<Line>) {}
 
     /// An input of the engine, with its time.
     fn input(&mut self, at_ns: u64, input: Input<'_>);
@@ -69,12 +80,30 @@ impl<R: Read> Reader<R> {
             decoder: Decoder::new()?,
             meta,
             ending: None,
+            goes_on: false,
+            in_head: true,
         })
     }
 
     /// What it is of.
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// The next file of a recording that is in several, read behind `self`.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`RecordingError::OtherRecording`] where it is not the next.
+    pub fn behind<P: Read>(mut self, before: &Reader<P>) -> Result<Self, RecordingError> {
+        let next = match (&before.meta.part, &self.meta.part) {
+            (Some(one), Some(other)) => one.of == other.of && other.number == one.number + 1,
+            _ => false,
+        };
+        if !next {
+            return Err(RecordingError::OtherRecording);
+        }
+        self.goes_on = true;
+        Ok(self)
     }
 
     /// Bytes that have been read of it.
@@ -96,6 +125,8 @@ impl<R: Read> Reader<R> {
             frames,
             decoder,
             ending,
+            goes_on,
+            in_head,
             ..
         } = self;
         let Some((kind, payload)) = frames.next()? else {
@@ -104,12 +135,19 @@ impl<R: Read> Reader<R> {
                 None => Err(frames.cut_short("the tool was ended before the trace was")),
             };
         };
+        *in_head &= !matches!(kind, Kind::Inputs | Kind::Lines);
         let taken = match kind {
             _ if ending.is_some() => Err(Malformed("something follows the ending")),
             Kind::Meta => Err(Malformed("it says again what is recorded")),
+            Kind::Start if *goes_on => Ok(()),
             Kind::Start => json(payload).map(|start| taker.start(start)),
-            Kind::Inputs => decoder.inputs(payload, &mut |at_ns, input| taker.input(at_ns, input)),
+            Kind::Resumed if *goes_on => decoder.inputs(payload, &mut |_, _| {}),
+            Kind::Resumed | Kind::Inputs => {
+                decoder.inputs(payload, &mut |at_ns, input| taker.input(at_ns, input))
+            }
+            Kind::Lines => json(payload).map(|lines| taker.lines(lines)),
             Kind::Ending => json(payload).map(|it| *ending = Some(it)),
+            Kind::Setup if *goes_on && *in_head => Ok(()),
             Kind::Setup => json(payload).map(|setup| taker.setup(setup)),
             Kind::Unknown => Ok(()),
         };

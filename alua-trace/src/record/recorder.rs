@@ -2,31 +2,27 @@
 //! thread packs and writes it. A slow disk costs recorded commands, which are counted; never the trace.
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alua_trace_ebpf::{CommandRecord, record_kind};
-use anyhow::Result;
 use tokio::sync::oneshot;
 
+pub use super::files::Way;
 use super::{
-    Ending, Meta, Printed,
-    frame::{FrameWriter, Kind},
-    inputs::{Chunk, Encoder},
+    Holds, Meta, Printed,
+    chunk::Chunk,
+    files::{Files, Made},
     kept::Kept,
-    pack::Packer,
+    writing::Writing,
 };
 use crate::{
     engine::Input,
-    model::Start,
+    model::{Line, Start},
     setup::Setup,
-    sinks::{
-        Sink,
-        queue::{Item, MOST_BYTES as FULL_BYTES, Output},
-    },
+    sinks::queue::{Item, MOST_BYTES as FULL_BYTES, Output},
     topology::Topology,
 };
 
@@ -48,27 +44,29 @@ pub struct Recorder {
     /// Commands that found no room on their way to the file.
     lost: u64,
     spare: Spare,
+    holds: Holds,
+    made: Made,
 }
 
 /// Chunks that the thread has written, to be filled again: they are in memory already.
-type Spare = Arc<Mutex<Vec<Chunk>>>;
-const MOST_SPARE: usize = 4;
+pub(super) type Spare = Arc<Mutex<Vec<Chunk>>>;
+pub(super) const MOST_SPARE: usize = 4;
 
 impl Recorder {
-    /// Makes the file.
+    /// Makes the file, or the first one; none yet where a window is kept.
     ///
     /// # Errors
     /// It is there already, cannot be made, or no thread can be started.
-    pub fn create(path: &Path, meta: Meta) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        Self::to(file, meta).map_err(io::Error::other)
-    }
-
-    fn to(file: File, meta: Meta) -> Result<Self> {
-        let spare = Spare::default();
+    pub fn create(path: &Path, way: Way, meta: Meta) -> io::Result<Self> {
+        let holds = meta.holds;
+        let (spare, made) = (Spare::default(), Made::default());
+        let files = Files::begin(path, way, meta, Arc::clone(&made))?;
         let of_thread = Arc::clone(&spare);
+        let output = Output::start("recording", move || Writing::begin(files, of_thread));
         Ok(Self {
-            output: Output::start("recording", move || Writing::begin(file, &meta, of_thread))?,
+            output: output.map_err(io::Error::other)?,
+            holds,
+            made,
             chunk: Chunk::new(),
             topology: None,
             handed_over_ns: 0,
@@ -82,6 +80,28 @@ impl Recorder {
         self.hand_over_in_any_case();
         self.output
             .items([Recorded::Start(Box::new(start.clone()))]);
+    }
+
+    /// What the engine says: kept where inputs are not.
+    pub fn lines(&mut self, lines: &[Line]) {
+        if self.holds == Holds::Histograms {
+            let lines = lines
+                .iter()
+                .filter(|line| !matches!(line, Line::Command(_)));
+            let lines: Vec<Line> = lines.cloned().collect();
+            self.output.items([Recorded::Lines(lines)]);
+        }
+    }
+
+    /// Something happened that the window should be written for.
+    pub fn trigger(&mut self) {
+        self.hand_over_in_any_case();
+        self.output.items([Recorded::Trigger]);
+    }
+
+    /// Files that have been made since the last call.
+    pub fn new_files(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the trace is made under.
@@ -98,6 +118,9 @@ impl Recorder {
     /// Takes an input of the engine.
     #[inline]
     pub fn take(&mut self, at_ns: u64, input: Input<'_>) {
+        if self.holds == Holds::Histograms {
+            return;
+        }
         if let Input::Record(bytes) = input
             && let Ok(record) = <&[u8; COMMAND_BYTES]>::try_from(bytes)
             && record[0] == record_kind::COMMAND
@@ -114,7 +137,8 @@ impl Recorder {
     #[inline(never)]
     fn take_rare(&mut self, at_ns: u64, input: Input<'_>) {
         let is_due = match input {
-            Input::Interval | Input::End(_) => true,
+            // Nothing more of a chunk may be about an id that is given back.
+            Input::Interval | Input::End(_) | Input::PathRetired(..) => true,
             Input::Tick => at_ns.saturating_sub(self.handed_over_ns) >= WRITTEN_EACH_NS,
             _ => false,
         };
@@ -184,11 +208,13 @@ impl Recorder {
 
 /// What waits to be written. Nothing of it may be left out: where there is no room, a chunk leaves its
 /// commands out before.
-enum Recorded {
+pub(super) enum Recorded {
     Start(Box<Start>),
     Setup(Box<Setup>),
     Printed(Printed),
     Chunk(Box<Chunk>),
+    Lines(Vec<Line>),
+    Trigger,
 }
 
 impl Item for Recorded {
@@ -198,6 +224,8 @@ impl Item for Recorded {
             Self::Setup(setup) => setup.queues.len() * SETUP_BYTES,
             Self::Printed(printed) => printed.text.len(),
             Self::Chunk(chunk) => chunk.bytes(),
+            Self::Lines(lines) => lines.iter().map(Item::bytes).sum(),
+            Self::Trigger => 0,
         };
         size_of::<Self>() + more
     }
@@ -218,81 +246,6 @@ impl Item for Recorded {
     }
 }
 
-/// The file as its thread sees it.
-struct Writing {
-    frames: FrameWriter<File>,
-    encoder: Encoder,
-    packer: Packer,
-    payload: Vec<u8>,
-    ending: Ending,
-    spare: Spare,
-}
-
-fn lock(spare: &Spare) -> MutexGuard<'_, Vec<Chunk>> {
+pub(super) fn lock(spare: &Spare) -> MutexGuard<'_, Vec<Chunk>> {
     spare.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Writing {
-    fn begin(file: File, meta: &Meta, spare: Spare) -> io::Result<Self> {
-        let mut writing = Self {
-            frames: FrameWriter::begin(file)?,
-            encoder: Encoder::new()?,
-            packer: Packer::new()?,
-            payload: Vec::new(),
-            ending: Ending::default(),
-            spare,
-        };
-        writing.json(Kind::Meta, meta)?;
-        Ok(writing)
-    }
-
-    fn json<T: serde::Serialize>(&mut self, kind: Kind, value: &T) -> io::Result<()> {
-        self.payload.clear();
-        let text = serde_json::to_vec(value)?;
-        self.packer.section(&mut self.payload, &text);
-        self.frames.write(kind, &self.payload)
-    }
-}
-
-impl Sink<Recorded> for Writing {
-    fn take(&mut self, item: &Recorded) -> io::Result<()> {
-        match item {
-            Recorded::Start(start) => self.json(Kind::Start, start),
-            Recorded::Setup(setup) => self.json(Kind::Setup, setup),
-            Recorded::Printed(printed) => {
-                self.ending.printed = Some(printed.clone());
-                Ok(())
-            }
-            Recorded::Chunk(chunk) => {
-                self.payload.clear();
-                self.encoder.pack(chunk, &mut self.payload)?;
-                self.frames.write(Kind::Inputs, &self.payload)?;
-                self.ending.commands += chunk.commands();
-                self.ending.not_recorded += chunk.lost();
-                Ok(())
-            }
-        }
-    }
-
-    fn done(&mut self, items: Vec<Recorded>) {
-        for item in items {
-            if let Recorded::Chunk(mut chunk) = item {
-                chunk.clear();
-                let mut spare = lock(&self.spare);
-                if spare.len() < MOST_SPARE {
-                    spare.push(*chunk);
-                }
-            }
-        }
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        let ending = std::mem::take(&mut self.ending);
-        self.json(Kind::Ending, &ending)
-    }
-
-    fn cut(&mut self) {
-        // Whoever reads it finds whole frames only; where it cannot be cut, the reader sees where it ends.
-        let _ = self.frames.target().set_len(self.frames.whole_bytes());
-    }
 }

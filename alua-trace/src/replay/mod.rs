@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    cli::{JsonTarget, ReplayConfig},
-    engine::{Input, Wanted},
+    cli::{JsonTarget, ReplayConfig, ThresholdName},
+    engine::{Input, Thresholds},
     json,
     model::{Line, Start},
     record::{
-        Ending, Meta, RecordingError,
+        Ending, Meta,
         reader::{Reader, Taker},
     },
     safe,
@@ -30,7 +30,7 @@ use crate::{
 
 mod play;
 
-pub use play::{Audience, PlayError, Played, play};
+pub use play::{Audience, Missing, Played, Playing, play};
 
 /// It is no recording, ends early or is damaged.
 const INCOMPLETE: u8 = 2;
@@ -40,27 +40,22 @@ const INCOMPLETE: u8 = 2;
 /// # Errors
 /// The file cannot be opened, or is no recording that can be read here; an output cannot be written.
 pub fn run(config: &ReplayConfig) -> Result<u8> {
-    let name = config.file.display();
+    let name = config.files.first().map(|file| file.display().to_string());
+    let context = || format!("cannot replay {}", name.unwrap_or_default());
     if config.setup {
-        return setups(config).with_context(|| format!("cannot replay {name}"));
+        return setups(config).with_context(context);
     }
-    let maps = match config.maps.as_slice() {
-        [] => None,
-        maps => Some(maps_of(&config.file, maps).with_context(|| format!("cannot replay {name}"))?),
-    };
-    let wanted = |meta: &Meta| Wanted {
-        maps: maps.unwrap_or_else(|| meta.maps.clone()),
+    let playing = Playing {
+        maps: config.maps.clone(),
         commands: config.commands,
+        span: config.span,
+        thresholds: thresholds(config),
     };
     let mut told = Told(sinks(config)?);
-    let played = match play(&config.file, wanted, &mut told) {
-        Ok(played) => played,
+    let played = match play(&config.files, &playing, &mut told) {
         // A reader that closes a pipe has seen what it wanted.
-        Err(PlayError::Told(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
-        Err(PlayError::Told(error)) => {
-            return Err(error).context("failed to write what the recording says");
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot replay {name}")),
+        Err(error) if is_closed(&error) => return Ok(0),
+        played => played.with_context(context)?,
     };
     match told.end() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -68,35 +63,59 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
         }
         _ => {}
     }
-    Ok(status(&config.file, played.missing))
+    Ok(status(played.missing.as_ref()))
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn thresholds(config: &ReplayConfig) -> Thresholds {
+    let mut thresholds = Thresholds::default();
+    for (name, value) in &config.thresholds {
+        let ns = match name {
+            ThresholdName::ThrashTransfers => {
+                thresholds.thrash_transfers = usize::try_from(*value).unwrap_or(usize::MAX);
+                continue;
+            }
+            ThresholdName::ThrashTime => &mut thresholds.thrash_ns,
+            ThresholdName::TransitionStuck => &mut thresholds.transition_stuck_ns,
+            ThresholdName::ModeSelectOutstanding => &mut thresholds.mode_select_ns,
+            ThresholdName::StateDisagrees => &mut thresholds.disagrees_ns,
+            ThresholdName::NotPreferredOwner => &mut thresholds.not_preferred_ns,
+            ThresholdName::Held => &mut thresholds.held_ns,
+        };
+        *ns = *value;
+    }
+    thresholds
 }
 
 /// The exit status; says why there is no more to be read.
-pub fn status(file: &Path, missing: Option<RecordingError>) -> u8 {
-    let Some(error) = missing else {
+pub fn status(missing: Option<&Missing>) -> u8 {
+    let Some(missing) = missing else {
         return 0;
     };
-    let text = format!("{}: {error}", file.display());
-    eprintln!("alua-trace: {}", safe::sentence(&text));
+    eprintln!("alua-trace: {}", safe::sentence(&missing.to_string()));
     INCOMPLETE
 }
 
 /// Prints what was traced, by what, under which set-up: one object, with every set-up in order.
 fn setups(config: &ReplayConfig) -> Result<u8> {
     let mut found = Setups(Vec::new());
-    let mut reader = Reader::open(&config.file)?;
-    let end = reader.read(&mut found);
+    let playing = Playing::default();
+    let played = play(&config.files, &playing, &mut found)?;
     let text = json::to_line(&Printed {
-        recording: reader.meta(),
+        recording: &played.meta,
         setups: &found.0,
-        ending: end.as_ref().ok(),
+        ending: played.ending.as_ref(),
     })?;
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has seen what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
         written => written?,
     }
-    Ok(status(&config.file, end.err()))
+    Ok(status(played.missing.as_ref()))
 }
 
 /// What `--setup` prints.
@@ -110,10 +129,10 @@ struct Printed<'a> {
 
 struct Setups(Vec<Setup>);
 
-impl Taker for Setups {
-    fn start(&mut self, _: Start) {}
-
-    fn input(&mut self, _: u64, _: Input<'_>) {}
+impl Audience for Setups {
+    fn line(&mut self, _: Line) -> io::Result<()> {
+        Ok(())
+    }
 
     fn setup(&mut self, setup: Setup) {
         self.0.push(setup);

@@ -2,16 +2,21 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use alua_trace_ebpf::record_kind;
+use anyhow::{Context, Result, bail};
+
 use crate::{
-    engine::{End, Engine, Input, Wanted},
+    cli::Span,
+    engine::{End, Engine, Input, Thresholds, Wanted},
     model::{Line, Start},
     record::{
-        Ending, Meta, RecordingError,
+        Ending, Holds, Meta, RecordingError,
         reader::{Reader, Taker},
+        state::State,
     },
     safe,
     setup::Setup,
@@ -32,68 +37,118 @@ pub trait Audience {
     fn setup(&mut self, _: Setup) {}
 }
 
+/// What to play of a recording.
+#[derive(Debug, Clone, Default)]
+pub struct Playing {
+    /// Maps to report on, as the user names them; those that the trace was of when empty.
+    pub maps: Vec<String>,
+    /// A line for each command.
+    pub commands: bool,
+    /// What of the trace.
+    pub span: Span,
+    /// What findings are judged by.
+    pub thresholds: Thresholds,
+}
+
 /// What was played.
 #[derive(Debug)]
 pub struct Played {
-    /// What it is of.
+    /// What the first file is of.
     pub meta: Meta,
-    /// What it ends with; `None` where it ends early.
+    /// What the last file ends with; `None` where it ends early.
     pub ending: Option<Ending>,
     /// Why it ends early.
-    pub missing: Option<RecordingError>,
+    pub missing: Option<Missing>,
+}
+
+/// Where a recording ends early, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {error}")]
+pub struct Missing {
+    /// The file, as it was named.
+    pub file: String,
+    /// Why.
+    pub error: RecordingError,
 }
 
 /// Lines that are handed over at once.
 const SOME_LINES: usize = 256;
 
-/// Plays a recording to its end; where it ends early, up to there, and then a summary that says so.
+/// Plays a recording, its files in order, to its end; where it ends early, up to there, and then a summary
+/// that says so.
 ///
 /// # Errors
-/// It cannot be opened, or is no recording that can be read here; the audience fails.
-pub fn play(
-    file: &Path,
-    wanted: impl FnOnce(&Meta) -> Wanted,
-    audience: &mut dyn Audience,
-) -> Result<Played, PlayError> {
-    let mut reader = Reader::open(file)?;
-    let meta = reader.meta().clone();
-    audience.meta(&meta);
-    let mut player = Player::new(wanted(&meta), audience);
-    let mut progress = Progress::new(file);
-    let read = loop {
-        if player.failed.is_some() {
-            break Ok(false);
-        }
-        match reader.next(&mut player) {
-            Ok(true) => progress.at(reader.offset()),
-            other => break other,
-        }
+/// It cannot be opened, or is no recording that can be read here, or the files are not those of one in order;
+/// a map that is named was not there; what is wanted is not in it; the audience fails.
+pub fn play(files: &[PathBuf], playing: &Playing, audience: &mut dyn Audience) -> Result<Played> {
+    let Some((first, others)) = files.split_first() else {
+        bail!("no recording is named");
     };
+    let mut reader = Reader::open(first)?;
+    let meta = reader.meta().clone();
+    check(&meta, playing)?;
+    audience.meta(&meta);
+    let wanted = wanted(first, &meta, playing)?;
+    let mut player = Player::new(wanted, playing.span, audience);
+    let mut progress = Progress::new(first);
+    let mut missing = player
+        .read(&mut reader, &mut progress)
+        .err()
+        .map(|error| (first, error));
+    for file in others {
+        if missing.is_some() || player.is_done() {
+            break;
+        }
+        let next = Reader::open(file).and_then(|next| next.behind(&reader));
+        reader = next.with_context(|| safe::name(&file.to_string_lossy()))?;
+        progress.goes_on(file);
+        missing = player
+            .read(&mut reader, &mut progress)
+            .err()
+            .map(|error| (file, error));
+    }
     progress.end();
-    let missing = read.err();
-    if let Some(error) = &missing {
-        player.cut(&error.to_string());
-    }
-    player.say_all();
-    match player.failed {
-        Some(error) => Err(PlayError::Told(error)),
-        None => Ok(Played {
-            meta,
-            ending: reader.ending().cloned(),
-            missing,
-        }),
-    }
+    let missing = missing.map(|(file, error)| Missing {
+        file: safe::name(&file.to_string_lossy()),
+        error,
+    });
+    player.end(missing.as_ref())?;
+    Ok(Played {
+        meta,
+        ending: reader.ending().cloned(),
+        missing,
+    })
 }
 
-/// Why a recording was not played.
-#[derive(Debug, thiserror::Error)]
-pub enum PlayError {
-    /// It is none that can be read here.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
-    /// Who was told failed.
-    #[error(transparent)]
-    Told(io::Error),
+/// Whether a recording has what is wanted of it.
+fn check(meta: &Meta, playing: &Playing) -> Result<()> {
+    if meta.holds == Holds::Commands {
+        return Ok(());
+    }
+    let engine_is_asked = [
+        (playing.commands, "a line for each command"),
+        (!playing.maps.is_empty(), "--map"),
+        (playing.span != Span::default(), "--from and --to"),
+        (playing.thresholds != Thresholds::default(), "--threshold"),
+    ];
+    for (is, what) in engine_is_asked {
+        if is {
+            bail!("{what}: it holds histograms only; record it without --histograms-only");
+        }
+    }
+    Ok(())
+}
+
+fn wanted(file: &Path, meta: &Meta, playing: &Playing) -> Result<Wanted> {
+    let maps = match playing.maps.as_slice() {
+        [] => meta.maps.clone(),
+        maps => super::maps_of(file, maps)?,
+    };
+    Ok(Wanted {
+        maps,
+        commands: playing.commands,
+        thresholds: playing.thresholds,
+    })
 }
 
 /// An engine that takes a recording, and who is told what it says.
@@ -102,6 +157,13 @@ struct Player<'a> {
     audience: &'a mut dyn Audience,
     /// The line that the trace began with, once it has.
     start: Option<Start>,
+    span: Span,
+    /// When the recording begins.
+    began_ns: Option<u64>,
+    /// Followed until what is wanted begins; nothing is told until then.
+    before: Option<Box<State>>,
+    /// The recording begins in the middle of a trace.
+    resumed: bool,
     last_ns: u64,
     ended: bool,
     /// Why nobody is told any more.
@@ -109,14 +171,41 @@ struct Player<'a> {
 }
 
 impl<'a> Player<'a> {
-    fn new(wanted: Wanted, audience: &'a mut dyn Audience) -> Self {
+    fn new(wanted: Wanted, span: Span, audience: &'a mut dyn Audience) -> Self {
         Self {
             engine: Engine::new(wanted),
             audience,
             start: None,
+            span,
+            began_ns: None,
+            before: span.from.map(|_| Box::default()),
+            resumed: false,
             last_ns: 0,
             ended: false,
             failed: None,
+        }
+    }
+
+    /// Nothing more is wanted.
+    fn is_done(&self) -> bool {
+        self.ended || self.failed.is_some()
+    }
+
+    /// Reads a file to its end, or until nothing more is wanted.
+    fn read<R: io::Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        progress: &mut Progress,
+    ) -> Result<(), RecordingError> {
+        loop {
+            // Behind the end of a trace comes what its command printed.
+            if self.failed.is_some() || (self.ended && self.span.to.is_some()) {
+                return Ok(());
+            }
+            if !reader.next(self)? {
+                return Ok(());
+            }
+            progress.at(reader.offset());
         }
     }
 
@@ -131,58 +220,139 @@ impl<'a> Player<'a> {
     }
 
     fn say_all(&mut self) {
-        if self.start.is_some() {
+        if self.start.is_some() && self.before.is_none() {
             let lines = self.engine.take_lines();
             self.say(lines);
         }
     }
 
-    /// The recording ends here, before the trace did.
-    fn cut(&mut self, why: &str) {
+    /// Nothing more will be read: a trace that went on is summed up.
+    fn end(mut self, missing: Option<&Missing>) -> Result<()> {
+        if self.before.is_some() && self.failed.is_none() {
+            bail!("the recording ends before --from; it may be in the next file");
+        }
+        let why = missing.map(|missing| format!("the recording ends early: {}", missing.error));
+        self.sum_up(self.last_ns, why);
+        self.say_all();
+        self.failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// What there is of a trace that goes on.
+    fn sum_up(&mut self, at_ns: u64, ends_early: Option<String>) {
         let Some(start) = self.start.as_ref().filter(|_| !self.ended) else {
             return;
         };
         let end = End {
-            ended_at_ns: self.last_ns,
+            ended_at_ns: at_ns,
             probes: start.probes.clone(),
-            ends_early: Some(format!("the recording ends early: {why}")),
+            goes_on: true,
+            ends_early,
             ..End::default()
         };
-        self.engine.take(self.last_ns, Input::End(&end));
+        self.ended = true;
+        self.engine.take(at_ns, Input::End(&end));
+    }
+
+    fn rare(&mut self, at_ns: u64, input: Input<'_>) {
+        self.last_ns = self.last_ns.max(at_ns);
+        self.ended |= matches!(input, Input::End(_));
+        self.resumed |= matches!(input, Input::Resumed(..));
+        if matches!(input, Input::Tick | Input::Topology(_)) {
+            // As in the trace: what an engine wants is part of what drives it.
+            let _ = self.engine.wants();
+            self.say_all();
+        }
+    }
+
+    /// A time since the start of the recording, on the monotonic clock.
+    fn at(&self, since: Option<Duration>) -> Option<u64> {
+        let since_ns = u64::try_from(since?.as_nanos()).unwrap_or(u64::MAX);
+        Some(self.began_ns?.saturating_add(since_ns))
+    }
+
+    /// What is wanted begins with this input.
+    fn begin(&mut self, at_ns: u64) {
+        let Some(state) = self.before.take() else {
+            return;
+        };
+        let engine = &mut self.engine;
+        state.give(at_ns, &mut |at_ns, input| engine.take(at_ns, input));
+        self.resumed = true;
+        if let Some(mut start) = self.start.take() {
+            let since = at_ns.saturating_sub(start.started_at_ns);
+            start.wall_unix_ns = start.wall_unix_ns.saturating_add(since);
+            start.started_at_ns = at_ns;
+            self.start_at(start);
+        }
+    }
+
+    fn start_at(&mut self, mut start: Start) {
+        // What was found before the trace began is in this line.
+        self.engine.take_lines();
+        if self.resumed {
+            start.paths = self.engine.shown_paths();
+        }
+        self.start = Some(start.clone());
+        self.say(vec![Line::Start(start)]);
+    }
+
+    /// Follows what comes before that which is wanted; whether it was that.
+    fn skips(&mut self, at_ns: u64, input: Input<'_>) -> bool {
+        let from_ns = self.at(self.span.from);
+        let Some(state) = &mut self.before else {
+            return false;
+        };
+        match input {
+            Input::Record(record) => {
+                if record.first() == Some(&record_kind::COMMAND) {
+                    state.record(record);
+                }
+            }
+            _ if from_ns.is_some_and(|from_ns| at_ns >= from_ns) => {
+                self.begin(at_ns);
+                return false;
+            }
+            _ => state.follow(at_ns, input),
+        }
+        true
     }
 }
 
 impl Taker for Player<'_> {
     fn start(&mut self, start: Start) {
-        // What was found before the trace began is in this line.
-        self.engine.take_lines();
-        self.start = Some(start.clone());
-        self.say(vec![Line::Start(start)]);
+        self.began_ns = Some(start.started_at_ns);
+        if self.before.is_some() {
+            self.start = Some(start);
+        } else {
+            self.start_at(start);
+        }
     }
 
     fn setup(&mut self, setup: Setup) {
         self.audience.setup(setup);
     }
 
+    fn lines(&mut self, lines: Vec<Line>) {
+        self.ended |= lines.iter().any(|line| matches!(line, Line::Summary(_)));
+        if self.start.is_some() {
+            self.say(lines);
+        }
+    }
+
     #[inline]
     fn input(&mut self, at_ns: u64, input: Input<'_>) {
+        if self.before.is_some() && self.skips(at_ns, input) || self.ended {
+            return;
+        }
+        if let Some(to_ns) = self.at(self.span.to).filter(|to_ns| at_ns > *to_ns) {
+            self.sum_up(to_ns, None);
+            return;
+        }
         self.engine.take(at_ns, input);
         if !matches!(input, Input::Record(_)) {
             self.rare(at_ns, input);
         }
         if self.engine.waiting_lines() >= SOME_LINES {
-            self.say_all();
-        }
-    }
-}
-
-impl Player<'_> {
-    fn rare(&mut self, at_ns: u64, input: Input<'_>) {
-        self.last_ns = self.last_ns.max(at_ns);
-        self.ended |= matches!(input, Input::End(_));
-        if matches!(input, Input::Tick | Input::Topology(_)) {
-            // As in the trace: what an engine wants is part of what drives it.
-            let _ = self.engine.wants();
             self.say_all();
         }
     }
@@ -211,6 +381,12 @@ impl Progress {
             next: (bytes > 0 && io::stderr().is_terminal()).then_some(PATIENCE),
             shown: false,
         }
+    }
+
+    /// The next file.
+    fn goes_on(&mut self, file: &Path) {
+        self.bytes = file.metadata().map_or(0, |it| it.len());
+        self.name = safe::name(&file.to_string_lossy());
     }
 
     fn at(&mut self, offset: u64) {

@@ -6,6 +6,7 @@ use super::table::{self, Column, label, number};
 use super::words;
 use crate::format;
 use crate::model::{Class, Command, Path, Summary};
+use crate::safe;
 
 /// How many are shown, of all paths together.
 const SHOWN: usize = 5;
@@ -43,7 +44,18 @@ pub fn section(summary: &Summary, started_at_ns: u64, width: u16) -> String {
     let rows: Vec<Vec<String>> = slowest.iter().map(|it| row(it, started_at_ns)).collect();
     let mut out = String::from("Slowest commands\n");
     out.push_str(&table::render(&COLUMNS, &rows, width, 2));
+    for slow in slowest.iter().filter(|it| !it.command.around.is_empty()) {
+        push_around(&mut out, slow, width);
+    }
     out
+}
+
+/// What happened around a command, as seen from its dispatch.
+fn push_around(out: &mut String, slow: &Slow<'_>, width: u16) {
+    let latency = format::latency(Some(slow.command.latency_ns));
+    let noted = slow.command.around.join("; ");
+    let text = format!("around the one of {latency}: {noted}");
+    table::push_wrapped(out, &safe::sentence(&text), width, 4);
 }
 
 fn of_path(summary: &crate::model::PathSummary) -> impl Iterator<Item = Slow<'_>> {
@@ -117,6 +129,7 @@ mod tests {
             sense: Some([6, 0x2a, 6]),
             retries: 1,
             passthrough: false,
+            around: vec!["+5.00 ms: dm failed 3:0:0:1\x1b".to_owned()],
         }
     }
 
@@ -129,7 +142,9 @@ mod tests {
         }
         let shown = section(&summary, samples::STARTED_AT_NS, 100);
         let rows: Vec<&str> = shown.lines().skip(2).collect();
-        assert_eq!(rows.len(), SHOWN, "{shown}");
+        assert_eq!(rows.len(), 2 * SHOWN, "{shown}");
+        let around = "around the one of 300 ms: +5.00 ms: dm failed 3:0:0:1\\x1b";
+        assert!(rows[SHOWN].contains(around), "{shown}");
         assert!(rows[0].trim_start().starts_with("300 ms"), "{shown}");
         for part in [
             "read",

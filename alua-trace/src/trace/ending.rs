@@ -69,7 +69,7 @@ impl Session<'_> {
             in_flight: in_flight(&self.attached.probes.tables)?,
             probes: self.attached.report(),
             command_status,
-            ends_early: None,
+            ..End::default()
         };
         self.record_setup();
         self.feed.take(monotonic_ns(), Input::End(&end));

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Engine, Input, Wanted},
-    model::{Line, Start},
+    model::{FlagChange, Line, Start},
 };
 
 use super::recording::Recording;
@@ -39,6 +39,20 @@ impl Feed {
 
     /// What is to be said since the last call.
     pub fn lines(&mut self) -> Vec<Line> {
-        self.engine.take_lines()
+        let lines = self.engine.take_lines();
+        if let Some(recording) = &mut self.recording
+            && !lines.is_empty()
+        {
+            recording.recorder.lines(&lines);
+            if lines.iter().any(is_raised) {
+                recording.trigger();
+            }
+        }
+        lines
     }
+}
+
+/// Whether it says that a flag was raised.
+fn is_raised(line: &Line) -> bool {
+    matches!(line, Line::Flag(event) if event.change == FlagChange::Raised)
 }

@@ -116,11 +116,14 @@ impl Outputs {
 
     /// Says that something is written no more, among the plain lines.
     pub fn say_failure(&self, now_ns: u64, what: &str) {
+        self.say_text(now_ns, &format!("{what}; the trace goes on"));
+    }
+
+    /// Says something of the tool's own among the plain lines.
+    pub fn say_text(&self, now_ns: u64, what: &str) {
         if let Some(view) = &self.view {
             let since = format::elapsed(now_ns.saturating_sub(self.started_at_ns));
-            view.order(Order::Say(format!(
-                "{since:>10} {what}; the trace goes on\n"
-            )));
+            view.order(Order::Say(format!("{since:>10} {what}\n")));
         }
     }
 

@@ -6,9 +6,12 @@ use anyhow::{Context, Result};
 
 use super::{outputs::wait, signals::EndSignals};
 use crate::{
-    cli::RecordTo,
+    cli::{RecordTo, RecordWay, Rotate},
     format,
-    record::{Meta, recorder::Recorder},
+    record::{
+        Holds, Meta,
+        recorder::{Recorder, Way},
+    },
     safe,
     sysroot::Sysroot,
 };
@@ -20,6 +23,10 @@ pub(super) struct Recording {
     name: String,
     /// That it ends early has been said.
     said: bool,
+    /// Only what leads to something is written.
+    window: bool,
+    /// Files that have been made.
+    made: Vec<String>,
 }
 
 impl Recording {
@@ -40,11 +47,15 @@ impl Recording {
         let meta = Meta {
             host: root.host_name().ok(),
             boot_id: root.boot_id().ok(),
+            holds: match to.histograms_only {
+                true => Holds::Histograms,
+                false => Holds::Commands,
+            },
             labels: to.labels.clone(),
             command: words.collect(),
             ..Meta::new(maps)
         };
-        let recorder = Recorder::create(path, meta).with_context(|| {
+        let recorder = Recorder::create(path, way(to.way), meta).with_context(|| {
             let path = path.display();
             format!("cannot record to {path}; name a file that is not there yet and can be made")
         })?;
@@ -52,7 +63,34 @@ impl Recording {
             recorder,
             name: safe::name(&path.to_string_lossy()),
             said: false,
+            window: matches!(to.way, RecordWay::Last { .. }),
+            made: Vec::new(),
         })
+    }
+
+    /// Something happened that the window should be written for, if there is one.
+    pub fn trigger(&mut self) {
+        if self.window {
+            self.recorder.trigger();
+        }
+    }
+
+    /// Whether only what leads to something is written.
+    pub fn is_window(&self) -> bool {
+        self.window
+    }
+
+    /// What is said of files that have been made since the last call; nothing of one that the user named.
+    pub fn news(&mut self) -> Vec<String> {
+        let files = self.recorder.new_files();
+        let names = files.iter().map(|file| safe::name(&file.to_string_lossy()));
+        let names: Vec<String> = names.collect();
+        self.made.extend(names.iter().cloned());
+        if !self.window {
+            return Vec::new();
+        }
+        let say = |name: &String| format!("what led to this is written to {name}");
+        names.iter().map(say).collect()
     }
 
     /// That it cannot be written any more: once.
@@ -70,6 +108,13 @@ impl Recording {
                 return Some(format!("{name} was not written to its end"));
             }
         }
+        self.news();
+        if self.window && self.recorder.failure().is_none() {
+            match self.made.as_slice() {
+                [] => eprintln!("alua-trace: no flag was raised, so that nothing is written"),
+                files => eprintln!("alua-trace: what led to flags is in {}", files.join(", ")),
+            }
+        }
         let missing = format::plural(self.recorder.not_recorded(), "command");
         if let Some(error) = self.recorder.failure() {
             return Some(format!(
@@ -84,5 +129,27 @@ impl Recording {
                 self.name
             )
         })
+    }
+}
+
+fn way(way: RecordWay) -> Way {
+    let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    match way {
+        RecordWay::Whole => Way::Whole,
+        RecordWay::Parts { rotate, keep } => Way::Parts {
+            bytes: match rotate {
+                Rotate::Size(bytes) => Some(bytes),
+                Rotate::Time(_) => None,
+            },
+            time_ns: match rotate {
+                Rotate::Size(_) => None,
+                Rotate::Time(time) => Some(ns(time)),
+            },
+            keep,
+        },
+        RecordWay::Last { time, memory } => Way::Window {
+            last_ns: ns(time),
+            bytes: usize::try_from(memory).unwrap_or(usize::MAX),
+        },
     }
 }

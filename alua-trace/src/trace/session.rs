@@ -18,7 +18,7 @@ use super::{
     outputs::Outputs,
     recording::Recording,
     scanner::{Scan, Scanner},
-    signals::EndSignals,
+    signals::{self, EndSignals},
     slots::Slots,
     waiting::{announcement, listen_to_uevents, timer},
 };
@@ -117,7 +117,7 @@ impl<'config> Session<'config> {
         feed.take(monotonic_ns(), Input::Topology(topology));
         let refusing = feed.engine.wants().refusing;
         // The start line has the paths as they are.
-        feed.lines();
+        feed.engine.take_lines();
         let mut attached = Attached::new(probes, plan, facts, bio_based);
         attached.attach(&refusing)?;
         let started_at_ns = monotonic_ns();
@@ -190,6 +190,12 @@ impl<'config> Session<'config> {
         let mut uevents = listen_to_uevents();
         let (mut poll, mut look) = (timer(POLL), timer(LOOK));
         let mut interval = timer(self.config.interval);
+        let window = self
+            .feed
+            .recording
+            .as_ref()
+            .is_some_and(Recording::is_window);
+        let mut snapshots = window.then(signals::snapshots).transpose()?;
         let deadline = self.config.duration.map(sleep);
         tokio::pin!(deadline);
         while !self.outputs.is_over() {
@@ -207,6 +213,11 @@ impl<'config> Session<'config> {
                     Some(deadline) => deadline.await,
                     None => std::future::pending().await,
                 } } => return Ok(End::Asked),
+                () = asked(&mut snapshots) => {
+                    if let Some(recording) = &mut self.feed.recording {
+                        recording.trigger();
+                    }
+                }
                 _ = poll.tick() => self.poll()?,
                 scan = self.scanner.next() => self.scanned(scan?)?,
                 _ = interval.tick() => self.interval()?,
@@ -236,9 +247,13 @@ impl<'config> Session<'config> {
             self.tick();
         }
         self.outputs.say_failures(now_ns);
-        let recording = self.feed.recording.as_mut();
-        if let Some(what) = recording.and_then(Recording::new_failure) {
-            self.outputs.say_failure(now_ns, &what);
+        if let Some(recording) = &mut self.feed.recording {
+            if let Some(what) = recording.new_failure() {
+                self.outputs.say_failure(now_ns, &what);
+            }
+            for what in recording.news() {
+                self.outputs.say_text(now_ns, &what);
+            }
         }
         Ok(())
     }
@@ -408,6 +423,14 @@ impl<'config> Session<'config> {
     }
 }
 
+/// Waits for SIGUSR1, where it means something.
+async fn asked(snapshots: &mut Option<tokio::signal::unix::Signal>) {
+    match snapshots {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn exit_status(command_status: Option<i32>, unloaded: &[&str], unsaid: &[String]) -> u8 {
     for what in unsaid {
         eprintln!("alua-trace: {what}");
@@ -430,6 +453,7 @@ fn wanted(config: &RunConfig, maps: &[String]) -> Wanted {
     Wanted {
         maps: maps.to_vec(),
         commands: config.commands,
+        ..Wanted::default()
     }
 }
 

@@ -34,3 +34,11 @@ impl EndSignals {
         }
     }
 }
+
+/// Listens to SIGUSR1, which asks for what has led to this.
+///
+/// # Errors
+/// The runtime cannot listen.
+pub(super) fn snapshots() -> Result<Signals> {
+    signal(SignalKind::user_defined1()).context("failed to listen to SIGUSR1")
+}

@@ -11,8 +11,11 @@ use std::path::Path;
 
 use alua_trace::{
     engine::{Engine, Input, Wanted},
-    model::{Probe, ProbeStatus, Start},
-    record::{Meta, Printed, recorder::Recorder},
+    model::{FlagChange, Line, Probe, ProbeStatus, Start},
+    record::{
+        Holds, Meta, Printed,
+        recorder::{Recorder, Way},
+    },
     setup::Setup,
     topology::{AccessStateText, Device, DmTable, Map, Topology},
 };
@@ -120,17 +123,35 @@ pub const NAMED: [(&str, Scene); 6] = [
 
 /// Makes the recording.
 pub fn record(scene: &Scene, file: &Path) {
-    let mut recorder = Recorder::create(file, meta()).unwrap();
+    record_as(scene, file, Way::Whole, Holds::Commands);
+}
+
+/// Makes a recording in this way, beside an engine, as a trace does.
+pub fn record_as(scene: &Scene, file: &Path, way: Way, holds: Holds) {
+    let mut engine = Engine::new(Wanted::default());
+    let meta = Meta { holds, ..meta() };
+    let mut recorder = Recorder::create(file, way, meta).unwrap();
     let topology = scene.topology();
-    recorder.take(BEGAN_NS, Input::Topology(&topology));
-    recorder.take(BEGAN_NS, Input::Begin);
+    for input in [Input::Topology(&topology), Input::Begin] {
+        recorder.take(BEGAN_NS, input);
+        engine.take(BEGAN_NS, input);
+    }
     recorder.start(&start(&topology));
+    engine.take_lines();
     recorder.setup(setup(BEGAN_NS));
     let mut told = |at_ns, input: Input<'_>| {
         while recorder.is_behind() {
             std::thread::yield_now();
         }
         recorder.take(at_ns, input);
+        engine.take(at_ns, input);
+        if engine.waiting_lines() > 0 {
+            let lines = engine.take_lines();
+            recorder.lines(&lines);
+            if lines.iter().any(is_raised) {
+                recorder.trigger();
+            }
+        }
     };
     Telling::new(scene).tell(&topology, &mut told);
     recorder.setup(setup(BEGAN_NS + scene.seconds * S));
@@ -141,6 +162,10 @@ pub fn record(scene: &Scene, file: &Path) {
     });
     recorder.close().unwrap().blocking_recv().unwrap();
     assert_eq!((recorder.failure(), recorder.not_recorded()), (None, 0));
+}
+
+fn is_raised(line: &Line) -> bool {
+    matches!(line, Line::Flag(event) if event.change == FlagChange::Raised)
 }
 
 fn meta() -> Meta {

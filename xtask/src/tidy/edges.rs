@@ -64,7 +64,10 @@ const ROOMS: [(&str, &[&str]); 30] = [
             "topology",
         ],
     ),
-    ("record", &["engine", "model", "setup", "sinks", "topology"]),
+    (
+        "record",
+        &["clock", "engine", "model", "setup", "sinks", "topology"],
+    ),
     (
         "replay",
         &[

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::super::thresholds::Thresholds;
 use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Line, Severity};
 
 /// Flags that are over and kept for the end; the oldest go first.
@@ -22,6 +23,8 @@ pub(super) struct Book {
     left_out: u64,
     next_id: u32,
     lines: Vec<Line>,
+    /// What findings are judged by.
+    pub thresholds: Thresholds,
 }
 
 impl Book {

@@ -13,16 +13,6 @@ use crate::{
     model::{AccessState, FlagKind, Severity},
 };
 
-/// A transition may take this long when the array does not say (the kernel's
-/// `ALUA_FAILOVER_TIMEOUT`, 60 s until 6.19).
-const TRANSITION_NS: u64 = 60 * SECOND_NS;
-/// A MODE SELECT has this long to be answered.
-const MODE_SELECT_NS: u64 = 30 * SECOND_NS;
-/// Whoever holds another state has this long to hear of the new one: a handler asks within
-/// milliseconds of a unit attention, multipathd every few seconds.
-const DISAGREES_NS: u64 = 3 * SECOND_NS;
-/// A logical unit may be away from its preferred owner for this long.
-const NOT_PREFERRED_NS: u64 = 5 * SECOND_NS;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// One condition.
@@ -80,10 +70,11 @@ pub(super) struct View<'a> {
 impl Conditions {
     /// Raises and ends what is due at `now_ns`.
     pub fn tick(&mut self, view: View<'_>, book: &mut Book, subject: &Subject, now_ns: u64) {
+        let thresholds = book.thresholds;
         let warning = |kind| (kind, Severity::Warning);
         let limit_ns = match view.transition_time_s {
             Some(seconds @ 1..) => u64::from(seconds) * SECOND_NS,
-            _ => TRANSITION_NS,
+            _ => thresholds.transition_stuck_ns,
         };
         self.stuck.hold(
             warning(FlagKind::TransitionStuck),
@@ -94,19 +85,19 @@ impl Conditions {
         self.outstanding.hold(
             warning(FlagKind::ModeSelectOutstanding),
             outstanding(view.commands),
-            MODE_SELECT_NS,
+            thresholds.mode_select_ns,
             (book, subject, now_ns),
         );
         self.disagrees.hold(
             warning(FlagKind::StateDisagrees),
             disagreement(view.sides, view.paths).map(|text| (now_ns, text)),
-            DISAGREES_NS,
+            thresholds.disagrees_ns,
             (book, subject, now_ns),
         );
         self.not_preferred.hold(
             (FlagKind::NotPreferredOwner, Severity::Info),
             not_preferred(view.sides, view.owner).map(|text| (now_ns, text)),
-            NOT_PREFERRED_NS,
+            thresholds.not_preferred_ns,
             (book, subject, now_ns),
         );
     }

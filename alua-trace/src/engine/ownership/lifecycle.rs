@@ -3,7 +3,7 @@
 use super::{
     Context,
     meter::{Closed, WINDOW_NS},
-    moves::{self, Move},
+    moves::Move,
     sides::{Owner, strings},
     transfer::Open,
     unit::{Heard, Unit},
@@ -153,7 +153,7 @@ impl Unit {
     }
 
     fn judge_thrash(&mut self, cx: &mut Context<'_>) {
-        if let Some((first_ns, text)) = self.moves.thrash() {
+        if let Some((first_ns, text)) = self.moves.thrash(&cx.book.thresholds) {
             match self.thrash {
                 Some(flag) => cx.book.update(flag, cx.now_ns, text),
                 None => {
@@ -195,7 +195,7 @@ impl Unit {
             self.settle_after(cx.now_ns);
         }
         if let (Some(flag), Some(last)) = (self.thrash, self.moves.last())
-            && cx.now_ns.saturating_sub(last.at_ns) > moves::WINDOW_NS
+            && cx.now_ns.saturating_sub(last.at_ns) > cx.book.thresholds.thrash_ns
         {
             cx.book.end(flag, last.at_ns);
             self.thrash = None;

@@ -21,6 +21,7 @@ use std::{
 
 use self::book::Book;
 use self::unit::Unit;
+use super::Thresholds;
 use crate::model::{self, Flag, Line};
 use crate::topology::Hctl;
 
@@ -151,6 +152,27 @@ impl Ord for Waiting {
 }
 
 impl Ownership {
+    /// One that judges by these.
+    #[must_use]
+    pub(super) fn new(thresholds: Thresholds) -> Self {
+        let mut new = Self::default();
+        new.book.thresholds = thresholds;
+        new
+    }
+
+    /// What was noted about a unit in a time, as seen from `zero_ns`.
+    pub(super) fn noted(
+        &self,
+        lun: usize,
+        (from_ns, to_ns): (u64, u64),
+        zero_ns: u64,
+    ) -> Vec<String> {
+        let unit = self.units.list.get(lun).and_then(Option::as_ref);
+        unit.map_or_else(Vec::new, |unit| {
+            unit.notes.evidence(from_ns, zero_ns, to_ns)
+        })
+    }
+
     /// Whether a transfer may be near somewhere: every I/O counts. Otherwise one may stand for some.
     #[inline]
     #[must_use]

@@ -1,7 +1,7 @@
 //! The moves of one logical unit, and what their order says: thrash, and violations of follow-over.
 //!
 //! **Thrash** is a logical unit that goes A, B, A, B for no reason that this host knows: the third
-//! alternation within [`WINDOW_NS`] raises it. One failover and its failback are two moves, so a
+//! alternation within [`Thresholds::thrash_ns`] raises it. One failover and its failback are two moves, so a
 //! pair never is thrash by itself; but many pairs in a row would be. What tells them apart is the
 //! reason. A move away is *excused* when this host has lost a path to the side that was left; the
 //! move back is excused when the move away was and a path to the old side is there again. Excused
@@ -16,15 +16,14 @@
 use std::collections::VecDeque;
 
 use super::{
+    super::thresholds::Thresholds,
     observation::Side,
     sides::{Owner, names},
 };
 use crate::{format, model::Cause};
 
-/// Alternations count within this time.
-pub(super) const WINDOW_NS: u64 = 60_000_000_000;
-/// Alternations that make thrash.
-const ALTERNATIONS: usize = 3;
+/// A path that is lost so soon after a move explains it.
+const LOST_NS: u64 = 60_000_000_000;
 /// Moves kept.
 const KEPT: usize = 64;
 
@@ -97,7 +96,7 @@ impl Moves {
     pub fn lost_path(&mut self, side: Side, at_ns: u64) {
         if let Some(last) = self.0.back_mut()
             && last.cause != Cause::LocalExplicit
-            && at_ns.saturating_sub(last.at_ns) < WINDOW_NS
+            && at_ns.saturating_sub(last.at_ns) < LOST_NS
             && last.left().any(|left| left == side)
         {
             last.excuse = Some(Excuse::Lost);
@@ -105,11 +104,11 @@ impl Moves {
     }
 
     /// One sentence when the last moves are thrash, and when it began.
-    pub fn thrash(&self) -> Option<(u64, String)> {
+    pub fn thrash(&self, thresholds: &Thresholds) -> Option<(u64, String)> {
         let last = self.0.back()?;
         let mut run: Vec<&Move> = Vec::new();
         for earlier in self.0.iter().rev() {
-            let near = last.at_ns.saturating_sub(earlier.at_ns) <= WINDOW_NS;
+            let near = last.at_ns.saturating_sub(earlier.at_ns) <= thresholds.thrash_ns;
             if !near || run.last().is_some_and(|later| !later.reverses(earlier)) {
                 break;
             }
@@ -117,7 +116,7 @@ impl Moves {
         }
         run.retain(|one| one.excuse.is_none());
         let first = run.last()?;
-        if run.len() < ALTERNATIONS {
+        if run.len() < thresholds.thrash_transfers {
             return None;
         }
         let mut actors: Vec<&str> = run.iter().map(|one| one.actor.as_str()).collect();

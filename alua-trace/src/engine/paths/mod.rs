@@ -203,6 +203,13 @@ impl Paths {
         }
     }
 
+    /// Counts that are not the path's in this trace: `taken_off` makes up for them.
+    pub fn forget_counts(&mut self, index: usize, taken_off: &PathCounts) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.retired = entry.retired.plus(taken_off);
+        }
+    }
+
     /// An id of the probes is the path's no more; its counts stay.
     pub fn retire(&mut self, index: usize, id: u16) {
         let Some(entry) = self.entries.get_mut(index) else {

@@ -316,6 +316,7 @@ fn shares_add_up_within_a_map_and_empty_intervals_are_unknown() {
 #[test]
 fn only_the_wanted_maps_are_shown() {
     let mut engine = Driven::new(Wanted {
+        thresholds: Thresholds::default(),
         maps: vec!["other".into()],
         commands: true,
     });

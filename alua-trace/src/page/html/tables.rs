@@ -239,8 +239,18 @@ pub(super) fn slowest(out: &mut String, evidence: &Evidence) {
         return;
     }
     let mut table = Table::new(&[
-        "latency", "command", "path", "state", "PG", "at", "block", "KiB", "retries", "sense",
+        "latency",
+        "command",
+        "path",
+        "state",
+        "PG",
+        "at",
+        "block",
+        "KiB",
+        "retries",
+        "sense",
         "result",
+        "what happened around it",
     ]);
     for (path, class, command) in all.into_iter().take(SLOWEST) {
         table.row([
@@ -267,6 +277,10 @@ pub(super) fn slowest(out: &mut String, evidence: &Evidence) {
             } else {
                 format!("{:#x}", command.result)
             },
+            format!(
+                "<span class=\"long\">{}</span>",
+                esc(&command.around.join("; "))
+            ),
         ]);
     }
     table.end(out);

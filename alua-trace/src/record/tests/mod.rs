@@ -6,9 +6,10 @@ use alua_trace_ebpf::{PathSlot, RtpgRecord, record_kind};
 
 use super::{
     Ending, Malformed, Meta, RecordingError,
+    chunk::Chunk,
     commands::{self, Block, Unpacked},
     frame::{FrameWriter, Kind},
-    inputs::{Chunk, Decoder, Encoder},
+    inputs::{Decoder, Encoder},
     kept::Kept,
     pack::{Packer, Unpacker},
     reader::{Reader, Taker},

@@ -211,6 +211,9 @@ pub(crate) struct Command {
     pub(crate) sense: Option<[u8; 3]>,
     pub(crate) retries: u8,
     pub(crate) passthrough: bool,
+    /// Of the slowest only.
+    #[serde(default)]
+    pub(crate) around: Vec<String>,
 }
 
 impl Command {
