@@ -11,8 +11,9 @@ mod tests {
     };
 
     use alua_trace::{
-        cli::Span,
+        cli::{ReportConfig, Span},
         engine::Thresholds,
+        evidence::Evidence,
         json,
         model::{FlagKind, Line, Start, Summary},
         record::{Holds, recorder::Way},
@@ -295,6 +296,32 @@ mod tests {
         assert_eq!(files.len(), 3, "{files:?}");
         let (joined, _) = heard(&files, &Playing::default()).unwrap();
         assert!(all(&whole).json() == joined.json());
+    }
+
+    /// A file of histograms has no summary unless it is the last one.
+    #[test]
+    fn a_file_of_histograms_is_reported_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), parts(None, Some(20), None), Holds::Histograms);
+        let file = files(dir.path()).swap_remove(0);
+        let evidence = Evidence::read(&ReportConfig {
+            output: None,
+            json: None,
+            maps: Vec::new(),
+            files: vec![file],
+        })
+        .unwrap();
+        let commands: u64 = evidence
+            .summary
+            .paths
+            .iter()
+            .map(|it| it.counts.recorded)
+            .sum();
+        assert!((15_000..25_000).contains(&commands), "{commands}");
+        let because = evidence.summary.incomplete_because.join("; ");
+        assert!(because.contains("goes on in another file"), "{because}");
+        let told = evidence.summary.paths.iter().flat_map(|it| &it.latency);
+        assert!(told.clone().count() >= 4 && told.into_iter().all(|it| it.p50_ns.is_some()));
     }
 
     #[test]

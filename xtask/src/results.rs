@@ -9,6 +9,7 @@ use alua_trace_tests::protocol::{Message, Verdict};
 use anyhow::{Context, Result};
 
 use crate::paths::create_dir;
+use crate::say;
 
 /// Reads whole lines from a file that is still written.
 #[derive(Debug)]
@@ -145,6 +146,8 @@ pub(crate) struct Report {
     /// The case that began and has not ended.
     pub(crate) running: Option<String>,
     artefacts: PathBuf,
+    /// Files that the guest has sent.
+    saved: Vec<PathBuf>,
     quiet: bool,
     figures: Vec<(String, String, f64, String)>,
     rows: BTreeMap<String, Vec<BTreeMap<String, String>>>,
@@ -157,6 +160,7 @@ impl Report {
             totals: Totals::default(),
             running: None,
             artefacts: artefacts.to_path_buf(),
+            saved: Vec::new(),
             quiet,
             figures: Vec::new(),
             rows: BTreeMap::new(),
@@ -233,7 +237,7 @@ impl Report {
         }
     }
 
-    fn file(&self, name: &str, text: &str) -> Result<()> {
+    fn file(&mut self, name: &str, text: &str) -> Result<()> {
         let base = Path::new(name)
             .file_name()
             .context("a guest's file has no name")?;
@@ -241,6 +245,7 @@ impl Report {
         let path = self.artefacts.join(base);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         self.say(&format!("  saved {}", path.display()));
+        self.saved.push(path);
         Ok(())
     }
 
@@ -253,6 +258,9 @@ impl Report {
     /// Ends a guest that had the screen: says what went wrong, if anything did.
     pub(crate) fn finish_interactive(&self) -> bool {
         self.print_figures();
+        for path in &self.saved {
+            say::step(&format!("open in a browser: {}", path.display()));
+        }
         let good = self.totals.failed.is_empty();
         if !good {
             self.totals.print();

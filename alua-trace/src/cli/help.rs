@@ -77,8 +77,8 @@ Examples:
   For months, without commands:
       sudo alua-trace record -o long.atr --histograms-only --interval 10s --rotate 500M
 
-  Only what leads to a flag, from ten minutes before it on:
-      sudo alua-trace record -o fault.atr --last 10m
+  Only what leads to a flag, from ten minutes before it on; or to `kill -USR1`:
+      sudo alua-trace record -o fault.atr --last 10m --last-memory 1G
 
 Exit status:
   0        fine; also when Ctrl-C ends the trace
@@ -162,6 +162,9 @@ Examples:
   Tables for DuckDB, Spark or pandas:
       alua-trace export fio.atr --to parquet
       duckdb -c \"select hctl, state, sum(commands) from 'fio.parquet/intervals.parquet' group by all\"
+
+  Histograms alone, of one map:
+      alua-trace export fio.atr --to csv --no-commands --map mpatha -o mpatha-csv
 
   Every command, to look at with https://ui.perfetto.dev:
       alua-trace export fio.atr --to perfetto

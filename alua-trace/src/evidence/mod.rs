@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     cli::ReportConfig,
-    model::{AccessState, Flag, Line, PathChange, Start, Summary, Transfer},
+    model::{AccessState, Flag, Line, Losses, PathChange, Start, Summary, Transfer},
     record::{Ending, Meta},
     replay::{Audience, Missing, Played, Playing, play},
     setup::Setup,
@@ -13,6 +13,7 @@ use crate::{
 use states::States;
 use timeline::Timeline;
 
+mod so_far;
 mod states;
 pub mod timeline;
 pub mod verdict;
@@ -78,6 +79,7 @@ pub struct Gathering {
     flags: BTreeMap<u32, Flag>,
     transfers: BTreeMap<u32, Transfer>,
     summary: Option<Summary>,
+    losses: Option<Losses>,
 }
 
 impl Gathering {
@@ -86,10 +88,16 @@ impl Gathering {
     /// # Errors
     /// Nothing was told of a trace.
     pub fn into_evidence(self, played: Played) -> anyhow::Result<Evidence> {
-        let (Some(start), Some(summary)) = (self.start, self.summary) else {
+        let why = match &played.missing {
+            Some(missing) => format!("the recording ends early: {}", missing.error),
+            None => "the trace goes on in another file, which has the account".to_owned(),
+        };
+        let so_far = so_far::summary(&self, why);
+        let Some(start) = self.start else {
             let why = played.missing.map(|missing| format!(": {missing}"));
             anyhow::bail!("the trace had not begun{}", why.unwrap_or_default());
         };
+        let summary = self.summary.unwrap_or(so_far);
         Ok(Evidence {
             meta: played.meta,
             start,
@@ -114,7 +122,10 @@ impl Audience for Gathering {
                 }
                 self.start = Some(start);
             }
-            Line::Interval(interval) => self.timeline.add(interval),
+            Line::Interval(interval) => {
+                self.losses = Some(interval.losses);
+                self.timeline.add(interval);
+            }
             Line::Path(event) => {
                 let state = match event.change {
                     PathChange::Vanished => AccessState::Unknown,

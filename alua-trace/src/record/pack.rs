@@ -13,6 +13,8 @@ const LEVEL: i32 = 1;
 /// How far apart zstd looks for repetitions in a plane, in bytes: there are hardly any in numbers, and to look
 /// for them is half of the work. What repeats over and over is found all the same.
 const STEP: u32 = 256;
+/// What does not become smaller by one part in so many is stored: to pack it takes from the load.
+const LEAST_PART: usize = 8;
 /// A section of fewer bytes is stored as it is.
 const FEW_BYTES: usize = 32;
 /// Most bytes of a section when it is unpacked.
@@ -33,7 +35,7 @@ pub type LittleEndian = [u8; 8];
 /// Columns of a block.
 pub const COLUMNS: usize = 5;
 /// A plane that did not become smaller is tried again after so many blocks: low bytes of times never do.
-const TRIED_AGAIN: u8 = 8;
+const TRIED_AGAIN: u8 = 32;
 /// Of fewer numbers none tells what others will be like.
 const TELLING: usize = 4096;
 
@@ -133,7 +135,7 @@ fn compress(zstd: &mut Compressor<'_>, scratch: &mut Vec<u8>, bytes: &[u8]) -> b
     // What does not become smaller finds no room, and is stored.
     scratch.reserve(bytes.len());
     zstd.compress_to_buffer(bytes, scratch)
-        .is_ok_and(|packed| packed + packed / 32 < bytes.len())
+        .is_ok_and(|packed| packed + bytes.len() / LEAST_PART < bytes.len())
 }
 
 /// Unpacks and keeps zstd's tables between sections.

@@ -164,6 +164,8 @@ struct Player<'a> {
     before: Option<Box<State>>,
     /// The recording begins in the middle of a trace.
     resumed: bool,
+    /// It has lines in it, and no inputs that could be summed up.
+    has_lines: bool,
     last_ns: u64,
     ended: bool,
     /// Why nobody is told any more.
@@ -180,6 +182,7 @@ impl<'a> Player<'a> {
             began_ns: None,
             before: span.from.map(|_| Box::default()),
             resumed: false,
+            has_lines: false,
             last_ns: 0,
             ended: false,
             failed: None,
@@ -232,7 +235,9 @@ impl<'a> Player<'a> {
             bail!("the recording ends before --from; it may be in the next file");
         }
         let why = missing.map(|missing| format!("the recording ends early: {}", missing.error));
-        self.sum_up(self.last_ns, why);
+        if !self.has_lines {
+            self.sum_up(self.last_ns, why);
+        }
         self.say_all();
         self.failed.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -333,6 +338,7 @@ impl Taker for Player<'_> {
     }
 
     fn lines(&mut self, lines: Vec<Line>) {
+        self.has_lines = true;
         self.ended |= lines.iter().any(|line| matches!(line, Line::Summary(_)));
         if self.start.is_some() {
             self.say(lines);

@@ -14,6 +14,7 @@ mod hostile;
 mod judge;
 mod judgements;
 mod lab_itself;
+mod long_runs;
 mod many_paths;
 mod paths_lab;
 mod rdac_lab;
@@ -94,6 +95,7 @@ const GROUPS: &[&Group] = &[
     &ground_truth::GROUP,
     &fio_one_path::GROUP,
     &recordings::GROUP,
+    &long_runs::GROUP,
     &flags::GROUP,
     &follows::GROUP,
     &judgements::GROUP,
@@ -107,6 +109,7 @@ const GROUPS: &[&Group] = &[
     &waits::GROUP,
     &readers::GROUP,
     &recordings::LONG,
+    &long_runs::LONG,
     &rights::GROUP,
     &paths_lab::GROUP,
 ];

@@ -14,10 +14,13 @@ use crate::lab::Lab;
 use crate::lab::disk;
 use crate::lab::multipath::{Map, MapOptions};
 use crate::lab::tracer::{self, TOOL};
-use crate::protocol::Terminal;
+use crate::protocol::{Message, Terminal};
 use crate::runner::Reporter;
 use crate::sys;
 
+/// What the demonstration records, and the page on it.
+const RECORDING: &str = "/tmp/demonstration.atr";
+const PAGE: &str = "/tmp/report.html";
 const CONSOLE: &str = "/dev/hvc0";
 
 const MESSAGE: &str = "\
@@ -72,7 +75,9 @@ pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Re
         map.node()
     );
     let mut command = Command::new(TOOL);
-    command.arg("run").args(tracer::btf());
+    command
+        .args(["run", "--record", RECORDING])
+        .args(tracer::btf());
     if !terminal.is_terminal {
         command.arg("--no-live");
     }
@@ -90,7 +95,20 @@ pub(crate) fn demo(reporter: &Reporter, terminal: &Terminal, seconds: u32) -> Re
     }
     let status = wait(&mut tool, Duration::from_secs(u64::from(seconds) + 60))?;
     lab.tear_down()?;
+    report(reporter)?;
     Ok(status)
+}
+
+/// The page on what was recorded goes to the host.
+fn report(reporter: &Reporter) -> Result<()> {
+    let mut command = Command::new(TOOL);
+    command.args(["report", RECORDING, "-o", PAGE]);
+    sys::process::Background::start(&mut command)?.finish(Duration::from_secs(60))?;
+    reporter.send(&Message::File {
+        name: "report.html".to_owned(),
+        text: sys::read(PAGE)?,
+    });
+    Ok(())
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<i32> {

@@ -35,7 +35,7 @@ const COLOURS: usize = 8;
 
 /// The page.
 pub fn page(evidence: &Evidence, name: &str) -> String {
-    let mut out = String::with_capacity(1 << 20);
+    let mut out = String::new();
     let title = safe::xml(&safe::name(name));
     let _ = write!(
         out,

@@ -1,0 +1,111 @@
+//! The summary of a recording that has none: what was told of a trace, of which only histograms were kept,
+//! until its recording ends early or goes on in another file.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Gathering,
+    timeline::{Key, Seen, Track},
+};
+use crate::model::{Class, Counts, Latency, Ownership, PathSummary, Quantile, Summary, Transfer};
+
+/// What the intervals add up to.
+pub(super) fn summary(gathering: &Gathering, why: String) -> Summary {
+    let mut paths: Vec<PathSummary> = gathering.timeline.tracks.values().map(path).collect();
+    share(&mut paths);
+    Summary {
+        duration_ns: gathering.timeline.end_ns(),
+        complete: false,
+        incomplete_because: vec![why],
+        paths,
+        flags: gathering.flags.values().cloned().collect(),
+        ownership: ownership(gathering.transfers.values()),
+        holds: Vec::new(),
+        losses: gathering.losses.unwrap_or_default(),
+        probes: gathering
+            .start
+            .iter()
+            .flat_map(|it| it.probes.clone())
+            .collect(),
+        command_status: None,
+    }
+}
+
+fn path(track: &Track) -> PathSummary {
+    let mut seen: BTreeMap<Key, Seen> = BTreeMap::new();
+    for (key, more) in track.columns.iter().flat_map(|column| &column.seen) {
+        seen.entry(*key).or_default().add(more);
+    }
+    let latency: Vec<Latency> = seen.into_iter().map(latency).collect();
+    let commands = latency.iter().map(|it| it.commands).sum();
+    PathSummary {
+        path: track.path.clone(),
+        present: true,
+        // What the kernel has counted is told at the end.
+        counts: Counts {
+            dispatched: commands,
+            completed: commands,
+            recorded: commands,
+            ..Counts::default()
+        },
+        share: 0.0,
+        latency,
+    }
+}
+
+fn latency(((class, state), seen): (Key, Seen)) -> Latency {
+    let quantiles = seen.bins.quantiles();
+    let value = |at: f64| {
+        let told = quantiles.iter().find(|it: &&Quantile| it.quantile == at);
+        told.map(|it| it.value_ns)
+    };
+    Latency {
+        class,
+        state,
+        commands: seen.bins.commands(),
+        passthrough: 0,
+        mapped: if class == Class::Other {
+            0
+        } else {
+            seen.bins.commands()
+        },
+        errors: seen.errors,
+        bytes: seen.bytes,
+        min_ns: seen.bins.min_ns().unwrap_or(0),
+        mean_ns: seen.bins.mean_ns().unwrap_or(0.0),
+        p50_ns: value(0.5),
+        p90_ns: value(0.9),
+        p99_ns: value(0.99),
+        p999_ns: value(0.999),
+        max_ns: seen.bins.max_ns().unwrap_or(0),
+        buckets: seen.bins.to_vec(),
+        quantiles,
+        slowest: Vec::new(),
+    }
+}
+
+fn share(paths: &mut [PathSummary]) {
+    let mut totals: BTreeMap<Option<String>, u64> = BTreeMap::new();
+    for path in &*paths {
+        *totals.entry(path.path.map.clone()).or_default() += path.counts.completed;
+    }
+    for path in paths {
+        let total = totals.get(&path.path.map).copied().unwrap_or(0);
+        path.share = path.counts.completed as f64 / total.max(1) as f64;
+    }
+}
+
+fn ownership<'a>(transfers: impl Iterator<Item = &'a Transfer>) -> Vec<Ownership> {
+    let mut units: BTreeMap<&String, Ownership> = BTreeMap::new();
+    for transfer in transfers {
+        let unit = units.entry(&transfer.subject).or_insert_with(|| Ownership {
+            subject: transfer.subject.clone(),
+            wwid: transfer.wwid.clone(),
+            tenures: Vec::new(),
+            transfers: Vec::new(),
+            transfers_left_out: 0,
+        });
+        unit.transfers.push(transfer.clone());
+    }
+    units.into_values().collect()
+}
