@@ -75,6 +75,10 @@ pub(crate) fn tool(paths: &Paths, build: Build) -> Result<PathBuf> {
             "alua-trace",
         ])
         .envs(environment);
+    if matches!(build, Build::Quick) {
+        // What writes Parquet takes a third of the build; nobody exports in a demonstration.
+        command.arg("--no-default-features");
+    }
     say::run(&mut command).context("cannot build alua-trace")?;
     Ok(paths.target.join(build.profile()).join("alua-trace"))
 }

@@ -18,6 +18,7 @@ use crate::{
 mod csv;
 mod fio;
 mod hlog;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod perfetto;
 pub mod rows;
@@ -71,13 +72,7 @@ fn write(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
             told_to.into_rows().end()?;
             played
         }
-        ExportTo::Parquet => {
-            let directory = new_directory(target)?;
-            let mut told_to = rows::Tabulating::new(parquet::Parquet::create(&directory)?);
-            let played = told(config, config.commands, &mut told_to)?;
-            told_to.into_rows().end()?;
-            played
-        }
+        ExportTo::Parquet => parquet_tables(config, target)?,
         ExportTo::Perfetto => {
             let mut transfers = perfetto::Transfers::default();
             told(config, false, &mut transfers)?;
@@ -90,6 +85,20 @@ fn write(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
         ExportTo::Fio => return fio_json(config, target),
     };
     Ok(played.missing)
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_tables(config: &ExportConfig, target: &Path) -> Result<Played> {
+    let directory = new_directory(target)?;
+    let mut told_to = rows::Tabulating::new(parquet::Parquet::create(&directory)?);
+    let played = told(config, config.commands, &mut told_to)?;
+    told_to.into_rows().end()?;
+    Ok(played)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_tables(_: &ExportConfig, _: &Path) -> Result<Played> {
+    bail!("this alua-trace was built without Parquet; build it with cargo's default features")
 }
 
 fn fio_json(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
