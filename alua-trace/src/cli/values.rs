@@ -88,7 +88,11 @@ pub(super) fn threshold(text: &str) -> Result<(ThresholdName, u64), String> {
         )
     })?;
     if known == ThresholdName::ThrashTransfers {
-        return Ok((known, count(value)? as u64));
+        return match count(value)? {
+            // The engine remembers no more moves of a unit.
+            number @ 2..=64 => Ok((known, number as u64)),
+            _ => Err("must be from 2 to 64".to_owned()),
+        };
     }
     let time = duration(value)?;
     Ok((known, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))

@@ -19,6 +19,7 @@ use paths::Paths;
 use witness::Witness;
 
 pub use input::{End, Input, Wants};
+pub use summary::share;
 pub use thresholds::Thresholds;
 
 mod commands;

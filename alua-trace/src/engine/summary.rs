@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Engine, input::End, paths::Entry, slowest};
-use crate::model::{
-    Counts, Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary,
+use crate::{
+    model::{Counts, Flag, Line, Losses, Ownership, PathSummary, Probe, ProbeStatus, Summary},
+    stats::sum,
 };
 
 impl Engine {
@@ -121,8 +122,14 @@ impl Engine {
 /// The account of a trace that goes on. Counts were read at one time and records drained at another: what has
 /// been told has completed, and what is left is in flight.
 fn so_far(counts: Counts) -> Counts {
-    let completed = counts.recorded + counts.ring_full + counts.implausible;
-    let ended = completed + counts.failed + counts.timed_out + counts.superseded + counts.untracked;
+    let completed = sum([counts.recorded, counts.ring_full, counts.implausible]);
+    let ended = sum([
+        completed,
+        counts.failed,
+        counts.timed_out,
+        counts.superseded,
+        counts.untracked,
+    ]);
     let dispatched = counts.dispatched.max(ended);
     Counts {
         dispatched,
@@ -173,10 +180,11 @@ fn lost(losses: &Losses) -> impl Iterator<Item = String> {
 }
 
 /// Shares among the paths of one map, or among those without one.
-fn share(paths: &mut [PathSummary]) {
+pub fn share(paths: &mut [PathSummary]) {
     let mut totals: BTreeMap<Option<String>, u64> = BTreeMap::new();
     for path in &*paths {
-        *totals.entry(path.path.map.clone()).or_default() += path.counts.completed;
+        let total = totals.entry(path.path.map.clone()).or_default();
+        *total = total.saturating_add(path.counts.completed);
     }
     for path in paths {
         let total = totals.get(&path.path.map).copied().unwrap_or(0);

@@ -7,12 +7,14 @@ use super::{
     Gathering,
     timeline::{Key, Seen, Track},
 };
+use crate::engine;
 use crate::model::{Class, Counts, Latency, Ownership, PathSummary, Quantile, Summary, Transfer};
+use crate::stats::sum;
 
 /// What the intervals add up to.
 pub(super) fn summary(gathering: &Gathering, why: String) -> Summary {
     let mut paths: Vec<PathSummary> = gathering.timeline.tracks.values().map(path).collect();
-    share(&mut paths);
+    engine::share(&mut paths);
     Summary {
         duration_ns: gathering.timeline.end_ns(),
         complete: false,
@@ -37,7 +39,7 @@ fn path(track: &Track) -> PathSummary {
         seen.entry(*key).or_default().add(more);
     }
     let latency: Vec<Latency> = seen.into_iter().map(latency).collect();
-    let commands = latency.iter().map(|it| it.commands).sum();
+    let commands = sum(latency.iter().map(|it| it.commands));
     PathSummary {
         path: track.path.clone(),
         present: true,
@@ -81,17 +83,6 @@ fn latency(((class, state), seen): (Key, Seen)) -> Latency {
         buckets: seen.bins.to_vec(),
         quantiles,
         slowest: Vec::new(),
-    }
-}
-
-fn share(paths: &mut [PathSummary]) {
-    let mut totals: BTreeMap<Option<String>, u64> = BTreeMap::new();
-    for path in &*paths {
-        *totals.entry(path.path.map.clone()).or_default() += path.counts.completed;
-    }
-    for path in paths {
-        let total = totals.get(&path.path.map).copied().unwrap_or(0);
-        path.share = path.counts.completed as f64 / total.max(1) as f64;
     }
 }
 

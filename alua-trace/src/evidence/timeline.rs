@@ -46,8 +46,8 @@ impl Seen {
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         self.bins.add(&other.bins);
-        self.bytes += other.bytes;
-        self.errors += other.errors;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.errors = self.errors.saturating_add(other.errors);
     }
 }
 
@@ -79,8 +79,8 @@ impl Column {
         for cell in row.cells {
             let seen = column.seen.entry((cell.class, cell.state)).or_default();
             seen.bins.add_cell(&cell);
-            seen.bytes += cell.bytes;
-            seen.errors += cell.errors;
+            seen.bytes = seen.bytes.saturating_add(cell.bytes);
+            seen.errors = seen.errors.saturating_add(cell.errors);
         }
         column
     }

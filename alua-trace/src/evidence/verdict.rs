@@ -8,7 +8,7 @@ use super::Evidence;
 use crate::{
     format,
     model::{AccessState, Class, Command, FlagKind, PathSummary, Quantile, Severity, Transfer},
-    stats::bins::Bins,
+    stats::{bins::Bins, sum},
 };
 
 /// Maps that are told one by one.
@@ -84,10 +84,10 @@ fn share(map: Option<String>, paths: &[&PathSummary]) -> MapShare {
         }
     }
     let all = |optimized: Optimized| {
-        let mut sum = Bins::default();
+        let mut all = Bins::default();
         let those = bins.iter().filter(|((_, is), _)| *is == optimized);
-        those.for_each(|(_, bins)| sum.add(bins));
-        sum
+        those.for_each(|(_, bins)| all.add(bins));
+        all
     };
     let (yes, no, unknown) = (
         all(Optimized::Yes),
@@ -96,7 +96,7 @@ fn share(map: Option<String>, paths: &[&PathSummary]) -> MapShare {
     );
     MapShare {
         map,
-        commands: yes.commands() + no.commands() + unknown.commands(),
+        commands: sum([yes.commands(), no.commands(), unknown.commands()]),
         optimized: yes.commands(),
         not_optimized: no.commands(),
         unknown: unknown.commands(),
@@ -147,7 +147,7 @@ pub fn sentences(evidence: &Evidence) -> Vec<Sentence> {
 
 fn traced(evidence: &Evidence) -> Sentence {
     let summary = &evidence.summary;
-    let commands: u64 = summary.paths.iter().map(|it| it.counts.completed).sum();
+    let commands = sum(summary.paths.iter().map(|it| it.counts.completed));
     let maps: std::collections::BTreeSet<&String> = summary
         .paths
         .iter()
@@ -201,7 +201,7 @@ fn maps(shares: &[MapShare]) -> Vec<Sentence> {
         [] => {}
         [only] => out.extend(not_optimized(only)),
         many => {
-            let commands: u64 = many.iter().map(|it| it.commands).sum();
+            let commands = sum(many.iter().map(|it| it.commands));
             out.push(fine(format!(
                 "{} {}: none of their {} reads and writes went over a path that was not optimized.",
                 format::count(many.len() as u64),

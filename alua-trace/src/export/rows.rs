@@ -9,6 +9,7 @@ use crate::{
     replay::Audience,
     report::words,
     scsi::opcode,
+    stats,
 };
 
 /// Who takes rows.
@@ -162,7 +163,8 @@ impl<R: Rows> Tabulating<R> {
         let because = summary.incomplete_because.join("; ");
         let command = meta.command.join(" ");
         let labels = serde_json::to_string(&meta.labels)?;
-        let total = |of: fn(&PathSummary) -> u64| Value::Int(summary.paths.iter().map(of).sum());
+        let total =
+            |of: fn(&PathSummary) -> u64| Value::Int(stats::sum(summary.paths.iter().map(of)));
         let values = [
             Value::Text(&self.run),
             Value::text(meta.host.as_deref()),

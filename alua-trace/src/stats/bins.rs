@@ -32,14 +32,15 @@ impl Bins {
     /// Adds what an interval saw.
     pub fn add_cell(&mut self, cell: &Cell) {
         self.add_counts(&cell.buckets);
-        self.sum_ns += u128::from(cell.sum_ns);
+        self.sum_ns = self.sum_ns.saturating_add(u128::from(cell.sum_ns));
         self.bound(cell.min_ns, cell.max_ns);
     }
 
     /// Adds what a whole trace saw.
     pub fn add_latency(&mut self, latency: &Latency) {
         self.add_counts(&latency.buckets);
-        self.sum_ns += (latency.mean_ns * latency.commands as f64) as u128;
+        let sum_ns = (latency.mean_ns * latency.commands as f64) as u128;
+        self.sum_ns = self.sum_ns.saturating_add(sum_ns);
         self.bound(latency.min_ns, latency.max_ns);
     }
 
@@ -48,7 +49,7 @@ impl Bins {
         for (bound, count) in &other.counts {
             self.count(*bound, *count);
         }
-        self.sum_ns += other.sum_ns;
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
         self.bound(other.min_ns, other.max_ns);
     }
 

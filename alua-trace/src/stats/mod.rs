@@ -12,6 +12,12 @@ pub mod quantile;
 
 pub use histogram::{LatencyHistogram, empty};
 
+/// A sum of counts: those of a recording may be anything.
+#[must_use]
+pub fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Access states in the order of their index.
 pub const STATES: [AccessState; 8] = [
     AccessState::Optimized,

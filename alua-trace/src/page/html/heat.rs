@@ -11,7 +11,7 @@ use crate::{
     evidence::{Evidence, timeline::Column},
     format,
     model::{AccessState, Class, Severity},
-    stats::quantile::bin_low_ns,
+    stats::{self, quantile::bin_low_ns},
 };
 
 /// Shades, from few to most commands.
@@ -81,7 +81,7 @@ fn legend(out: &mut String) {
     out.push_str("<i class=\"key flag\"></i>warning <i class=\"key info\"></i>info <span class=\"mark\">▼</span> transfer</p>");
 }
 
-const ALL_STATES: [AccessState; 8] = crate::stats::STATES;
+const ALL_STATES: [AccessState; 8] = stats::STATES;
 
 fn state_class(state: AccessState) -> &'static str {
     match state {
@@ -219,12 +219,12 @@ fn cells(
 
 /// Commands in each row, from the slowest on.
 fn rows_of(column: &Column, scale: &Log) -> [u64; ROWS] {
-    let mut rows = [0; ROWS];
+    let mut rows = [0_u64; ROWS];
     for (bound, count) in column.total().bins.iter() {
         let low = bin_low_ns(bound);
         let y = scale.y(low + (bound - low) / 2);
         let row = ((y / ROW) as usize).min(ROWS - 1);
-        rows[row] += count;
+        rows[row] = rows[row].saturating_add(count);
     }
     rows
 }
@@ -264,7 +264,10 @@ fn draw_groups(
             if of_group == 0 {
                 continue;
             }
-            let shade = (of_group * SHADES as u64).div_ceil(all.max(1));
+            let shade = of_group
+                .saturating_mul(SHADES as u64)
+                .div_ceil(all.max(1))
+                .clamp(1, SHADES as u64);
             let (x, to) = (time.x(span.from_ns), time.x(span.to_ns));
             let part = numbers::share(format::part(of_group, all));
             let _ = write!(
@@ -293,10 +296,10 @@ fn carried(map: &Map<'_>, at: usize, group: u32) -> (u64, u64) {
             .seen
             .iter()
             .filter(|((class, _), _)| *class != Class::Other);
-        let commands: u64 = io.map(|(_, seen)| seen.bins.commands()).sum();
-        all += commands;
+        let commands = stats::sum(io.map(|(_, seen)| seen.bins.commands()));
+        all = stats::sum([all, commands]);
         if column.path_group == Some(group) {
-            of_group += commands;
+            of_group = stats::sum([of_group, commands]);
         }
     }
     (of_group, all)

@@ -351,10 +351,10 @@ pub(super) fn account(out: &mut String, evidence: &Evidence) {
             it.completed,
             it.failed,
             it.timed_out,
-            it.superseded + it.untracked,
+            it.superseded.saturating_add(it.untracked),
             it.in_flight,
             it.recorded,
-            it.ring_full + it.implausible,
+            it.ring_full.saturating_add(it.implausible),
             it.rejected,
         ];
         let path = std::iter::once(esc(&words::path(&path.path)));
