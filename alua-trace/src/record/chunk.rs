@@ -17,8 +17,8 @@ pub struct Chunk {
     pub(super) block: Block,
     pub(super) rare: Vec<Rare>,
     rare_bytes: usize,
-    /// Commands since the last of the rare inputs.
-    commands: u64,
+    /// Commands before the last of the rare inputs.
+    told: u64,
 }
 
 /// An input that is no command's record.
@@ -36,22 +36,23 @@ impl Chunk {
             block: Block::new(),
             rare: Vec::new(),
             rare_bytes: 0,
-            commands: 0,
+            told: 0,
         }
     }
 
-    /// Takes a command's record. There must be room: see [`Self::is_full`].
+    /// Takes a command's record, for which there must be room; gives whether there is some for another.
     #[inline]
-    pub fn command(&mut self, record: &[u8; commands::BYTES]) {
+    pub fn command(&mut self, record: &[u8; commands::BYTES]) -> bool {
         self.block.push(record);
-        self.commands += 1;
+        !self.block.is_full()
     }
 
     /// Takes any input but a command's record.
     pub fn rare(&mut self, at_ns: u64, kept: Kept) {
         self.rare_bytes += kept.bytes();
+        let commands = self.commands();
         self.rare.push(Rare {
-            commands: std::mem::take(&mut self.commands),
+            commands: commands - std::mem::replace(&mut self.told, commands),
             at_ns,
             kept,
         });
@@ -60,7 +61,7 @@ impl Chunk {
     /// Whether it should be written before more is taken.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.block.len() >= commands::MOST || self.rare_bytes >= FULL_RARE_BYTES
+        self.block.is_full() || self.rare_bytes >= FULL_RARE_BYTES
     }
 
     /// Whether nothing has been taken.
@@ -113,7 +114,7 @@ impl Chunk {
             return;
         }
         self.block.clear();
-        self.commands = 0;
+        self.told = 0;
         for rare in &mut self.rare {
             rare.commands = 0;
         }
@@ -138,6 +139,6 @@ impl Chunk {
     pub fn clear(&mut self) {
         self.block.clear();
         self.rare.clear();
-        (self.rare_bytes, self.commands) = (0, 0);
+        (self.rare_bytes, self.told) = (0, 0);
     }
 }

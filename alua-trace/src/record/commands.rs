@@ -1,4 +1,4 @@
-//! Commands in columns: what most of a recording is, in a few bytes each.
+//! Commands as rows of small numbers: what most of a recording is, in a few bytes each.
 //!
 //! What commands have in common (path, route, state, operation, length, result) is a *shape*, kept once a
 //! block; a command is the number of its shape, when it completed after the one before, how long it took,
@@ -10,13 +10,16 @@ use alua_trace_ebpf::{CommandRecord, Followed};
 
 use super::{
     error::Malformed,
-    pack::{COLUMNS, LittleEndian, Packer, Unpacker, fold, put, take_number, unfold},
+    pack::{Packer, Unpacker, fold, put, take_number, unfold},
+    rows::{COLUMNS, Row, RowPacker, take_rows},
 };
 
 /// Bytes of a command's record.
 pub const BYTES: usize = size_of::<CommandRecord>();
-/// Most commands of a block.
-pub const MOST: usize = 1 << 14;
+/// Most commands of a block that is read.
+const MOST: usize = 1 << 14;
+/// Commands of a block that is written: few enough for the processor's cache, enough for shapes to take nothing.
+pub const FULL: usize = 1 << 12;
 /// Words of a record, and of what commands of a shape have in common.
 const WORDS: usize = BYTES / 8;
 const SHAPE_WORDS: usize = WORDS - 2;
@@ -35,9 +38,6 @@ type ShapeWords = [u64; SHAPE_WORDS];
 const RECENT: usize = 1 << 9;
 const NO_SHAPE: u16 = u16::MAX;
 
-/// A command's number in each column.
-type Row = [LittleEndian; COLUMNS];
-
 /// Which column is which, in the order of the file.
 const SHAPES: usize = 0;
 const COMPLETIONS: usize = 1;
@@ -52,7 +52,7 @@ pub struct Block {
     index: HashMap<ShapeWords, u16>,
     rows: Vec<Row>,
     /// Every bit that a number of each column has.
-    bits: [u64; COLUMNS],
+    bits: Row,
     last_completion: u64,
 }
 
@@ -64,18 +64,27 @@ struct Shape {
 
 impl Block {
     /// What one takes in memory, about.
-    pub const BYTES: usize = MOST * size_of::<Row>();
+    pub const BYTES: usize = FULL * size_of::<Row>();
 
     /// An empty one.
     pub fn new() -> Self {
+        // Written to, so that the kernel need not find its memory while there is load.
+        let mut rows = vec![[1; COLUMNS]; FULL];
+        rows.clear();
         Self {
             shapes: Vec::new(),
             recent: Box::new([NO_SHAPE; RECENT]),
             index: HashMap::new(),
-            rows: Vec::with_capacity(MOST),
+            rows,
             bits: [0; COLUMNS],
             last_completion: 0,
         }
+    }
+
+    /// Whether there is no room for another command.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= FULL
     }
 
     /// Commands in it.
@@ -83,13 +92,13 @@ impl Block {
         self.rows.len()
     }
 
-    /// Adds the record of a command; there must be room ([`MOST`]).
+    /// Adds the record of a command; there must be room ([`Self::is_full`]).
     #[inline]
     pub fn push(&mut self, record: &[u8; BYTES]) {
         let words = to_words(record);
         let (completion, dispatch) = (words[COMPLETION], words[DISPATCH]);
         let (shape, address, waited) = split(words);
-        let (number, before) = self.shape(&without_times(shape), address);
+        let (number, before) = self.shape(&without_times(shape), address, record);
         let mut numbers = [0; COLUMNS];
         numbers[SHAPES] = u64::from(number);
         numbers[COMPLETIONS] = fold(completion.wrapping_sub(self.last_completion) as i64);
@@ -99,13 +108,14 @@ impl Block {
         for (bits, number) in self.bits.iter_mut().zip(numbers) {
             *bits |= number;
         }
-        self.rows.push(numbers.map(u64::to_le_bytes));
+        self.rows.push(numbers);
         self.last_completion = completion;
     }
 
-    /// The number of a shape, and the address of the command before of it; this one's is `address`.
+    /// The number of a shape, which is a record's, and the address of the command before of it; this one's is
+    /// `address`.
     #[inline]
-    fn shape(&mut self, shape: &ShapeWords, address: u64) -> (u16, u64) {
+    fn shape(&mut self, shape: &ShapeWords, address: u64, record: &[u8; BYTES]) -> (u16, u64) {
         let [_, followed, cdb, length, _] = *shape;
         // The path in the low bits; commands of a path differ in their operation and length.
         let slot = (followed ^ (cdb << 3) ^ (length >> 40)) as usize % RECENT;
@@ -115,21 +125,23 @@ impl Block {
         {
             return (number, std::mem::replace(&mut known.address, address));
         }
-        let number = self.number_of_other(shape);
+        let number = self.number_of_other(record);
         self.recent[slot] = number;
         let known = self.shapes.get_mut(usize::from(number));
         let before = known.map(|known| std::mem::replace(&mut known.address, address));
         (number, before.unwrap_or(0))
     }
 
+    // Of the record, so that the shape need not be in memory where it is known.
     #[cold]
-    fn number_of_other(&mut self, shape: &ShapeWords) -> u16 {
+    fn number_of_other(&mut self, record: &[u8; BYTES]) -> u16 {
+        let shape = without_times(split(to_words(record)).0);
         // There are fewer than 2^16 commands.
         let next = self.shapes.len() as u16;
-        let number = *self.index.entry(*shape).or_insert(next);
+        let number = *self.index.entry(shape).or_insert(next);
         if number == next {
             self.shapes.push(Shape {
-                words: *shape,
+                words: shape,
                 address: 0,
             });
         }
@@ -137,16 +149,14 @@ impl Block {
     }
 
     /// Appends what was filled in to `out`.
-    pub fn pack(&self, packer: &mut Packer, out: &mut Vec<u8>) {
+    pub fn pack(&self, packer: &mut Packer, rows: &mut RowPacker, out: &mut Vec<u8>) {
         put(out, self.len() as u64);
         if !self.rows.is_empty() {
             put(out, self.shapes.len() as u64);
             let shapes = self.shapes.iter();
             let shapes = shapes.flat_map(|shape| to_bytes(&with_times(shape.words)));
             packer.section(out, &shapes.collect::<Vec<u8>>());
-            for (nth, bits) in self.bits.iter().enumerate() {
-                packer.column(nth, out, &self.rows, *bits);
-            }
+            rows.pack(out, &self.rows, &self.bits);
         }
     }
 
@@ -154,7 +164,7 @@ impl Block {
     pub fn paths(&self) -> impl Iterator<Item = (u16, u64)> {
         let mut counts = vec![0; self.shapes.len()];
         for row in &self.rows {
-            let shape = u64::from_le_bytes(row[SHAPES]) as usize;
+            let shape = row[SHAPES] as usize;
             if let Some(count) = counts.get_mut(shape) {
                 *count += 1;
             }
@@ -180,7 +190,7 @@ impl Block {
 pub struct Unpacked {
     shapes: Vec<Words>,
     addresses: Vec<u64>,
-    columns: [Vec<u64>; COLUMNS],
+    rows: Vec<Row>,
     last_completion: u64,
     next: usize,
     bytes: Vec<u8>,
@@ -194,7 +204,7 @@ impl Unpacked {
     pub fn read(&mut self, unpacker: &mut Unpacker, bytes: &mut &[u8]) -> Result<(), Malformed> {
         self.next = 0;
         self.last_completion = 0;
-        self.columns[SHAPES].clear();
+        self.rows.clear();
         let count = take_number(bytes)?;
         let count = usize::try_from(count)
             .ok()
@@ -213,12 +223,9 @@ impl Unpacked {
         self.shapes.extend(of_shapes.iter().map(to_words));
         self.addresses.clear();
         self.addresses.resize(self.shapes.len(), 0);
-        for column in &mut self.columns {
-            unpacker.column(bytes, &mut self.bytes, count, column)?;
-        }
-        let numbers = &mut self.columns[SHAPES];
-        if numbers.iter().any(|number| *number >= shapes) {
-            numbers.clear();
+        take_rows(unpacker, bytes, &mut self.bytes, count, &mut self.rows)?;
+        if self.rows.iter().any(|row| row[SHAPES] >= shapes) {
+            self.rows.clear();
             return Err(Malformed("a command has a shape that there is not"));
         }
         Ok(())
@@ -226,18 +233,17 @@ impl Unpacked {
 
     /// Commands that [`Self::next`] has not given.
     pub fn left(&self) -> usize {
-        self.columns[SHAPES].len().saturating_sub(self.next)
+        self.rows.len().saturating_sub(self.next)
     }
 
     /// The next command's record.
     #[inline]
     pub fn next(&mut self) -> Option<[u8; BYTES]> {
-        let at = self.next;
-        let number = |column: usize| self.columns[column].get(at).copied();
-        let shape = number(SHAPES)? as usize;
-        let completed = unfold(number(COMPLETIONS)?) as u64;
-        let (latency, waited) = (number(LATENCIES)?, number(WAITS)?);
-        let moved = unfold(number(ADDRESSES)?) as u64;
+        let row = self.rows.get(self.next)?;
+        let shape = row[SHAPES] as usize;
+        let completed = unfold(row[COMPLETIONS]) as u64;
+        let (latency, waited) = (row[LATENCIES], row[WAITS]);
+        let moved = unfold(row[ADDRESSES]) as u64;
         self.next += 1;
         let mut words = *self.shapes.get(shape)?;
         let address = self.addresses.get_mut(shape)?;

@@ -1,13 +1,15 @@
 //! The file's frames: what every byte of a recording is wrapped in, so that damage is found, and located.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use super::error::RecordingError;
 
 /// First bytes of a recording; the line feed shows what a transfer as text has done to it.
 const MAGIC: [u8; 8] = *b"\x89ATRACE\n";
 /// Version of the format: rises when a reader of the version before would understand something wrong.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// The oldest that is read.
+const OLDEST: u16 = 1;
 const FILE_HEADER_BYTES: usize = 16;
 const HEADER_BYTES: usize = 20;
 /// Most bytes of a frame's payload: a reader never makes room for more.
@@ -64,8 +66,8 @@ pub fn file_header() -> [u8; FILE_HEADER_BYTES] {
     header
 }
 
-/// Appends a frame to `out`.
-pub fn push(out: &mut Vec<u8>, kind: Kind, number: u32, payload: &[u8]) {
+/// What stands before a frame's payload.
+fn header(kind: Kind, number: u32, payload: &[u8]) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[0] = kind as u8;
     header[4..8].copy_from_slice(&number.to_le_bytes());
@@ -74,8 +76,7 @@ pub fn push(out: &mut Vec<u8>, kind: Kind, number: u32, payload: &[u8]) {
     header[12..16].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
     let sum = crc32fast::hash(&header[..16]);
     header[16..].copy_from_slice(&sum.to_le_bytes());
-    out.extend_from_slice(&header);
-    out.extend_from_slice(payload);
+    header
 }
 
 /// Reads frames, one after the other.
@@ -118,9 +119,9 @@ impl<R: Read> Frames<R> {
             });
         }
         let version = u16::from_le_bytes([header[8], header[9]]);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(RecordingError::NotReadableHere(format!(
-                "by a newer alua-trace, in version {version} of the format (this one reads {VERSION})"
+                "by a newer alua-trace, in version {version} of the format (this one reads {OLDEST} to {VERSION})"
             )));
         }
         Ok(Self {
@@ -227,13 +228,27 @@ fn read_up_to(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     Ok(got)
 }
 
+/// Writes both with one write, if the writer takes all of it at once.
+fn write_both(to: &mut impl Write, first: &[u8], then: &[u8]) -> io::Result<()> {
+    let mut both = [IoSlice::new(first), IoSlice::new(then)];
+    let mut left = &mut both[..];
+    while !left.is_empty() {
+        match to.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Writes frames, each with one write: what a killed process has written is whole.
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     to: W,
     number: u32,
     bytes: u64,
-    buffer: Vec<u8>,
 }
 
 impl<W: Write> FrameWriter<W> {
@@ -248,7 +263,6 @@ impl<W: Write> FrameWriter<W> {
             to,
             number: 0,
             bytes: header.len() as u64,
-            buffer: Vec::new(),
         })
     }
 
@@ -257,11 +271,10 @@ impl<W: Write> FrameWriter<W> {
     /// # Errors
     /// Those of the writer; then [`Self::whole_bytes`] says where the last whole frame ends.
     pub fn write(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
-        self.buffer.clear();
-        push(&mut self.buffer, kind, self.number, payload);
-        self.to.write_all(&self.buffer)?;
+        let header = header(kind, self.number, payload);
+        write_both(&mut self.to, &header, payload)?;
         self.number = self.number.wrapping_add(1);
-        self.bytes += self.buffer.len() as u64;
+        self.bytes += (header.len() + payload.len()) as u64;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod pack;
 mod rare;
 pub mod reader;
 pub mod recorder;
+mod rows;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -1,141 +1,67 @@
-//! How numbers and bytes are packed within a frame: variable-length integers, sections that are compressed
-//! where that helps, and columns of numbers as planes of bytes.
+//! How numbers and bytes are packed within a frame: variable-length integers, and sections that are compressed
+//! where that helps.
 
-use zstd::{
-    bulk::Compressor,
-    zstd_safe::{CParameter, ParamSwitch},
-};
+use zstd::bulk::Compressor;
 
 use super::error::Malformed;
 
 /// zstd's fastest level that still codes bytes by their frequency.
 const LEVEL: i32 = 1;
-/// How far apart zstd looks for repetitions in a plane, in bytes: there are hardly any in numbers, and to look
-/// for them is half of the work. What repeats over and over is found all the same.
-const STEP: u32 = 256;
 /// What does not become smaller by one part in so many is stored: to pack it takes from the load.
 const LEAST_PART: usize = 8;
-/// A section of fewer bytes is stored as it is.
-const FEW_BYTES: usize = 32;
+/// A section of fewer bytes is stored as it is: before zstd packs anything it empties its tables, which takes from
+/// the load that is measured.
+const FEW_BYTES: usize = 512;
 /// Most bytes of a section when it is unpacked.
 pub const MOST_UNPACKED: usize = 64 << 20;
 
 /// Packs and keeps zstd's tables between sections.
 pub struct Packer {
     zstd: Compressor<'static>,
-    zstd_of_planes: Compressor<'static>,
     scratch: Vec<u8>,
-    plane: Vec<u8>,
-    /// For how many blocks more each plane of each column is stored as it is.
-    hopeless: [[u8; 8]; COLUMNS],
 }
-
-/// A number's bytes, the least significant one first: a plane is one of them of each.
-pub type LittleEndian = [u8; 8];
-/// Columns of a block.
-pub const COLUMNS: usize = 5;
-/// A plane that did not become smaller is tried again after so many blocks: low bytes of times never do.
-const TRIED_AGAIN: u8 = 32;
-/// Of fewer numbers none tells what others will be like.
-const TELLING: usize = 4096;
 
 impl Packer {
     /// # Errors
     /// No memory.
     pub fn new() -> std::io::Result<Self> {
-        let mut of_planes = Compressor::new(LEVEL)?;
-        of_planes.set_parameter(CParameter::TargetLength(STEP))?;
-        // With a step zstd would leave bytes as they are.
-        of_planes.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable))?;
         Ok(Self {
             zstd: Compressor::new(LEVEL)?,
-            zstd_of_planes: of_planes,
             scratch: Vec::new(),
-            plane: Vec::new(),
-            hopeless: [[0; 8]; COLUMNS],
         })
     }
 
     /// Appends a section: how it is packed (0 one byte over and over, 1 as it is, 2 zstd), its length,
     /// and what it takes here.
     pub fn section(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
-        Self::pack(&mut self.zstd, &mut self.scratch, out, bytes);
-    }
-
-    /// Whether it has become smaller.
-    fn pack(
-        zstd: &mut Compressor<'_>,
-        scratch: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-        bytes: &[u8],
-    ) -> bool {
         match bytes.first() {
             Some(first) if bytes.iter().all(|byte| byte == first) => {
                 out.push(0);
                 put(out, bytes.len() as u64);
                 out.push(*first);
             }
-            Some(_) if bytes.len() >= FEW_BYTES && compress(zstd, scratch, bytes) => {
+            Some(_) if bytes.len() >= FEW_BYTES && self.compress(bytes) => {
                 out.push(2);
                 put(out, bytes.len() as u64);
-                put(out, scratch.len() as u64);
-                out.extend_from_slice(scratch);
+                put(out, self.scratch.len() as u64);
+                out.extend_from_slice(&self.scratch);
             }
             _ => {
-                store(out, bytes);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Appends the `nth` column of a block's rows: the number of planes, then each plane as a section, low
-    /// bytes first. `bits` are all that a number has.
-    pub fn column(
-        &mut self,
-        nth: usize,
-        out: &mut Vec<u8>,
-        rows: &[[LittleEndian; COLUMNS]],
-        bits: u64,
-    ) {
-        let nth = nth % COLUMNS;
-        let planes = 8 - bits.leading_zeros() as usize / 8;
-        out.push(planes as u8);
-        for (byte, hopeless) in self.hopeless[nth].iter_mut().enumerate().take(planes) {
-            self.plane.resize(rows.len(), 0);
-            for (to, row) in self.plane.iter_mut().zip(rows) {
-                *to = row[nth][byte];
-            }
-            if *hopeless > 0 && rows.len() >= TELLING {
-                *hopeless -= 1;
-                store(out, &self.plane);
-            } else if !Self::pack(
-                &mut self.zstd_of_planes,
-                &mut self.scratch,
-                out,
-                &self.plane,
-            ) && rows.len() >= TELLING
-            {
-                *hopeless = TRIED_AGAIN;
+                out.push(1);
+                put(out, bytes.len() as u64);
+                out.extend_from_slice(bytes);
             }
         }
     }
-}
 
-/// Appends a section as it is.
-fn store(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(1);
-    put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Compresses into `scratch`; whether that is worth the reader's time.
-fn compress(zstd: &mut Compressor<'_>, scratch: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    scratch.clear();
-    // What does not become smaller finds no room, and is stored.
-    scratch.reserve(bytes.len());
-    zstd.compress_to_buffer(bytes, scratch)
-        .is_ok_and(|packed| packed + bytes.len() / LEAST_PART < bytes.len())
+    /// Compresses into `scratch`; whether that is worth the reader's time.
+    fn compress(&mut self, bytes: &[u8]) -> bool {
+        self.scratch.clear();
+        // What does not become smaller finds no room, and is stored.
+        self.scratch.reserve(bytes.len());
+        let packed = self.zstd.compress_to_buffer(bytes, &mut self.scratch);
+        packed.is_ok_and(|packed| packed + bytes.len() / LEAST_PART < bytes.len())
+    }
 }
 
 /// Unpacks and keeps zstd's tables between sections.
@@ -179,37 +105,6 @@ impl Unpacker {
                 }
             }
             _ => return Err(Malformed("a section is packed in an unknown way")),
-        }
-        Ok(())
-    }
-
-    /// Takes a column of `count` numbers off `bytes` into `into`, which it replaces.
-    ///
-    /// # Errors
-    /// As [`Self::section`].
-    pub fn column(
-        &mut self,
-        bytes: &mut &[u8],
-        plane: &mut Vec<u8>,
-        count: usize,
-        into: &mut Vec<u64>,
-    ) -> Result<(), Malformed> {
-        let planes = take(bytes, 1)?[0];
-        if planes > 8 {
-            return Err(Malformed("a number has more than eight bytes"));
-        }
-        into.clear();
-        into.resize(count, 0);
-        for nth in 0..planes {
-            self.section(bytes, plane, count)?;
-            if plane.len() != count {
-                return Err(Malformed("a plane has another length than its column"));
-            }
-            if plane.iter().any(|byte| *byte != 0) {
-                for (number, byte) in into.iter_mut().zip(&*plane) {
-                    *number |= u64::from(*byte) << (8 * nth);
-                }
-            }
         }
         Ok(())
     }
@@ -347,40 +242,6 @@ mod tests {
             })
             .collect();
         assert_eq!(there_and_back(&noise), 4003);
-    }
-
-    fn bits(numbers: &[u64]) -> u64 {
-        numbers.iter().fold(0, |bits, number| bits | number)
-    }
-
-    #[test]
-    fn columns_take_as_many_planes_as_their_largest_number() {
-        for numbers in [vec![], vec![0, 0], vec![1, 0x1_0000, 3], vec![u64::MAX, 0]] {
-            let (mut packed, mut plane) = (Vec::new(), Vec::new());
-            let mut packer = Packer::new().unwrap();
-            let rows = numbers.iter().map(|it: &u64| [it.to_le_bytes(); COLUMNS]);
-            packer.column(0, &mut packed, &rows.collect::<Vec<_>>(), bits(&numbers));
-            let mut unpacked = vec![5];
-            let mut left = &packed[..];
-            Unpacker::new()
-                .unwrap()
-                .column(&mut left, &mut plane, numbers.len(), &mut unpacked)
-                .unwrap();
-            assert_eq!((unpacked, left.len()), (numbers, 0));
-        }
-    }
-
-    #[test]
-    fn a_few_numbers_do_not_tell_what_others_are_like() {
-        let mut packer = Packer::new().unwrap();
-        let mut packed = |count: u64| {
-            let mut out = Vec::new();
-            let rows = (0..count).map(|it| [(it % 7).to_le_bytes(); COLUMNS]);
-            packer.column(0, &mut out, &rows.collect::<Vec<_>>(), 7);
-            out.len()
-        };
-        assert_eq!(packed(10), 13);
-        assert!(packed(5000) < 2500);
     }
 
     #[test]

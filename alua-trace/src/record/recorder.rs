@@ -59,7 +59,8 @@ impl Recorder {
     /// It is there already, cannot be made, or no thread can be started.
     pub fn create(path: &Path, way: Way, meta: Meta) -> io::Result<Self> {
         let holds = meta.holds;
-        let (spare, made) = (Spare::default(), Made::default());
+        // One is filled while the other is written.
+        let (spare, made) = (Spare::new(Mutex::new(vec![Chunk::new()])), Made::default());
         let files = Files::begin(path, way, meta, Arc::clone(&made))?;
         let of_thread = Arc::clone(&spare);
         let output = Output::start("recording", move || Writing::begin(files, of_thread));
@@ -125,8 +126,7 @@ impl Recorder {
             && let Ok(record) = <&[u8; COMMAND_BYTES]>::try_from(bytes)
             && record[0] == record_kind::COMMAND
         {
-            self.chunk.command(record);
-            if self.chunk.is_full() {
+            if !self.chunk.command(record) {
                 self.hand_over();
             }
         } else {

@@ -247,6 +247,17 @@ fn check_as_far_as_it_goes(live: &[Line], again: &[Line]) -> Result<()> {
     Ok(())
 }
 
+/// How long before a time the intervals ended.
+fn intervals_before(lines: &[Line], at_ns: u64) -> Vec<u64> {
+    let ended = lines.iter().filter_map(|line| match line {
+        Line::Interval(interval) => Some(interval.ended_at_ns),
+        _ => None,
+    });
+    ended
+        .map(|ended_ns| at_ns.saturating_sub(ended_ns))
+        .collect()
+}
+
 /// Gives for how long before its end nothing was recorded.
 fn kill_once(lab: &mut Lab, random: u64) -> Result<u64> {
     let mut trace = lab.trace(&TraceOptions::default())?;
@@ -280,7 +291,11 @@ fn kill_once(lab: &mut Lab, random: u64) -> Result<u64> {
     let lost_ns = killed_ns.saturating_sub(last_ns);
     ensure!(
         lost_ns <= LOST_AT_MOST_NS,
-        "nothing was recorded of the last {lost_ns} ns"
+        "nothing was recorded of the last {lost_ns} ns: the trace began {} ns before the kill, its intervals ended \
+         {:?} ns before it, those of the recording {:?} ns",
+        killed_ns.saturating_sub(start.started_at_ns),
+        intervals_before(&live, killed_ns),
+        intervals_before(&again, killed_ns),
     );
     Ok(lost_ns)
 }
