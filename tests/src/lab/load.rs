@@ -39,8 +39,8 @@ pub(crate) enum Until {
     Count(u64),
 }
 
-/// For loads that somebody stops, however long the host takes until then.
-pub(crate) const UNTIL_STOPPED_MS: u64 = 600_000;
+/// For loads that somebody stops, however long the host takes until then: an hour.
+pub(crate) const UNTIL_STOPPED_MS: u64 = 3_600_000;
 const BLOCK: u64 = 4096;
 const LOG_PREFIX: &str = "/tmp/fio-lat";
 
