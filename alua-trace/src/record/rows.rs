@@ -15,9 +15,9 @@ pub type Row = [u64; COLUMNS];
 /// one, at most eight.
 const PACKED: u8 = 9;
 const MOST_PLANES: u8 = 8;
-/// Bits that a number takes that is longer than others, about: where it is, and bytes that are not full; and
-/// then what it has above.
-const PLACE_BITS: usize = 16;
+/// What a long number is worth avoiding, in bits, beside what it has above: some 16 that it takes in the file, and
+/// the time to write it apart, which is taken from the load.
+const LONG_BITS: usize = 64;
 /// So many rows tell how long numbers are: to look at each takes from the load.
 const SAMPLE: usize = 256;
 
@@ -180,7 +180,7 @@ impl RowPacker {
 /// The fields that take the fewest bits, about.
 fn fields(rows: &[Row], bits: &Row) -> [Field; COLUMNS] {
     // An odd step: what alternates is seen as it is.
-    let sample = rows.iter().step_by(rows.len() / SAMPLE | 1);
+    let sample = rows.iter().step_by((rows.len() / SAMPLE) | 1);
     let mut fields = [Field::default(); COLUMNS];
     let mut before = None;
     for (nth, (field, bits)) in fields.iter_mut().zip(bits).enumerate() {
@@ -219,7 +219,7 @@ fn length(sample: impl Iterator<Item = u64>) -> u32 {
             (fewest, best) = (bits, length as u32);
         }
         longer += numbers;
-        above_bits += numbers * PLACE_BITS + longer;
+        above_bits += numbers * LONG_BITS + longer;
     }
     best
 }
@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn what_all_numbers_have_takes_nothing() {
-        let row = |it: u64| [0, 1 << 40 | it % 16 << 4, 0, 0, 1 << 63];
+        let row = |it: u64| [0, 1 << 40 | ((it % 16) << 4), 0, 0, 1 << 63];
         let mut rows: Vec<Row> = (0..1000).map(row).collect();
         // 2^40 / 32 below are 35 bits above, for what is less than all that were looked at.
         assert!(bytes(&rows) <= (1000 * (36 + 59)) / 8 + 20);
