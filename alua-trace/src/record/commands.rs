@@ -19,7 +19,7 @@ pub const BYTES: usize = size_of::<CommandRecord>();
 /// Most commands of a block that is read.
 const MOST: usize = 1 << 14;
 /// Commands of a block that is written: few enough for the processor's cache, enough for shapes to take nothing.
-pub const FULL: usize = 1 << 12;
+pub const FULL: usize = 1 << 13;
 /// Words of a record, and of what commands of a shape have in common.
 const WORDS: usize = BYTES / 8;
 const SHAPE_WORDS: usize = WORDS - 2;

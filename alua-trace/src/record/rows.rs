@@ -19,7 +19,7 @@ const MOST_PLANES: u8 = 8;
 /// the time to write it apart, which is taken from the load.
 const LONG_BITS: usize = 64;
 /// So many rows tell how long numbers are: to look at each takes from the load.
-const SAMPLE: usize = 256;
+const SAMPLE: usize = 128;
 
 /// Which bits of a column's numbers are packed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
