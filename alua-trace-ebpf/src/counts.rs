@@ -39,6 +39,19 @@ impl PathCounts {
         by_state.fold(self.passthrough, |sum, more| sum.wrapping_add(*more))
     }
 
+    /// Of those, what has ended. Wrapping, as in [`Self::plus`]: a part of it may be below zero.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        let ended = [
+            self.completed,
+            self.failed,
+            self.timed_out,
+            self.superseded,
+            self.untracked,
+        ];
+        ended.into_iter().fold(0, u64::wrapping_add)
+    }
+
     /// The sum of two: of CPUs, or of two ids of one path. Wrapping, because `timed_out` may be
     /// negative on one CPU and is right only in the sum.
     #[must_use]

@@ -33,15 +33,7 @@ impl Engine {
 
 /// What makes later counts those since these: each less than nothing, in two's complement.
 fn taken_off(counts: &PathCounts) -> PathCounts {
-    let ended = [
-        counts.completed,
-        counts.failed,
-        counts.timed_out,
-        counts.superseded,
-        counts.untracked,
-    ];
-    let ended = ended.into_iter().fold(0, u64::wrapping_add);
-    let in_flight = counts.dispatched().wrapping_sub(ended);
+    let in_flight = counts.dispatched().wrapping_sub(counts.ended());
     PathCounts {
         completed: counts.completed.wrapping_neg(),
         dispatched_by_state: counts.dispatched_by_state.map(u64::wrapping_neg),

@@ -99,17 +99,8 @@ impl Entry {
     /// Dispatched and not ended, by subtraction: for the live view.
     pub fn in_flight(&self) -> u64 {
         let counts = self.counts();
-        let ended = [
-            counts.completed,
-            counts.failed,
-            counts.timed_out,
-            counts.superseded,
-            counts.untracked,
-        ];
-        // Wrapping, as counts are: a part of a sum may be below zero.
-        let ended = ended.into_iter().fold(0, u64::wrapping_add);
         // The counts of different CPUs are not read at one moment.
-        counts.dispatched().saturating_sub(ended)
+        counts.dispatched().saturating_sub(counts.ended())
     }
 
     /// Exact counts, with what was found in the probes' slots at the end.

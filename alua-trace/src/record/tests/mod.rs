@@ -56,7 +56,6 @@ fn a_command_takes_at_most_eight_bytes() {
     block.pack(&mut packer, &mut rows, &mut payload);
     let each = payload.len() as f64 / commands::FULL as f64;
     // Times to the nanosecond and blocks that nobody could guess are 14.3 + 17 + 22 + 2 bits.
-    println!("{each}");
     assert!((6.9..8.0).contains(&each), "{each} bytes a command");
 }
 
