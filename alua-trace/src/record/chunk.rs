@@ -1,4 +1,4 @@
-//! What a trace has taken in since the last frame: commands in columns, the rest as it came.
+//! What a trace has taken in since the last frame: commands in rows, the rest as it came.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 /// Rare inputs that take more than this end their frame.
 const FULL_RARE_BYTES: usize = 1 << 20;
 
-/// Inputs of a frame, as they are taken: commands go into columns at once, the rest waits for the thread
+/// Inputs of a frame, as they are taken: commands go into rows at once, the rest waits for the thread
 /// that writes.
 pub struct Chunk {
     pub(super) block: Block,
@@ -43,8 +43,7 @@ impl Chunk {
     /// Takes a command's record, for which there must be room; gives whether there is some for another.
     #[inline]
     pub fn command(&mut self, record: &[u8; commands::BYTES]) -> bool {
-        self.block.push(record);
-        !self.block.is_full()
+        self.block.push(record)
     }
 
     /// Takes any input but a command's record.
@@ -133,6 +132,16 @@ impl Chunk {
             kept: Kept::NotRecorded(lost),
         };
         self.rare.insert(0, told);
+    }
+
+    /// Nothing more will come.
+    pub fn settle(&mut self) {
+        self.block.settle();
+    }
+
+    /// An empty one goes on where another, settled, ends.
+    pub fn go_on_from(&mut self, before: &mut Self) {
+        self.block.go_on_from(&mut before.block);
     }
 
     /// Empties it, and keeps its memory.

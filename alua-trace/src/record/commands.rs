@@ -20,6 +20,8 @@ pub const BYTES: usize = size_of::<CommandRecord>();
 const MOST: usize = 1 << 14;
 /// Commands of a block that is written: few enough for the processor's cache, enough for shapes to take nothing.
 pub const FULL: usize = 1 << 13;
+/// Records that wait to be packed: they stay in the fastest of the processor's caches.
+const RAW: usize = 1 << 8;
 /// Words of a record, and of what commands of a shape have in common.
 const WORDS: usize = BYTES / 8;
 const SHAPE_WORDS: usize = WORDS - 2;
@@ -50,128 +52,189 @@ pub struct Block {
     shapes: Vec<Shape>,
     recent: Box<[u16; RECENT]>,
     index: HashMap<ShapeWords, u16>,
-    rows: Vec<Row>,
-    /// Every bit that a number of each column has.
-    bits: Row,
+    rows: RowPacker,
     last_completion: u64,
+    /// Records as they came: many at once take less than each alone.
+    raw: Vec<[u8; BYTES]>,
 }
 
-/// What commands have in common, and the address of the last one.
+/// What commands have in common, the address of the last one, and how many there are.
 struct Shape {
     words: ShapeWords,
+    address_in: AddressIn,
     address: u64,
+    commands: u64,
+}
+
+/// Where in a CDB the address of its first block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AddressIn {
+    /// Bytes 2 to 5.
+    Four,
+    /// Bytes 2 to 9.
+    Eight,
+    /// It has none that is known.
+    Nowhere,
+}
+
+impl Shape {
+    /// Another command; gives the address of the one before.
+    #[inline]
+    fn take(&mut self, address: u64) -> u64 {
+        self.commands += 1;
+        std::mem::replace(&mut self.address, address)
+    }
 }
 
 impl Block {
     /// What one takes in memory, about.
-    pub const BYTES: usize = FULL * size_of::<Row>();
+    pub const BYTES: usize = FULL * size_of::<u64>() + RAW * BYTES;
 
     /// An empty one.
     pub fn new() -> Self {
-        // Written to, so that the kernel need not find its memory while there is load.
-        let mut rows = vec![[1; COLUMNS]; FULL];
-        rows.clear();
         Self {
             shapes: Vec::new(),
             recent: Box::new([NO_SHAPE; RECENT]),
             index: HashMap::new(),
-            rows,
-            bits: [0; COLUMNS],
+            rows: RowPacker::new(FULL),
             last_completion: 0,
+            raw: Vec::with_capacity(RAW),
         }
     }
 
     /// Whether there is no room for another command.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= FULL
+        self.len() >= FULL
     }
 
     /// Commands in it.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.raw.len()
     }
 
-    /// Adds the record of a command; there must be room ([`Self::is_full`]).
+    /// Adds the record of a command; there must be room. Gives whether there is some for another.
     #[inline]
-    pub fn push(&mut self, record: &[u8; BYTES]) {
+    pub fn push(&mut self, record: &[u8; BYTES]) -> bool {
+        self.raw.push(*record);
+        self.raw.len() < RAW || {
+            self.settle();
+            !self.is_full()
+        }
+    }
+
+    /// Nothing waits to be packed any more.
+    #[inline(never)]
+    pub fn settle(&mut self) {
+        let mut raw = std::mem::take(&mut self.raw);
+        let mut left = raw.as_slice();
+        while !left.is_empty() {
+            let usual = self.usual::<1>(left) + self.usual::<2>(left);
+            left = &left[usual..];
+            if let Some((record, others)) = left.split_first() {
+                self.unusual(record);
+                left = others;
+            }
+        }
+        raw.clear();
+        self.raw = raw;
+    }
+
+    /// Takes records up to one that is not as those before were; gives how many. Their rows have so many groups.
+    fn usual<const GROUPS: usize>(&mut self, records: &[[u8; BYTES]]) -> usize {
+        let Some(mut lane) = self.rows.lane::<GROUPS>(records.len()) else {
+            return 0;
+        };
+        let mut last_completion = self.last_completion;
+        for record in &records[..lane.room()] {
+            let words = to_words(record);
+            let completion = words[COMPLETION];
+            let number = self.recent[slot(&words)];
+            let Some(known) = self.shapes.get_mut(usize::from(number)) else {
+                break;
+            };
+            // Where it is the same, the address is in the same place.
+            let (shape, address, waited) = split(words, known.address_in);
+            if !is_same(&known.words, &without_times(shape)) {
+                break;
+            }
+            let row = row(
+                number,
+                words,
+                last_completion,
+                (address, known.address),
+                waited,
+            );
+            if !lane.push(&row) {
+                break;
+            }
+            known.take(address);
+            last_completion = completion;
+        }
+        let taken = lane.rows();
+        self.rows.end(lane);
+        self.last_completion = last_completion;
+        taken
+    }
+
+    fn unusual(&mut self, record: &[u8; BYTES]) {
         let words = to_words(record);
-        let (completion, dispatch) = (words[COMPLETION], words[DISPATCH]);
-        let (shape, address, waited) = split(words);
-        let (number, before) = self.shape(&without_times(shape), address, record);
-        let mut numbers = [0; COLUMNS];
-        numbers[SHAPES] = u64::from(number);
-        numbers[COMPLETIONS] = fold(completion.wrapping_sub(self.last_completion) as i64);
-        numbers[LATENCIES] = completion.wrapping_sub(dispatch);
-        numbers[ADDRESSES] = fold(address.wrapping_sub(before) as i64);
-        numbers[WAITS] = waited;
-        for (bits, number) in self.bits.iter_mut().zip(numbers) {
-            *bits |= number;
-        }
-        self.rows.push(numbers);
-        self.last_completion = completion;
+        let (number, address, waited, before) = self.shape(words);
+        let row = row(
+            number,
+            words,
+            self.last_completion,
+            (address, before),
+            waited,
+        );
+        self.rows.push(&row);
+        self.last_completion = words[COMPLETION];
     }
 
-    /// The number of a shape, which is a record's, and the address of the command before of it; this one's is
-    /// `address`.
-    #[inline]
-    fn shape(&mut self, shape: &ShapeWords, address: u64, record: &[u8; BYTES]) -> (u16, u64) {
-        let [_, followed, cdb, length, _] = *shape;
-        // The path in the low bits; commands of a path differ in their operation and length.
-        let slot = (followed ^ (cdb << 3) ^ (length >> 40)) as usize % RECENT;
-        let number = self.recent[slot];
-        if let Some(known) = self.shapes.get_mut(usize::from(number))
-            && is_same(&known.words, shape)
-        {
-            return (number, std::mem::replace(&mut known.address, address));
-        }
-        let number = self.number_of_other(record);
-        self.recent[slot] = number;
-        let known = self.shapes.get_mut(usize::from(number));
-        let before = known.map(|known| std::mem::replace(&mut known.address, address));
-        (number, before.unwrap_or(0))
-    }
-
-    // Of the record, so that the shape need not be in memory where it is known.
-    #[cold]
-    fn number_of_other(&mut self, record: &[u8; BYTES]) -> u16 {
-        let shape = without_times(split(to_words(record)).0);
+    /// The number of a command's shape, its address, what it waited, and the address of the command before of
+    /// this shape.
+    fn shape(&mut self, words: Words) -> (u16, u64, u64, u64) {
+        let address_in = address_in(&words);
+        let (shape, address, waited) = split(words, address_in);
+        let shape = without_times(shape);
         // There are fewer than 2^16 commands.
         let next = self.shapes.len() as u16;
         let number = *self.index.entry(shape).or_insert(next);
         if number == next {
             self.shapes.push(Shape {
                 words: shape,
+                address_in,
                 address: 0,
+                commands: 0,
             });
         }
-        number
+        self.recent[slot(&words)] = number;
+        let known = self.shapes.get_mut(usize::from(number));
+        let before = known.map_or(0, |known| known.take(address));
+        (number, address, waited, before)
     }
 
-    /// Appends what was filled in to `out`.
-    pub fn pack(&self, packer: &mut Packer, rows: &mut RowPacker, out: &mut Vec<u8>) {
+    /// Appends what was filled in to `out`; it must be settled.
+    pub fn pack(&self, packer: &mut Packer, out: &mut Vec<u8>) {
+        debug_assert!(
+            self.raw.is_empty(),
+            "a block is settled before it is packed"
+        );
         put(out, self.len() as u64);
-        if !self.rows.is_empty() {
+        if self.len() > 0 {
             put(out, self.shapes.len() as u64);
             let shapes = self.shapes.iter();
             let shapes = shapes.flat_map(|shape| to_bytes(&with_times(shape.words)));
             packer.section(out, &shapes.collect::<Vec<u8>>());
-            rows.pack(out, &self.rows, &self.bits);
+            self.rows.pack(out);
         }
     }
 
     /// The path of each shape, and how many commands have it.
     pub fn paths(&self) -> impl Iterator<Item = (u16, u64)> {
-        let mut counts = vec![0; self.shapes.len()];
-        for row in &self.rows {
-            let shape = row[SHAPES] as usize;
-            if let Some(count) = counts.get_mut(shape) {
-                *count += 1;
-            }
-        }
         let followed = |shape: &Shape| Followed(u64::from_ne_bytes(shape.words[1].to_le_bytes()));
-        let paths = self.shapes.iter().map(|shape| followed(shape).path());
-        paths.zip(counts).collect::<Vec<_>>().into_iter()
+        let shapes = self.shapes.iter();
+        shapes.map(move |shape| (followed(shape).path(), shape.commands))
     }
 
     /// Empties it, and keeps its memory.
@@ -180,8 +243,13 @@ impl Block {
         self.recent.fill(NO_SHAPE);
         self.index.clear();
         self.rows.clear();
-        self.bits = [0; COLUMNS];
+        self.raw.clear();
         self.last_completion = 0;
+    }
+
+    /// An empty one goes on where another, settled, ends: rows are packed as those before suggest.
+    pub fn go_on_from(&mut self, before: &mut Self) {
+        self.rows.go_on_from(&mut before.rows);
     }
 }
 
@@ -257,6 +325,32 @@ impl Unpacked {
     }
 }
 
+/// Where a shape that was just met is found: the path in the low bits; commands of a path differ in their
+/// operation and length.
+#[inline]
+fn slot(words: &Words) -> usize {
+    let [_, _, _, followed, cdb, length, _] = *words;
+    (followed ^ (cdb << 3) ^ (length >> 40)) as usize % RECENT
+}
+
+/// A command in numbers: what it is, and by how much it differs from the one before.
+#[inline]
+fn row(
+    number: u16,
+    words: Words,
+    last_completion: u64,
+    (address, before): (u64, u64),
+    waited: u64,
+) -> Row {
+    let mut row = [0; COLUMNS];
+    row[SHAPES] = u64::from(number);
+    row[COMPLETIONS] = fold(words[COMPLETION].wrapping_sub(last_completion) as i64);
+    row[LATENCIES] = words[COMPLETION].wrapping_sub(words[DISPATCH]);
+    row[ADDRESSES] = fold(address.wrapping_sub(before) as i64);
+    row[WAITS] = waited;
+    row
+}
+
 /// Compares without a branch for each word: they are the same but for one time in thousands.
 #[inline]
 fn is_same(one: &ShapeWords, other: &ShapeWords) -> bool {
@@ -266,50 +360,51 @@ fn is_same(one: &ShapeWords, other: &ShapeWords) -> bool {
 
 /// A record without what commands of a shape differ in, its address, and what it waited.
 #[inline]
-fn split(mut words: Words) -> (Words, u64, u64) {
+fn split(mut words: Words, address_in: AddressIn) -> (Words, u64, u64) {
     words[DISPATCH] = 0;
     words[COMPLETION] = 0;
     let waited = words[LAST] >> 32;
     words[LAST] &= 0xffff_ffff;
-    let (address, without) = match length_group(&words) {
-        1 | 2 | 5 => {
+    let address = match address_in {
+        AddressIn::Four => {
             let address = (words[CDB] >> 16) as u32;
-            (
-                u64::from(address.swap_bytes()),
-                words[CDB] & 0xffff_0000_0000_ffff,
-            )
+            words[CDB] &= 0xffff_0000_0000_ffff;
+            u64::from(address.swap_bytes())
         }
-        4 => {
+        AddressIn::Eight => {
             let address = words[CDB] >> 16 | words[CDB + 1] << 48;
-            let without = words[CDB] & 0xffff;
+            words[CDB] &= 0xffff;
             words[CDB + 1] &= !0xffff;
-            (address.swap_bytes(), without)
+            address.swap_bytes()
         }
-        _ => (0, words[CDB]),
+        AddressIn::Nowhere => 0,
     };
-    words[CDB] = without;
     (words, address, waited)
 }
 
 /// Puts an address back where [`split`] took it from.
 #[inline]
 fn put_address(words: &mut Words, address: u64) {
-    match length_group(words) {
-        1 | 2 | 5 => words[CDB] |= u64::from((address as u32).swap_bytes()) << 16,
-        4 => {
+    match address_in(words) {
+        AddressIn::Four => words[CDB] |= u64::from((address as u32).swap_bytes()) << 16,
+        AddressIn::Eight => {
             let address = address.swap_bytes();
             words[CDB] |= address << 16;
             words[CDB + 1] |= address >> 48;
         }
-        _ => {}
+        AddressIn::Nowhere => {}
     }
 }
 
 /// The group of an operation code, its top three bits, tells how long the CDB is: in those of 10 and 12
 /// bytes bytes 2 to 5 are the address, in those of 16 bytes 2 to 9 (SPC-4 4.2.2).
 #[inline]
-const fn length_group(words: &Words) -> u64 {
-    (words[CDB] & 0xff) >> 5
+const fn address_in(words: &Words) -> AddressIn {
+    match (words[CDB] & 0xff) >> 5 {
+        1 | 2 | 5 => AddressIn::Four,
+        4 => AddressIn::Eight,
+        _ => AddressIn::Nowhere,
+    }
 }
 
 #[inline]

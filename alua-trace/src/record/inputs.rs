@@ -14,7 +14,6 @@ use super::{
         take_signed,
     },
     rare,
-    rows::RowPacker,
     state::State,
 };
 use crate::{
@@ -52,7 +51,6 @@ struct Known {
 /// Makes payloads of chunks, in order.
 pub struct Encoder {
     packer: Packer,
-    rows: RowPacker,
     script: Vec<u8>,
     known: Known,
     tokens: Tokens,
@@ -64,7 +62,6 @@ impl Encoder {
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             packer: Packer::new()?,
-            rows: RowPacker::default(),
             script: Vec::new(),
             known: Known::default(),
             tokens: Tokens::default(),
@@ -96,7 +93,7 @@ impl Encoder {
             self.rare(rare.kept.input())?;
         }
         self.packer.section(out, &self.script);
-        chunk.block.pack(&mut self.packer, &mut self.rows, out);
+        chunk.block.pack(&mut self.packer, out);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Recordings: what a trace took in, kept in a file, and taken again from it.
 //!
 //! The format is specified in `docs/recording.md`: frames with number and checksum (`frame`), inputs of the
-//! engine in them (`inputs`), commands in columns (`commands`). A recording is written by a thread of its
+//! engine in them (`inputs`), commands in rows (`commands`, `rows`). A recording is written by a thread of its
 //! own and never holds up the trace ([`recorder`]); it is read up to the first byte that is not as it was
 //! written ([`reader`]). Whatever a file says, reading it does not panic, and takes no more memory than a
 //! frame may have.

@@ -179,7 +179,9 @@ impl Recorder {
             return;
         }
         let spare = lock(&self.spare).pop();
-        let next = spare.unwrap_or_else(Chunk::new);
+        let mut next = spare.unwrap_or_else(Chunk::new);
+        self.chunk.settle();
+        next.go_on_from(&mut self.chunk);
         let chunk = std::mem::replace(&mut self.chunk, next);
         self.output.items([Recorded::Chunk(Box::new(chunk))]);
     }

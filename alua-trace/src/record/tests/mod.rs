@@ -13,7 +13,6 @@ use super::{
     kept::Kept,
     pack::{Packer, Unpacker},
     reader::{Reader, Taker},
-    rows::RowPacker,
 };
 use crate::{engine::Input, model::Start, report::samples};
 use given::{Random, any, load, trace};
@@ -25,14 +24,14 @@ fn commands_come_back_as_they_were() {
     let mut random = Random(1);
     let (mut block, mut unpacked) = (Block::new(), Unpacked::default());
     let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
-    let mut rows = RowPacker::default();
     for count in [0, 1, 2, 100, commands::FULL, 5] {
         let records: Vec<_> = (0..count).map(|_| any(&mut random)).collect();
         for record in &records {
             block.push(record);
         }
         let mut payload = Vec::new();
-        block.pack(&mut packer, &mut rows, &mut payload);
+        block.settle();
+        block.pack(&mut packer, &mut payload);
         block.clear();
         let mut left = payload.as_slice();
         unpacked.read(&mut unpacker, &mut left).unwrap();
@@ -48,15 +47,50 @@ fn commands_come_back_as_they_were() {
 fn a_command_takes_at_most_eight_bytes() {
     let mut random = Random(2);
     let (mut block, mut packer) = (Block::new(), Packer::new().unwrap());
-    let mut rows = RowPacker::default();
     let mut payload = Vec::new();
     for record in load(&mut random, commands::FULL) {
         block.push(&record);
     }
-    block.pack(&mut packer, &mut rows, &mut payload);
+    block.settle();
+    block.pack(&mut packer, &mut payload);
     let each = payload.len() as f64 / commands::FULL as f64;
     // Times to the nanosecond and blocks that nobody could guess are 14.3 + 17 + 22 + 2 bits.
     assert!((6.9..8.0).contains(&each), "{each} bytes a command");
+}
+
+/// In one word each, then in two, as addresses of a large device are, and then in one again.
+#[test]
+fn blocks_go_on_as_those_before_were() {
+    let mut random = Random(3);
+    let (mut block, mut unpacked) = (Block::new(), Unpacked::default());
+    let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+    for nth in 0..7 {
+        let mut records = load(&mut random, commands::FULL);
+        let is_large = (2..4).contains(&nth);
+        for record in records.iter_mut().filter(|_| is_large) {
+            // READ(16)
+            record[32] = 0x88;
+            record[36..42].copy_from_slice(&random.next().to_be_bytes()[2..]);
+        }
+        for record in &records {
+            block.push(record);
+        }
+        let mut payload = Vec::new();
+        block.settle();
+        block.pack(&mut packer, &mut payload);
+        let each = payload.len() as f64 / commands::FULL as f64;
+        let most = if is_large { 12.0 } else { 8.0 };
+        assert!(nth % 2 == 0 || each < most, "{nth}: {each} bytes a command");
+        let mut next = Block::new();
+        next.go_on_from(&mut block);
+        block = next;
+        unpacked
+            .read(&mut unpacker, &mut payload.as_slice())
+            .unwrap();
+        for record in &records {
+            assert_eq!(unpacked.next().as_ref(), Some(record));
+        }
+    }
 }
 
 /// An input as it was given: what an engine could tell apart.
@@ -92,6 +126,7 @@ fn packed(inputs: &[(u64, Input<'_>)]) -> Vec<u8> {
         give(&mut chunk, *at_ns, *input);
     }
     let mut encoder = Encoder::new().unwrap();
+    chunk.settle();
     encoder.pack(&chunk, &mut payload).unwrap();
     payload
 }
@@ -113,6 +148,7 @@ fn recording() -> (Vec<u8>, Vec<Seen>) {
     let (mut chunk, mut encoder) = (Chunk::new(), Encoder::new().unwrap());
     let mut write = |chunk: &mut Chunk, frames: &mut FrameWriter<&mut Vec<u8>>| {
         let mut payload = Vec::new();
+        chunk.settle();
         encoder.pack(chunk, &mut payload).unwrap();
         frames.write(Kind::Inputs, &payload).unwrap();
         chunk.clear();
@@ -230,6 +266,7 @@ fn commands_that_find_no_room_are_told_first() {
     chunk.lose_commands();
     assert_eq!((chunk.commands(), chunk.lost()), (0, 3));
     let mut payload = Vec::new();
+    chunk.settle();
     Encoder::new().unwrap().pack(&chunk, &mut payload).unwrap();
     let mut given = Vec::new();
     let take = &mut |at_ns, input: Input<'_>| given.push((at_ns, seen(&input)));

@@ -1,0 +1,356 @@
+//! Rows, packed as they come: with fields that the rows before suggest, so that none is kept and looked at again.
+
+use super::{
+    COLUMNS, Field, PACKED, Row, fields, group_width, of_group, packed_bytes, reading::take_packed,
+};
+use crate::record::pack::put;
+
+/// So many rows tell how long numbers are.
+const SAMPLE: usize = 128;
+/// One of so many rows is looked at for that; an odd number: what alternates is seen as it is.
+const SAMPLED_OF: usize = 61;
+/// Blocks without a shift after one that had to do without: what is odd once is so again, mostly.
+const WITHOUT_SHIFTS: u32 = 8;
+/// More long numbers than this, and more than a quarter of the rows: they have become others.
+const MANY_LONG: usize = 64;
+/// What rows may be like before anything is known of them.
+const AT_FIRST: [Row; 2] = [
+    [0; COLUMNS],
+    [0xff, 0xff_ffff, 0xff_ffff, 0xff_ffff_ffff, 0],
+];
+
+/// Packs the rows of a block, and keeps its memory.
+pub struct RowPacker {
+    fields: [Field; COLUMNS],
+    /// Of each field, its base and the bits that a number less that base must not have.
+    bases: Row,
+    longer_bits: Row,
+    groups: Vec<Group>,
+    rows: usize,
+    longer: [Longer; COLUMNS],
+    long: usize,
+    /// Whether the fields were changed in this block because of many long numbers.
+    is_other: bool,
+    without_shifts: u32,
+    sample: Vec<Row>,
+    /// The row that is looked at next.
+    sampled_next: usize,
+    sampled_of: usize,
+}
+
+/// Fields that are packed in a word at most, and the words that are whole.
+#[derive(Default)]
+struct Group {
+    stream: Stream,
+    words: Vec<u64>,
+}
+
+impl Group {
+    /// Starts again with group number `nth` of the fields.
+    fn begin(&mut self, fields: &[Field; COLUMNS], nth: usize) {
+        self.stream = Stream {
+            factors: of_group(fields, nth, |field| {
+                1_u64.unbounded_shl(field.place - field.shift)
+            }),
+            width: group_width(fields, nth),
+            ..Stream::default()
+        };
+        self.words.clear();
+    }
+
+    fn write(&self, out: &mut Vec<u8>, rows: usize) {
+        let begin = out.len();
+        out.resize(begin + 8 * self.words.len(), 0);
+        let (bytes, _) = out[begin..].as_chunks_mut();
+        for (bytes, word) in bytes.iter_mut().zip(&self.words) {
+            *bytes = word.to_le_bytes();
+        }
+        out.extend_from_slice(&self.stream.word.to_le_bytes());
+        out.truncate(begin + packed_bytes(rows, self.stream.width));
+    }
+}
+
+/// How numbers become bits, and the last ones, which are no whole word yet.
+#[derive(Clone, Copy, Default)]
+struct Stream {
+    /// A shift takes two instructions where this takes one. Nothing is shifted to the right: see `fields`.
+    factors: Row,
+    width: u32,
+    word: u64,
+    filled: u32,
+}
+
+impl Stream {
+    /// Adds numbers that are as short as their fields; gives a word where one is whole.
+    #[inline(always)]
+    fn push(&mut self, numbers: &Row) -> Option<u64> {
+        let terms = numbers.iter().zip(&self.factors);
+        let packed = terms.fold(0, |bits, (number, factor)| {
+            bits | number.wrapping_mul(*factor)
+        });
+        let word = self.word | packed << self.filled;
+        self.filled += self.width;
+        if self.filled < u64::BITS {
+            self.word = word;
+            return None;
+        }
+        self.filled -= u64::BITS;
+        self.word = packed.unbounded_shr(self.width - self.filled);
+        Some(word)
+    }
+}
+
+/// What adds many rows at once, if their numbers are as short as their fields: the processor's registers have
+/// what that needs. Rows have so many groups.
+pub struct Lane<const GROUPS: usize> {
+    bases: [u64; fields::WITH_BASE.len()],
+    longer_bits: Row,
+    groups: [Written; GROUPS],
+    rows: usize,
+    room: usize,
+}
+
+/// Words of a group, with room for more.
+struct Written {
+    stream: Stream,
+    words: Vec<u64>,
+    next: usize,
+}
+
+impl<const GROUPS: usize> Lane<GROUPS> {
+    /// So many rows can be added.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Rows that have been added.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row, or does nothing where that takes more than this.
+    #[inline(always)]
+    pub fn push(&mut self, row: &Row) -> bool {
+        let mut numbers = *row;
+        for (base, nth) in self.bases.iter().zip(fields::WITH_BASE) {
+            numbers[nth] = numbers[nth].wrapping_sub(*base);
+        }
+        let longer = numbers.iter().zip(&self.longer_bits);
+        if longer.fold(0, |bits, (number, longer)| bits | number & longer) != 0 {
+            return false;
+        }
+        for group in &mut self.groups {
+            if let Some(word) = group.stream.push(&numbers) {
+                // There is room for a word of each row.
+                group.words[group.next] = word;
+                group.next += 1;
+            }
+        }
+        self.rows += 1;
+        true
+    }
+}
+
+/// Numbers of a column that are longer than others: where each is, and what it has above.
+#[derive(Default)]
+struct Longer {
+    packed: Vec<u8>,
+    count: u64,
+    last: usize,
+}
+
+impl Longer {
+    fn clear(&mut self) {
+        self.packed.clear();
+        (self.count, self.last) = (0, 0);
+    }
+
+    fn push(&mut self, at: usize, above: u64) {
+        put(&mut self.packed, (at - self.last) as u64);
+        put(&mut self.packed, above);
+        self.count += 1;
+        self.last = at;
+    }
+}
+
+impl RowPacker {
+    /// An empty one, with memory for so many rows.
+    pub fn new(rows: usize) -> Self {
+        // Written to, so that the kernel need not find its memory while there is load.
+        let mut words = vec![1; rows + 1];
+        words.clear();
+        let mut packer = Self {
+            fields: [Field::default(); COLUMNS],
+            bases: [0; COLUMNS],
+            longer_bits: [0; COLUMNS],
+            groups: vec![Group {
+                words,
+                ..Group::default()
+            }],
+            rows: 0,
+            longer: Default::default(),
+            long: 0,
+            is_other: false,
+            without_shifts: 0,
+            sample: Vec::with_capacity(SAMPLE),
+            sampled_next: 0,
+            sampled_of: 1,
+        };
+        packer.begin(fields::of(&AT_FIRST, false));
+        packer
+    }
+
+    /// Rows in it.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.begin(self.fields);
+        self.is_other = false;
+        self.sampled_next = self.sampled_of - 1;
+    }
+
+    /// An empty one goes on where another ends: with what its rows have told.
+    pub fn go_on_from(&mut self, before: &mut Self) {
+        std::mem::swap(&mut self.sample, &mut before.sample);
+        self.without_shifts = before.without_shifts.saturating_sub(1);
+        self.sampled_of = before.sampled_of;
+        self.sampled_next = before.sampled_next.saturating_sub(before.rows);
+        if self.sample.len() < SAMPLE {
+            return self.begin(before.fields);
+        }
+        self.begin(fields::of(&self.sample, self.without_shifts == 0));
+        self.sample.clear();
+    }
+
+    /// What adds some of so many rows that come; `None` where the next one has to be looked at, or rows have
+    /// another number of groups.
+    pub fn lane<const GROUPS: usize>(&mut self, rows: usize) -> Option<Lane<GROUPS>> {
+        let room = rows.min(self.sampled_next - self.rows);
+        let groups: &mut [Group; GROUPS] = self.groups.as_mut_slice().try_into().ok()?;
+        (room > 0).then(|| Lane {
+            bases: fields::WITH_BASE.map(|nth| self.bases[nth]),
+            longer_bits: self.longer_bits,
+            groups: groups.each_mut().map(|group| {
+                let mut words = std::mem::take(&mut group.words);
+                let next = words.len();
+                words.resize(next + room, 0);
+                Written {
+                    stream: group.stream,
+                    words,
+                    next,
+                }
+            }),
+            rows: 0,
+            room,
+        })
+    }
+
+    /// What was added at once is in it.
+    pub fn end<const GROUPS: usize>(&mut self, lane: Lane<GROUPS>) {
+        for (group, mut written) in self.groups.iter_mut().zip(lane.groups) {
+            written.words.truncate(written.next);
+            group.words = written.words;
+            group.stream = written.stream;
+        }
+        self.rows += lane.rows;
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: &Row) {
+        if self.rows == self.sampled_next {
+            self.look_at(row);
+        }
+        self.put(row);
+    }
+
+    /// Adds a row, whatever its numbers are.
+    fn put(&mut self, row: &Row) {
+        let mut numbers: Row = std::array::from_fn(|nth| row[nth].wrapping_sub(self.bases[nth]));
+        let fields = self.fields.iter().zip(&numbers);
+        let (below, above) = fields.fold((0, 0), |(below, above), (field, number)| {
+            (
+                below | number & field.below(),
+                above | number & field.above(),
+            )
+        });
+        let are_many = self.long >= MANY_LONG.max(self.rows / 4) && !self.is_other;
+        if below != 0 || (above != 0 && are_many) {
+            self.without_shifts = WITHOUT_SHIFTS;
+            self.is_other |= are_many;
+            self.begin_again(Some(row));
+            return self.put(row);
+        }
+        self.long += usize::from(above != 0);
+        let columns = self.fields.iter().zip(&mut numbers).zip(&mut self.longer);
+        for ((field, number), longer) in columns {
+            let above = *number & field.above();
+            if above != 0 {
+                longer.push(self.rows, above >> (field.shift + field.width));
+                *number &= !above;
+            }
+        }
+        for group in &mut self.groups {
+            group.words.extend(group.stream.push(&numbers));
+        }
+        self.rows += 1;
+    }
+
+    /// A row of the sample. Of the first ones each: nothing is known before.
+    fn look_at(&mut self, row: &Row) {
+        self.sampled_next += self.sampled_of;
+        if self.sample.len() < SAMPLE {
+            self.sample.push(*row);
+        }
+        if self.sample.len() == SAMPLE && self.sampled_of == 1 {
+            self.sampled_of = SAMPLED_OF;
+            self.sample.clear();
+            self.begin_again(Some(row));
+        }
+    }
+
+    fn begin(&mut self, fields: [Field; COLUMNS]) {
+        self.fields = fields;
+        self.bases = fields.map(|field| field.base);
+        self.longer_bits = fields.map(|field| field.above() | field.below());
+        let groups = fields[COLUMNS - 1].group + 1;
+        self.groups.resize_with(groups, Group::default);
+        for (nth, group) in self.groups.iter_mut().enumerate() {
+            group.begin(&fields, nth);
+        }
+        self.longer.iter_mut().for_each(Longer::clear);
+        (self.rows, self.long) = (0, 0);
+    }
+
+    /// Packs the rows of this block with fields for them, and for another that is not in it yet.
+    pub(super) fn begin_again(&mut self, other: Option<&Row>) {
+        let mut packed = Vec::new();
+        self.pack(&mut packed);
+        let mut rows = vec![[0; COLUMNS]; self.rows];
+        #[expect(clippy::expect_used, reason = "it was packed right here")]
+        take_packed(&mut &packed[..], &mut rows).expect("what was packed can be read");
+        let sample = rows.iter().step_by((rows.len() / SAMPLE) | 1).chain(other);
+        let sample: Vec<Row> = sample.copied().collect();
+        self.begin(fields::of(&sample, self.without_shifts == 0));
+        rows.iter().for_each(|row| self.put(row));
+    }
+
+    /// Appends the rows to `out`.
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        out.push(PACKED);
+        for field in &self.fields {
+            put(out, field.base);
+            out.extend([field.shift as u8, field.width as u8]);
+        }
+        for group in &self.groups {
+            group.write(out, self.rows);
+        }
+        for longer in &self.longer {
+            put(out, longer.count);
+            out.extend_from_slice(&longer.packed);
+        }
+    }
+}
