@@ -27,7 +27,7 @@ mod tests {
 
     /// The same trace as each version of the format has it: LIO in the lab, Linux 6.1; a load whose optimized
     /// controller became the other one, and moved there later.
-    const VERSIONS: [&str; 2] = ["version-1.atr", "version-2.atr"];
+    const VERSIONS: [&str; 3] = ["version-1.atr", "version-2.atr", "version-3.atr"];
 
     #[test]
     fn every_version_says_what_its_trace_said() {
@@ -66,9 +66,9 @@ mod tests {
 
     #[test]
     fn only_the_map_that_is_asked_for_is_shown() {
-        let output = replay(&fixture("version-2.atr"), &["--map", "dm-0"]);
+        let output = replay(&fixture("version-3.atr"), &["--map", "dm-0"]);
         assert!(text(&output.stdout).contains("1,039 commands in"));
-        let output = replay(&fixture("version-2.atr"), &["--map", "another"]);
+        let output = replay(&fixture("version-3.atr"), &["--map", "another"]);
         let why = text(&output.stderr);
         assert!(why.contains("another") && why.contains("mpatha"), "{why}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
-        let whole = std::fs::read(fixture("version-2.atr")).unwrap();
+        let whole = std::fs::read(fixture("version-3.atr")).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("it.atr");
         let said = |bytes: &[u8]| {

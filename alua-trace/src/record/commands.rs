@@ -11,7 +11,7 @@ use alua_trace_ebpf::{CommandRecord, Followed};
 use super::{
     error::Malformed,
     pack::{Packer, Unpacker, fold, put, take_number, unfold},
-    rows::{COLUMNS, Row, RowPacker, take_rows},
+    rows::{COLUMNS, Numbers, Row, RowPacker, take_rows},
 };
 
 /// Bytes of a command's record.
@@ -40,7 +40,8 @@ type ShapeWords = [u64; SHAPE_WORDS];
 const RECENT: usize = 1 << 9;
 const NO_SHAPE: u16 = u16::MAX;
 
-/// Which column is which, in the order of the file.
+/// Which column is which, in the order of the file. The lowest bit of the first one tells that the address is less
+/// than that of the command before: what addresses differ by has zeros below then, and these take nothing.
 const SHAPES: usize = 0;
 const COMPLETIONS: usize = 1;
 const LATENCIES: usize = 2;
@@ -291,8 +292,11 @@ impl Unpacked {
         self.shapes.extend(of_shapes.iter().map(to_words));
         self.addresses.clear();
         self.addresses.resize(self.shapes.len(), 0);
-        take_rows(unpacker, bytes, &mut self.bytes, count, &mut self.rows)?;
-        if self.rows.iter().any(|row| row[SHAPES] >= shapes) {
+        let numbers = take_rows(unpacker, bytes, &mut self.bytes, count, &mut self.rows)?;
+        if numbers == Numbers::Before3 {
+            self.rows.iter_mut().for_each(from_before_3);
+        }
+        if self.rows.iter().any(|row| row[SHAPES] >> 1 >= shapes) {
             self.rows.clear();
             return Err(Malformed("a command has a shape that there is not"));
         }
@@ -308,10 +312,13 @@ impl Unpacked {
     #[inline]
     pub fn next(&mut self) -> Option<[u8; BYTES]> {
         let row = self.rows.get(self.next)?;
-        let shape = row[SHAPES] as usize;
+        let shape = (row[SHAPES] >> 1) as usize;
         let completed = unfold(row[COMPLETIONS]) as u64;
         let (latency, waited) = (row[LATENCIES], row[WAITS]);
-        let moved = unfold(row[ADDRESSES]) as u64;
+        let moved = match row[SHAPES] & 1 {
+            0 => row[ADDRESSES],
+            _ => row[ADDRESSES].wrapping_neg(),
+        };
         self.next += 1;
         let mut words = *self.shapes.get(shape)?;
         let address = self.addresses.get_mut(shape)?;
@@ -343,12 +350,20 @@ fn row(
     waited: u64,
 ) -> Row {
     let mut row = [0; COLUMNS];
-    row[SHAPES] = u64::from(number);
+    let moved = address.wrapping_sub(before) as i64;
+    row[SHAPES] = u64::from(number) << 1 | u64::from(moved < 0);
     row[COMPLETIONS] = fold(words[COMPLETION].wrapping_sub(last_completion) as i64);
     row[LATENCIES] = words[COMPLETION].wrapping_sub(words[DISPATCH]);
-    row[ADDRESSES] = fold(address.wrapping_sub(before) as i64);
+    row[ADDRESSES] = moved.unsigned_abs();
     row[WAITS] = waited;
     row
+}
+
+/// Up to version 2 of the format the address had its sign below itself, as signed numbers have it.
+fn from_before_3(row: &mut Row) {
+    let moved = unfold(row[ADDRESSES]);
+    row[SHAPES] = row[SHAPES] << 1 | u64::from(moved < 0);
+    row[ADDRESSES] = moved.unsigned_abs();
 }
 
 /// Compares without a branch for each word: they are the same but for one time in thousands.

@@ -69,7 +69,7 @@ fn sizes(lab: &mut Lab) -> Result<Outcome> {
         Load {
             rw,
             // What a file has beside commands is some kilobytes.
-            until: Until::Count(20_000),
+            until: Until::Count(50_000),
             ..Load::random_reads(&map.node(), 0)
         }
         .run(LIMIT)?;

@@ -8,16 +8,17 @@ mod reading;
 mod tests;
 
 pub use packing::RowPacker;
-pub use reading::take_rows;
+pub use reading::{Numbers, take_rows};
 
 /// Numbers in a row.
 pub const COLUMNS: usize = 5;
 /// A number of each column.
 pub type Row = [u64; COLUMNS];
 
-/// First byte of packed rows. Version 1 of the format had columns, and there the number of planes of the first
-/// one, at most eight.
-const PACKED: u8 = 9;
+/// First byte of packed rows, and what it was in version 2 of the format. Version 1 had columns, and there the
+/// number of planes of the first one, at most eight.
+const PACKED: u8 = 10;
+const PACKED_2: u8 = 9;
 const MOST_PLANES: u8 = 8;
 
 /// Which bits of a column's numbers are packed.

@@ -7,12 +7,16 @@ use crate::record::pack::put;
 
 /// So many rows tell how long numbers are.
 const SAMPLE: usize = 128;
-/// One of so many rows is looked at for that; an odd number: what alternates is seen as it is.
-const SAMPLED_OF: usize = 61;
+/// One of so many rows is looked at for that, at first and later; odd numbers: what alternates is seen as it is.
+const SAMPLED_OF: [usize; 3] = [1, 7, 61];
 /// Blocks without a shift after one that had to do without: what is odd once is so again, mostly.
 const WITHOUT_SHIFTS: u32 = 8;
-/// More long numbers than this, and more than a quarter of the rows: they have become others.
+/// As many rows with long numbers, and a sixth of all: they have become others. Rows that have not, but are so,
+/// should not be packed again and again: each time it takes so many times as many.
 const MANY_LONG: usize = 64;
+const MANY_MORE: usize = 4;
+/// Rows that were packed with fields which take so much more than their own sample suggests are packed again.
+const WORTH_PACKING_AGAIN: usize = 32;
 /// What rows may be like before anything is known of them.
 const AT_FIRST: [Row; 2] = [
     [0; COLUMNS],
@@ -29,13 +33,14 @@ pub struct RowPacker {
     rows: usize,
     longer: [Longer; COLUMNS],
     long: usize,
-    /// Whether the fields were changed in this block because of many long numbers.
-    is_other: bool,
+    many_long: usize,
     without_shifts: u32,
     sample: Vec<Row>,
     /// The row that is looked at next.
     sampled_next: usize,
     sampled_of: usize,
+    /// Bits that so many rows would take with fields that were made for them.
+    could_take: Option<usize>,
 }
 
 /// Fields that are packed in a word at most, and the words that are whole.
@@ -190,11 +195,12 @@ impl RowPacker {
             rows: 0,
             longer: Default::default(),
             long: 0,
-            is_other: false,
+            many_long: MANY_LONG,
             without_shifts: 0,
             sample: Vec::with_capacity(SAMPLE),
             sampled_next: 0,
-            sampled_of: 1,
+            sampled_of: SAMPLED_OF[0],
+            could_take: None,
         };
         packer.begin(fields::of(&AT_FIRST, false));
         packer
@@ -209,8 +215,9 @@ impl RowPacker {
     /// Empties it.
     pub fn clear(&mut self) {
         self.begin(self.fields);
-        self.is_other = false;
+        self.many_long = MANY_LONG;
         self.sampled_next = self.sampled_of - 1;
+        self.could_take = None;
     }
 
     /// An empty one goes on where another ends: with what its rows have told.
@@ -223,6 +230,7 @@ impl RowPacker {
             return self.begin(before.fields);
         }
         self.begin(fields::of(&self.sample, self.without_shifts == 0));
+        before.could_take = Some(fields::bits(&self.fields, &self.sample));
         self.sample.clear();
     }
 
@@ -277,10 +285,13 @@ impl RowPacker {
                 above | number & field.above(),
             )
         });
-        let are_many = self.long >= MANY_LONG.max(self.rows / 4) && !self.is_other;
+        let are_many = self.long >= self.many_long.max(self.rows / 6);
         if below != 0 || (above != 0 && are_many) {
-            self.without_shifts = WITHOUT_SHIFTS;
-            self.is_other |= are_many;
+            if below != 0 {
+                self.without_shifts = WITHOUT_SHIFTS;
+            } else {
+                self.many_long *= MANY_MORE;
+            }
             self.begin_again(Some(row));
             return self.put(row);
         }
@@ -299,14 +310,16 @@ impl RowPacker {
         self.rows += 1;
     }
 
-    /// A row of the sample. Of the first ones each: nothing is known before.
+    /// A row of the sample. Of the first ones each, then of fewer: nothing is known before, and a load begins
+    /// otherwise than it goes on.
     fn look_at(&mut self, row: &Row) {
         self.sampled_next += self.sampled_of;
         if self.sample.len() < SAMPLE {
             self.sample.push(*row);
         }
-        if self.sample.len() == SAMPLE && self.sampled_of == 1 {
-            self.sampled_of = SAMPLED_OF;
+        let fewer = SAMPLED_OF.iter().find(|it| **it > self.sampled_of);
+        if let (SAMPLE, Some(fewer)) = (self.sample.len(), fewer) {
+            self.sampled_of = *fewer;
             self.sample.clear();
             self.begin_again(Some(row));
         }
@@ -327,19 +340,49 @@ impl RowPacker {
 
     /// Packs the rows of this block with fields for them, and for another that is not in it yet.
     pub(super) fn begin_again(&mut self, other: Option<&Row>) {
+        let rows = self.rows();
+        let sample = rows.iter().step_by((rows.len() / SAMPLE) | 1).chain(other);
+        let sample: Vec<Row> = sample.copied().collect();
+        self.put_all(&rows, fields::of(&sample, self.without_shifts == 0));
+    }
+
+    /// Whether other fields would take much less: what rows before suggested need not be good for these.
+    fn is_worth_packing_again(&self) -> bool {
+        let Some(could_take) = self.could_take else {
+            return false;
+        };
+        let widths = self.fields.iter().map(|field| field.width as usize);
+        let longer = self.longer.iter().map(|longer| 8 * longer.packed.len());
+        let taken = self.rows * widths.sum::<usize>() + longer.sum::<usize>();
+        (could_take + could_take / WORTH_PACKING_AGAIN) * self.rows < taken * SAMPLE
+    }
+
+    fn put_all(&mut self, rows: &[Row], fields: [Field; COLUMNS]) {
+        self.begin(fields);
+        rows.iter().for_each(|row| self.put(row));
+    }
+
+    /// The rows that were packed.
+    fn rows(&self) -> Vec<Row> {
         let mut packed = Vec::new();
-        self.pack(&mut packed);
+        self.write(&mut packed);
         let mut rows = vec![[0; COLUMNS]; self.rows];
         #[expect(clippy::expect_used, reason = "it was packed right here")]
         take_packed(&mut &packed[..], &mut rows).expect("what was packed can be read");
-        let sample = rows.iter().step_by((rows.len() / SAMPLE) | 1).chain(other);
-        let sample: Vec<Row> = sample.copied().collect();
-        self.begin(fields::of(&sample, self.without_shifts == 0));
-        rows.iter().for_each(|row| self.put(row));
+        rows
     }
 
     /// Appends the rows to `out`.
     pub fn pack(&self, out: &mut Vec<u8>) {
+        if !self.is_worth_packing_again() {
+            return self.write(out);
+        }
+        let (rows, mut again) = (self.rows(), Self::new(self.rows));
+        again.put_all(&rows, fields::of(&rows, true));
+        again.write(out);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
         out.push(PACKED);
         for field in &self.fields {
             put(out, field.base);

@@ -1,10 +1,21 @@
 //! Packed rows, read again.
 
-use super::{COLUMNS, Field, MOST_PLANES, PACKED, Row, group_width, of_group, packed_bytes};
+use super::{
+    COLUMNS, Field, MOST_PLANES, PACKED, PACKED_2, Row, group_width, of_group, packed_bytes,
+};
 use crate::record::{
     error::Malformed,
     pack::{Unpacker, take, take_number},
 };
+
+/// What the numbers of rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// As they are written now.
+    Now,
+    /// As versions 1 and 2 of the format had them.
+    Before3,
+}
 
 /// Takes `count` rows off `bytes` into `into`, which they replace. `plane` is memory to use.
 ///
@@ -16,12 +27,15 @@ pub fn take_rows(
     plane: &mut Vec<u8>,
     count: usize,
     into: &mut Vec<Row>,
-) -> Result<(), Malformed> {
+) -> Result<Numbers, Malformed> {
     into.clear();
     into.resize(count, [0; COLUMNS]);
     match bytes.first() {
-        Some(0..=MOST_PLANES) => take_columns(unpacker, bytes, plane, into),
-        Some(&PACKED) => take_packed(bytes, into),
+        Some(0..=MOST_PLANES) => {
+            take_columns(unpacker, bytes, plane, into).map(|()| Numbers::Before3)
+        }
+        Some(&PACKED_2) => take_packed(bytes, into).map(|()| Numbers::Before3),
+        Some(&PACKED) => take_packed(bytes, into).map(|()| Numbers::Now),
         Some(_) => Err(Malformed("commands are packed in an unknown way")),
         None => Err(Malformed("a payload ends too early")),
     }

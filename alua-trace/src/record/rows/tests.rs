@@ -112,9 +112,9 @@ fn what_lies_is_refused() {
     let refused = |packed: &[u8]| unpack(packed, 2).unwrap_err().0;
     let with = |base, shift, width| {
         let others = [0; 9];
-        [&[9, 0, 0, 0, base, shift, width][..], &others].concat()
+        [&[10, 0, 0, 0, base, shift, width][..], &others].concat()
     };
-    assert_eq!(refused(&[10]), "commands are packed in an unknown way");
+    assert_eq!(refused(&[11]), "commands are packed in an unknown way");
     for (shift, width) in [(64, 0), (1, 64), (255, 255)] {
         assert_eq!(
             refused(&with(0, shift, width)),
@@ -150,6 +150,45 @@ fn rows_are_packed_as_those_before_were() {
     // 2 bits, 7 (from 969 on) and 4.
     assert_eq!(bytes.len(), 22 + 1000 * 13);
     assert!(at_first <= bytes.len() + 40, "{at_first}");
+}
+
+#[test]
+fn rows_unlike_those_before_are_packed_again() {
+    let before: Vec<Row> = (0..9000).map(|it| [0, it % 1024, 0, 0, 0]).collect();
+    // As short as the fields are, or shorter: nothing tells it while they come.
+    let rows: Vec<Row> = (0..9000).map(|it| [0, it % 32, 0, 0, 0]).collect();
+    let mut after = RowPacker::new(rows.len());
+    after.go_on_from(&mut packer(&before));
+    rows.iter().for_each(|row| after.push(row));
+    RowPacker::new(1).go_on_from(&mut after);
+    let bytes = packed(&after);
+    assert_eq!(unpack(&bytes, rows.len()), Ok(rows));
+    assert_eq!(bytes.len(), 21 + 9000 * 5 / 8);
+}
+
+/// Of five numbers one has 16 bits, the others have 8. Where rows are small, time is worth more than bytes.
+#[test]
+fn large_rows_have_long_numbers_and_others_not() {
+    let row = |it: u64, addresses: u64| {
+        let latency = it * 7919 % 256 + if it % 5 == 2 { 0xff00 } else { 0 };
+        [0, 0, latency, it * 4_000_000_007 % addresses, 0]
+    };
+    let rows = |addresses| -> Vec<Row> { (0..8000).map(|it| row(it, addresses)).collect() };
+    let large = bytes(&rows(1 << 49));
+    assert!(large < 8000 * (8 + 45 + 5) / 8, "{large}");
+    assert_eq!(bytes(&rows(2)), 8000 * (16 + 1) / 8);
+}
+
+#[test]
+fn a_base_that_saves_nothing_makes_no_number_long() {
+    let mut rows: Vec<Row> = (0..9000).map(|it| [0, 0, 0, 700 + it % 997, 0]).collect();
+    let mut after = RowPacker::new(rows.len());
+    after.go_on_from(&mut packer(&rows));
+    rows[1][3] = 3;
+    rows.iter().for_each(|row| after.push(row));
+    let bytes = packed(&after);
+    assert_eq!(unpack(&bytes, rows.len()), Ok(rows));
+    assert!(bytes.len() <= 22 + 9000 * 11 / 8, "{}", bytes.len());
 }
 
 #[test]
