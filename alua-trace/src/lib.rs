@@ -7,13 +7,16 @@
 
 pub mod cli;
 pub mod clock;
+pub mod comparison;
 pub mod decode;
 pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod export;
 pub mod format;
+pub mod gates;
 pub mod import;
+pub mod inference;
 pub mod ingest;
 pub mod inventory;
 pub mod json;

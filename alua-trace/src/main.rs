@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use alua_trace::{
     cli::{Action, Cli},
-    decode, doctor, export, import, page, paths, replay, safe, trace,
+    comparison, decode, doctor, export, import, page, paths, replay, safe, trace,
 };
 use clap::Parser;
 
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().into_action() {
         Action::Run(config) => trace::run(&config),
         Action::Replay(config) => replay::run(&config),
+        Action::Compare(config) => comparison::run(&config),
         Action::Export(config) => export::run(&config),
         Action::Report(config) => page::run(&config),
         Action::Doctor(config) => doctor::run(&config),

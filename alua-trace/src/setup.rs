@@ -42,6 +42,9 @@ pub struct Cpus {
     pub online: Option<String>,
     /// Their frequency governors, by policy (`policy0`).
     pub governors: BTreeMap<String, String>,
+    /// What all of them together have worked since the boot, in ns, to 10 ms.
+    #[serde(default)]
+    pub busy_ns: Option<u64>,
 }
 
 /// How the block layer queues a device's I/O.
@@ -112,8 +115,25 @@ impl Cpus {
         Self {
             online: sysroot::read_text(&root.online_cpus()).ok(),
             governors: governors.collect(),
+            busy_ns: sysroot::read_text(&root.cpu_times())
+                .ok()
+                .and_then(|text| busy_ns(&text)),
         }
     }
+}
+
+/// Of the first line of `/proc/stat`, in hundredths of a second (proc_stat(5)): user, nice, system, idle, iowait,
+/// irq, softirq, steal. A guest's time is in user.
+fn busy_ns(stat: &str) -> Option<u64> {
+    const TICK_NS: u64 = 10_000_000;
+    let of_all = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times: Option<Vec<u64>> = of_all
+        .split_whitespace()
+        .map(|it| it.parse().ok())
+        .collect();
+    let times = times?;
+    let ticks = [0, 1, 2, 5, 6, 7].map(|nth| times.get(nth).copied().unwrap_or(0));
+    ticks.iter().sum::<u64>().checked_mul(TICK_NS)
 }
 
 fn queues(root: &Sysroot, topology: &Topology) -> BTreeMap<String, Queue> {
@@ -171,6 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("proc/cmdline", "BOOT_IMAGE=/vmlinuz quiet\n"),
+            ("proc/stat", "cpu  10 2 30 999 888 4 5 6 7 0\ncpu0 1 2\n"),
             ("sys/devices/system/cpu/online", "0-3\n"),
             (
                 "sys/devices/system/cpu/cpufreq/policy0/scaling_governor",
@@ -206,6 +227,7 @@ mod tests {
         );
         assert_eq!(setup.cpus.online.as_deref(), Some("0-3"));
         assert_eq!(setup.cpus.governors["policy0"], "performance");
+        assert_eq!(setup.cpus.busy_ns, Some(57 * 10_000_000));
         let queue = &setup.queues["sda"];
         assert_eq!(queue.scheduler.as_deref(), Some("mq-deadline"));
         assert_eq!((queue.nr_requests, queue.rq_affinity), (Some(64), None));

@@ -128,6 +128,11 @@ impl Sysroot {
         read_text(&self.path("proc/cmdline"))
     }
 
+    /// What the CPUs have done since the boot.
+    pub fn cpu_times(&self) -> PathBuf {
+        self.path("proc/stat")
+    }
+
     /// The list of CPUs that are online.
     pub fn online_cpus(&self) -> PathBuf {
         self.path("sys/devices/system/cpu/online")

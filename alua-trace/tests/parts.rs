@@ -11,7 +11,7 @@ mod tests {
     };
 
     use alua_trace::{
-        cli::{ReportConfig, Span},
+        cli::Span,
         engine::Thresholds,
         evidence::Evidence,
         json,
@@ -304,13 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path(), parts(None, Some(20), None), Holds::Histograms);
         let file = files(dir.path()).swap_remove(0);
-        let evidence = Evidence::read(&ReportConfig {
-            output: None,
-            json: None,
-            maps: Vec::new(),
-            files: vec![file],
-        })
-        .unwrap();
+        let evidence = Evidence::read(&[file], &[]).unwrap();
         let commands: u64 = evidence
             .summary
             .paths

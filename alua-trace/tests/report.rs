@@ -7,7 +7,7 @@ mod scenes;
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use alua_trace::{cli::ReportConfig, evidence::Evidence, json, page};
+    use alua_trace::{evidence::Evidence, json, page};
     use serde_json::Value;
 
     use super::scenes;
@@ -25,13 +25,7 @@ mod tests {
     }
 
     fn read(file: PathBuf) -> Evidence {
-        Evidence::read(&ReportConfig {
-            output: None,
-            json: None,
-            maps: Vec::new(),
-            files: vec![file],
-        })
-        .unwrap()
+        Evidence::read(&[file], &[]).unwrap()
     }
 
     fn object(evidence: &Evidence) -> Value {

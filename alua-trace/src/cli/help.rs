@@ -41,10 +41,15 @@ Examples:
       alua-trace run --duration 5s --json - --commands |
           jq -c 'select(.type == \"command\" and .state != \"AO\")'
 
+  In a test that runs by itself: fail where I/O went over the wrong ports, or p99 is above 5 ms:
+      alua-trace run --fail-if 'non_optimized_avoidable_share > 1%' --fail-if 'p99_ms > 5' \\
+          --junit result.xml -- fio job.fio
+
 Exit status:
   0        fine; also when the reader of the output goes away, or Ctrl-C ends the trace
   2        bad input; or the host cannot be traced; or the trace is incomplete because a kernel
            module was unloaded
+  3        what --fail-if says is true, or nobody can tell (docs/gates.md)
   status   of COMMAND, when there is one; 128+N when signal N killed it
 
 The JSON is described in docs/json.md.";
@@ -121,6 +126,7 @@ Examples:
 Exit status:
   0        fine
   2        bad input; or it is no recording, ends early or is damaged
+  3        what --fail-if says is true, or nobody can tell (docs/gates.md)
 
 The JSON is described in docs/json.md.";
 
@@ -148,8 +154,37 @@ Examples:
 Exit status:
   0        fine
   2        bad input; or it is no recording, ends early or is damaged: what there is is reported
+  3        what --fail-if says is true, or nobody can tell (docs/gates.md)
 
 The JSON is described in docs/report.md.";
+
+pub(super) const COMPARE: &str = "Say by how much runs of two sides differ, or that they do not";
+
+pub(super) const COMPARE_LONG: &str = "\
+Say by how much runs of two sides differ, or that they do not: IOPS, throughput, latency, CPU per I/O, the
+part that was not optimized, and every percentile.
+
+What is compared is runs, several recordings a side: the commands of one run depend on each other, and a
+million of them tell nothing of another run. With few runs it says how many are needed; where the sides differ
+in more than what is compared (kernel, selector, queue depth, …) it says in what.";
+
+pub(super) const COMPARE_AFTER: &str = "\
+Examples:
+  Six runs with an MTU of 1500 against six with 9000:
+      alua-trace compare mtu1500-*.atr --vs mtu9000-*.atr --meant mtu --meant mss
+
+  Only the tail of reads; less than 2 % would not matter:
+      alua-trace compare a*.atr --vs b*.atr --class read --metric p99 --metric p99.9 --within 2
+
+  As JSON:
+      alua-trace compare a*.atr --vs b*.atr --json - | jq '.metrics[] | [.metric, .verdict]'
+
+Exit status:
+  0        fine
+  2        bad input; or there are too few runs for a verdict
+  3        what --fail-if says is true, or nobody can tell (docs/gates.md)
+
+How it is reckoned, and the JSON, are described in docs/compare.md.";
 
 pub(super) const EXPORT: &str = "Make of a recording what other tools read";
 

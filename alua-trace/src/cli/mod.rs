@@ -1,14 +1,18 @@
 //! The command line: what can be typed, and what it means. Owns every default and limit of an
 //! argument; [`Action`] is what the rest of the tool sees.
 
+mod compare;
 mod decode;
+mod gate;
 mod help;
 mod inventory;
 mod report;
 mod trace;
 mod values;
 
+pub use compare::{CompareConfig, IoClass, Metric};
 pub use decode::DecodePage;
+pub use gate::{Gate, Gates, Label, Name, Operator, Quantity};
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 pub use report::{ExportConfig, ExportTo, ReportConfig};
 pub use trace::{RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show, Span, ThresholdName};
@@ -39,6 +43,9 @@ enum Verb {
     #[command(about = help::REPORT, long_about = help::REPORT_LONG)]
     #[command(after_long_help = help::REPORT_AFTER)]
     Report(report::ReportArgs),
+    #[command(about = help::COMPARE, long_about = help::COMPARE_LONG)]
+    #[command(after_long_help = help::COMPARE_AFTER)]
+    Compare(compare::CompareArgs),
     #[command(about = help::EXPORT, long_about = help::EXPORT_LONG)]
     #[command(after_long_help = help::EXPORT_AFTER)]
     Export(report::ExportArgs),
@@ -84,7 +91,7 @@ struct DecodeArgs {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Trace.
     Run(RunConfig),
@@ -92,6 +99,8 @@ pub enum Action {
     Replay(ReplayConfig),
     /// Make a report of what was recorded.
     Report(ReportConfig),
+    /// Compare the runs of two sides.
+    Compare(CompareConfig),
     /// Make of what was recorded what other tools read.
     Export(ExportConfig),
     /// Say what a trace on this host could tell.
@@ -154,6 +163,7 @@ impl Cli {
             Verb::Record(args) => Action::Run(args.into()),
             Verb::Replay(args) => Action::Replay(args.into()),
             Verb::Report(args) => Action::Report(args.into()),
+            Verb::Compare(args) => Action::Compare(args.into()),
             Verb::Export(args) => Action::Export(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{JsonTarget, values};
+use super::{Gates, JsonTarget, gate::TraceGateArgs, values};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -17,18 +17,22 @@ pub(super) struct ReportArgs {
     /// Only this multipath map, by name, dm-N or WWID as they were; may be given several times
     #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
     maps: Vec<String>,
+    #[command(flatten)]
+    gates: TraceGateArgs,
     /// The recording; the files of one that is in several, in order
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
 
 /// A recording to report on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReportConfig {
     /// Where the page goes, if one is wanted.
     pub output: Option<PathBuf>,
     /// Where the JSON goes, if anywhere.
     pub json: Option<JsonTarget>,
+    /// What must not be true.
+    pub gates: Gates,
     /// Names of maps; empty for those that the trace was of.
     pub maps: Vec<String>,
     /// The recording, its files in order.
@@ -40,6 +44,7 @@ impl From<ReportArgs> for ReportConfig {
         Self {
             output: args.output,
             json: args.json,
+            gates: args.gates.into(),
             maps: args.maps,
             files: args.files,
         }

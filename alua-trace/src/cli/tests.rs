@@ -46,6 +46,7 @@ fn defaults() {
         btf: None,
         show: Show::Live,
         record: None,
+        gates: Gates::default(),
         command: Vec::new(),
     };
     assert_eq!(run(""), expected);
@@ -263,5 +264,34 @@ fn help_documents_examples_and_exit_statuses() {
         .flat_map(|help| help.lines())
     {
         assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn runs_of_two_sides_are_compared() {
+    let Action::Compare(config) =
+        parse("alua-trace compare a1 a2 --vs b1 b2 --metric p99.9 --within 2 --meant mtu").unwrap()
+    else {
+        panic!("not compare");
+    };
+    let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    assert_eq!(
+        (config.one, config.other),
+        (files(&["a1", "a2"]), files(&["b1", "b2"]))
+    );
+    assert_eq!(
+        (config.metrics, config.within),
+        (vec![Metric::P999Ns], 0.02)
+    );
+    for wrong in [
+        "a1",
+        "--vs b1",
+        "a1 --vs b1 --within 0",
+        "a1 --vs b1 --metric p98",
+    ] {
+        assert!(
+            parse(&format!("alua-trace compare {wrong}")).is_err(),
+            "{wrong}"
+        );
     }
 }

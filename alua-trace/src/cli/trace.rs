@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{JsonTarget, values};
+use super::{Gates, JsonTarget, gate::TraceGateArgs, values};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -133,6 +133,8 @@ struct TraceArgs {
     /// Directory with BTF files named like their modules, for kernels without module BTF
     #[arg(long, value_name = "DIR")]
     btf: Option<PathBuf>,
+    #[command(flatten)]
+    gates: TraceGateArgs,
     /// Run this command and trace until it ends
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -161,6 +163,8 @@ pub(super) struct ReplayArgs {
     /// Judge by another threshold, such as thrash-transfers=2; may be given several times
     #[arg(long = "threshold", value_name = "NAME=VALUE", value_parser = values::threshold)]
     thresholds: Vec<(ThresholdName, u64)>,
+    #[command(flatten)]
+    gates: TraceGateArgs,
     /// The recording; the files of one that is in several, in order
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -191,7 +195,7 @@ pub struct RecordTo {
 }
 
 /// A trace to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
     /// End after this time.
     pub duration: Option<Duration>,
@@ -211,12 +215,14 @@ pub struct RunConfig {
     pub show: Show,
     /// Where the trace is recorded to, if anywhere.
     pub record: Option<RecordTo>,
+    /// What must not be true at the end.
+    pub gates: Gates,
     /// Command to run and trace, with its arguments; empty for none.
     pub command: Vec<OsString>,
 }
 
 /// A recording to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReplayConfig {
     /// Where JSON goes, if anywhere.
     pub json: Option<JsonTarget>,
@@ -230,6 +236,8 @@ pub struct ReplayConfig {
     pub span: Span,
     /// Thresholds that are not the trace's own.
     pub thresholds: Vec<(ThresholdName, u64)>,
+    /// What must not be true at the end.
+    pub gates: Gates,
     /// The recording, its files in order.
     pub files: Vec<PathBuf>,
 }
@@ -274,6 +282,7 @@ impl RunConfig {
             btf: args.btf,
             show,
             record,
+            gates: args.gates.into(),
             command: args.command,
         }
     }
@@ -319,6 +328,7 @@ impl From<ReplayArgs> for ReplayConfig {
                 to: args.to,
             },
             thresholds: args.thresholds,
+            gates: args.gates.into(),
             files: args.files,
         }
     }

@@ -66,6 +66,14 @@ pub(super) fn rotate(text: &str) -> Result<Rotate, String> {
     }
 }
 
+/// More than 0 and less than 100 percent.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
+        _ => Err("must be a number between 0 and 100, in percent".to_owned()),
+    }
+}
+
 /// A number from 1 on.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {

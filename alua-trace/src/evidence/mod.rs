@@ -1,10 +1,9 @@
 //! A recording as a whole: what was traced under which set-up, what every path carried over time, what
 //! happened, and what follows from it ([`verdict`]). Reports are made from it. Bounded, however long the trace.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use crate::{
-    cli::ReportConfig,
     model::{AccessState, Flag, Line, Losses, PathChange, Start, Summary, Transfer},
     record::{Ending, Meta},
     replay::{Audience, Missing, Played, Playing, play},
@@ -49,17 +48,17 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads a recording.
+    /// Reads a recording, its files in order; what of it is about these maps, or all that the trace was of.
     ///
     /// # Errors
     /// It cannot be read, or says nothing of a trace.
-    pub fn read(config: &ReportConfig) -> anyhow::Result<Self> {
+    pub fn read(files: &[PathBuf], maps: &[String]) -> anyhow::Result<Self> {
         let mut gathering = Gathering::default();
         let wanted = Playing {
-            maps: config.maps.clone(),
+            maps: maps.to_vec(),
             ..Playing::default()
         };
-        let played = play(&config.files, &wanted, &mut gathering)?;
+        let played = play(files, &wanted, &mut gathering)?;
         gathering.into_evidence(played)
     }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cli::{ExportConfig, ExportTo, ReportConfig},
+    cli::{ExportConfig, ExportTo},
     evidence::Evidence,
     replay::{self, Audience, Missing, Played, Playing, play},
     safe,
@@ -102,12 +102,7 @@ fn parquet_tables(_: &ExportConfig, _: &Path) -> Result<Played> {
 }
 
 fn fio_json(config: &ExportConfig, target: &Path) -> Result<Option<Missing>> {
-    let evidence = Evidence::read(&ReportConfig {
-        output: None,
-        json: None,
-        maps: config.maps.clone(),
-        files: config.files.clone(),
-    })?;
+    let evidence = Evidence::read(&config.files, &config.maps)?;
     let mut out = BufWriter::new(new_file(target)?);
     serde_json::to_writer_pretty(&mut out, &fio::object(&evidence))?;
     out.flush()?;

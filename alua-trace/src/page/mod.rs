@@ -15,7 +15,7 @@ use crate::{
         Evidence,
         verdict::{self, Tone},
     },
-    json as lines, live, replay,
+    gates, json as lines, live, replay,
     report::summary::summary,
     safe,
 };
@@ -37,7 +37,7 @@ pub fn run(config: &ReportConfig) -> Result<u8> {
         .files
         .first()
         .map_or(Path::new("-"), PathBuf::as_path);
-    let evidence = Evidence::read(config)
+    let evidence = Evidence::read(&config.files, &config.maps)
         .with_context(|| format!("cannot report on {}", safe::name(&first.to_string_lossy())))?;
     let mut text = verdict_text(&evidence);
     if let Some(file) = &config.output {
@@ -81,7 +81,12 @@ pub fn run(config: &ReportConfig) -> Result<u8> {
         }
         None => print(&text)?,
     }
-    Ok(replay::status(evidence.missing.as_ref()))
+    let outcomes = gates::outcomes(&config.gates, &evidence.summary);
+    let of = format!("report {}", first.display());
+    Ok(match gates::told(&config.gates, &of, &outcomes)? {
+        0 => replay::status(evidence.missing.as_ref()),
+        failed => failed,
+    })
 }
 
 /// The verdict as people read it.

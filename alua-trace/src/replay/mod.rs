@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::{
     cli::{JsonTarget, ReplayConfig, ThresholdName},
     engine::{Input, Thresholds},
-    json,
-    model::{Line, Start},
+    gates, json,
+    model::{Line, Start, Summary},
     record::{
         Ending, Meta,
         reader::{Reader, Taker},
@@ -41,7 +41,7 @@ const INCOMPLETE: u8 = 2;
 /// The file cannot be opened, or is no recording that can be read here; an output cannot be written.
 pub fn run(config: &ReplayConfig) -> Result<u8> {
     let name = config.files.first().map(|file| file.display().to_string());
-    let context = || format!("cannot replay {}", name.unwrap_or_default());
+    let context = || format!("cannot replay {}", name.clone().unwrap_or_default());
     if config.setup {
         return setups(config).with_context(context);
     }
@@ -51,7 +51,10 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
         span: config.span,
         thresholds: thresholds(config),
     };
-    let mut told = Told(sinks(config)?);
+    let mut told = Told {
+        sinks: sinks(config)?,
+        summary: None,
+    };
     let played = match play(&config.files, &playing, &mut told) {
         // A reader that closes a pipe has seen what it wanted.
         Err(error) if is_closed(&error) => return Ok(0),
@@ -63,7 +66,15 @@ pub fn run(config: &ReplayConfig) -> Result<u8> {
         }
         _ => {}
     }
-    Ok(status(played.missing.as_ref()))
+    let outcomes = match &told.summary {
+        Some(summary) => gates::outcomes(&config.gates, summary),
+        None => Vec::new(),
+    };
+    let of = format!("replay {}", name.unwrap_or_default());
+    Ok(match gates::told(&config.gates, &of, &outcomes)? {
+        0 => status(played.missing.as_ref()),
+        failed => failed,
+    })
 }
 
 fn is_closed(error: &anyhow::Error) -> bool {
@@ -189,18 +200,27 @@ fn sinks(config: &ReplayConfig) -> Result<Vec<Box<dyn Sink<Line>>>> {
     Ok(sinks)
 }
 
-/// Sinks that are told.
-struct Told(Vec<Box<dyn Sink<Line>>>);
+/// Sinks that are told, and what the trace ended with.
+struct Told {
+    sinks: Vec<Box<dyn Sink<Line>>>,
+    summary: Option<Summary>,
+}
 
 impl Audience for Told {
     fn line(&mut self, line: Line) -> io::Result<()> {
-        self.0.iter_mut().try_for_each(|sink| sink.take(&line))
+        self.sinks
+            .iter_mut()
+            .try_for_each(|sink| sink.take(&line))?;
+        if let Line::Summary(summary) = line {
+            self.summary = Some(summary);
+        }
+        Ok(())
     }
 }
 
 impl Told {
     /// Everything that was said goes out.
     fn end(&mut self) -> io::Result<()> {
-        self.0.iter_mut().try_for_each(|sink| sink.end())
+        self.sinks.iter_mut().try_for_each(|sink| sink.end())
     }
 }

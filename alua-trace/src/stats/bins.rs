@@ -106,6 +106,12 @@ impl Bins {
         quantile::quantile(&self.to_vec(), (self.min_ns, self.max_ns), quantile)
     }
 
+    /// A percentile between the ends of its bin ([`quantile::between`]), in ns.
+    #[must_use]
+    pub fn between(&self, quantile: f64) -> Option<f64> {
+        quantile::between(&self.to_vec(), (self.min_ns, self.max_ns), quantile)
+    }
+
     /// Those of [`quantile::TOLD`] that the commands carry.
     #[must_use]
     pub fn quantiles(&self) -> Vec<Quantile> {

@@ -45,6 +45,29 @@ pub fn quantile(bins: &[(u64, u64)], extremes_ns: (u64, u64), quantile: f64) -> 
     })
 }
 
+/// As the value of [`quantile`], but between the ends of its bin, by how many of the bin's commands are below it: of
+/// runs that differ by less than a bin is wide, for comparing them. In ns; `None` where the commands are too few.
+#[must_use]
+pub fn between(bins: &[(u64, u64)], extremes_ns: (u64, u64), quantile: f64) -> Option<f64> {
+    let count = bins
+        .iter()
+        .fold(0, |sum: u64, (_, n)| sum.saturating_add(*n));
+    ranks(count, quantile)?;
+    let (min_ns, max_ns) = extremes_ns;
+    let rank = quantile * count as f64;
+    let mut below = 0.0;
+    for (bound, n) in bins {
+        let upto = below + *n as f64;
+        if upto >= rank {
+            let low = bin_low_ns(*bound).max(min_ns) as f64;
+            let high = (*bound).min(max_ns) as f64;
+            return Some(low + (high - low).max(0.0) * (rank - below) / *n as f64);
+        }
+        below = upto;
+    }
+    None
+}
+
 /// Whether so many commands bound a quantile from both sides.
 #[must_use]
 pub fn is_carried(count: u64, quantile: f64) -> bool {

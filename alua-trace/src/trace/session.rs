@@ -26,6 +26,7 @@ use crate::{
     cli::RunConfig,
     clock::{monotonic_ns, wall_unix_ns},
     engine::{Input, Wanted, Wants},
+    gates,
     ingest::ring::Ring,
     kernel::{
         attach::Probes, complaints::Complaints, facts::KernelFacts, probes, recycling::Recycling,
@@ -170,6 +171,7 @@ impl<'config> Session<'config> {
         };
         self.last_look().await?;
         let summary = self.finish(command_status).await?;
+        let outcomes = gates::outcomes(&self.config.gates, &summary);
         self.outputs.leave_live(&mut self.signals).await;
         if let (Some(recording), Some(printed)) = (&mut self.feed.recording, load.printed()) {
             recording.recorder.printed(printed);
@@ -182,7 +184,11 @@ impl<'config> Session<'config> {
         for complaint in self.complaints.all() {
             eprintln!("alua-trace: the probes say: {complaint}");
         }
-        Ok(exit_status(command_status, &self.unloaded, &unsaid))
+        let gates = gates::told(&self.config.gates, "trace", &outcomes)?;
+        Ok(match exit_status(command_status, &self.unloaded, &unsaid) {
+            status if gates == 0 || command_status.is_some_and(|it| it != 0) => status,
+            _ => gates,
+        })
     }
 
     async fn follow(&mut self, load: &mut Running) -> Result<End> {

@@ -49,30 +49,45 @@ pub struct Scene {
     pub transfer: bool,
     /// One in a hundred completions finds the ring full.
     pub lossy: bool,
+    /// Another number makes another run of the same.
+    pub seed: u64,
+    /// Commands take so many percent longer.
+    pub slower: u64,
+    /// The scheduler of its disks.
+    pub scheduler: &'static str,
 }
+
+/// A scene in which nothing happens.
+pub const QUIET: Scene = Scene {
+    maps: 1,
+    paths: 4,
+    seconds: 10,
+    rate: 0,
+    transfer: false,
+    lossy: false,
+    seed: 0,
+    slower: 0,
+    scheduler: "mq-deadline",
+};
 
 /// The scenes with a name.
 pub const NAMED: [(&str, Scene); 6] = [
     (
         "one-path",
         Scene {
-            maps: 1,
             paths: 1,
             seconds: 30,
             rate: 400,
-            transfer: false,
-            lossy: false,
+            ..QUIET
         },
     ),
     (
         "transfer",
         Scene {
-            maps: 1,
-            paths: 4,
             seconds: 60,
             rate: 1000,
             transfer: true,
-            lossy: false,
+            ..QUIET
         },
     ),
     (
@@ -83,40 +98,27 @@ pub const NAMED: [(&str, Scene); 6] = [
             seconds: 20,
             rate: 60,
             transfer: true,
-            lossy: false,
+            ..QUIET
         },
     ),
     (
         "lossy",
         Scene {
-            maps: 1,
-            paths: 4,
             seconds: 20,
             rate: 500,
-            transfer: false,
             lossy: true,
+            ..QUIET
         },
     ),
-    (
-        "idle",
-        Scene {
-            maps: 1,
-            paths: 4,
-            seconds: 10,
-            rate: 0,
-            transfer: false,
-            lossy: false,
-        },
-    ),
+    ("idle", QUIET),
     (
         "long",
         Scene {
-            maps: 1,
             paths: 8,
             seconds: 600,
             rate: 800,
             transfer: true,
-            lossy: false,
+            ..QUIET
         },
     ),
 ];
@@ -138,7 +140,7 @@ pub fn record_as(scene: &Scene, file: &Path, way: Way, holds: Holds) {
     }
     recorder.start(&start(&topology));
     engine.take_lines();
-    recorder.setup(setup(BEGAN_NS));
+    recorder.setup(setup(scene, BEGAN_NS));
     let mut told = |at_ns, input: Input<'_>| {
         while recorder.is_behind() {
             std::thread::yield_now();
@@ -154,7 +156,7 @@ pub fn record_as(scene: &Scene, file: &Path, way: Way, holds: Holds) {
         }
     };
     Telling::new(scene).tell(&topology, &mut told);
-    recorder.setup(setup(BEGAN_NS + scene.seconds * S));
+    recorder.setup(setup(scene, BEGAN_NS + scene.seconds * S));
     recorder.printed(Printed {
         text: "randrw: (groupid=0, jobs=1): err= 0\n  <b>\u{1b}[31mread</b>: IOPS=1000\n"
             .to_owned(),
@@ -205,7 +207,8 @@ fn probes() -> Vec<Probe> {
     }]
 }
 
-fn setup(at_ns: u64) -> Setup {
+fn setup(scene: &Scene, at_ns: u64) -> Setup {
+    let scheduler = scene.scheduler;
     let retransmits = if at_ns > BEGAN_NS { 12 } else { 0 };
     let inventory = format!(
         r#"{{"maps": [{{"name": "mpatha", "groups": [{{"number": 1, "paths": [{{"device": "sda",
@@ -214,7 +217,7 @@ fn setup(at_ns: u64) -> Setup {
     let text = format!(
         r#"{{"at_ns": {at_ns}, "kernel": "6.1.0-57-amd64", "command_line": "BOOT_IMAGE=/vmlinuz <quiet>",
         "cpus": {{"online": "0-7", "governors": {{"policy0": "performance"}}}},
-        "queues": {{"sda": {{"scheduler": "mq-deadline", "nr_requests": 64, "rq_affinity": 1,
+        "queues": {{"sda": {{"scheduler": "{scheduler}", "nr_requests": 64, "rq_affinity": 1,
         "max_sectors_kb": 1280, "read_ahead_kb": 128, "nomerges": 0}}}},
         "numa_nodes": {{"0": -1}}, "inventory": {inventory}, "multipath": {{"findings": []}}}}"#
     );

@@ -52,7 +52,7 @@ impl<'a> Telling<'a> {
     pub(super) fn new(scene: &'a Scene) -> Self {
         Self {
             scene,
-            random: Random(0x9e37_79b9_7f4a_7c15),
+            random: Random(0x9e37_79b9_7f4a_7c15 ^ (scene.seed << 20)),
             counts: (0..scene.path_count())
                 .map(|id| (id, PathCounts::default()))
                 .collect(),
@@ -220,6 +220,7 @@ impl<'a> Telling<'a> {
             (_, true) => 80_000 + self.random.tail(60_000),
             (_, false) => 2_100_000 + self.random.tail(200_000),
         } + u64::from(write) * 40_000;
+        let latency_ns = latency_ns * (100 + scene.slower) / 100;
         let state = if optimized {
             access_state::OPTIMIZED
         } else {

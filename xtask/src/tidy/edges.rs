@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 /// Modules from the bottom up, with what each may use. All of it stands above it in this table, so
 /// that there is no circle.
-const ROOMS: [(&str, &[&str]); 30] = [
+const ROOMS: [(&str, &[&str]); 33] = [
     ("clock", &[]),
     ("sysroot", &[]),
     ("scsi", &[]),
     ("format", &[]),
     ("safe", &[]),
     ("cli", &[]),
+    ("inference", &[]),
     ("ingest", &[]),
     ("model", &["format"]),
     ("json", &["model", "safe"]),
     ("stats", &["model"]),
+    ("gates", &["cli", "format", "model", "safe", "stats"]),
     ("topology", &["scsi", "sysroot"]),
     ("kernel", &["model", "sysroot"]),
     (
@@ -71,20 +73,37 @@ const ROOMS: [(&str, &[&str]); 30] = [
     (
         "replay",
         &[
-            "cli", "engine", "json", "model", "record", "safe", "setup", "sinks", "topology",
+            "cli", "engine", "gates", "json", "model", "record", "safe", "setup", "sinks",
+            "topology",
         ],
     ),
     (
         "evidence",
         &[
-            "cli", "engine", "format", "model", "record", "replay", "report", "setup", "stats",
+            "engine", "format", "model", "record", "replay", "report", "setup", "stats",
         ],
     ),
     (
         "page",
         &[
-            "cli", "evidence", "format", "json", "live", "model", "record", "replay", "report",
-            "safe", "setup", "stats",
+            "cli", "evidence", "format", "gates", "json", "live", "model", "record", "replay",
+            "report", "safe", "setup", "stats",
+        ],
+    ),
+    (
+        "comparison",
+        &[
+            "cli",
+            "evidence",
+            "format",
+            "gates",
+            "inference",
+            "json",
+            "model",
+            "record",
+            "safe",
+            "setup",
+            "stats",
         ],
     ),
     (
@@ -97,8 +116,8 @@ const ROOMS: [(&str, &[&str]); 30] = [
     (
         "trace",
         &[
-            "cli", "clock", "engine", "format", "ingest", "kernel", "live", "model", "record",
-            "safe", "setup", "sinks", "sysroot", "topology",
+            "cli", "clock", "engine", "format", "gates", "ingest", "kernel", "live", "model",
+            "record", "safe", "setup", "sinks", "sysroot", "topology",
         ],
     ),
     (

@@ -1,0 +1,116 @@
+//! What is compared of a run.
+
+use super::runs::is_wanted;
+pub use crate::cli::Metric;
+use crate::{
+    cli::IoClass,
+    evidence::Evidence,
+    format,
+    model::AccessState,
+    stats::{bins::Bins, sum},
+};
+
+/// Percentiles of the shift function.
+pub(super) const SHIFTED: [f64; 12] = [
+    0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 0.999,
+];
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Iops,
+        Self::BytesPerS,
+        Self::MeanNs,
+        Self::P50Ns,
+        Self::P99Ns,
+        Self::P999Ns,
+        Self::CpuNsPerIo,
+        Self::NotOptimizedShare,
+    ];
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Iops => "IOPS",
+            Self::BytesPerS => "throughput",
+            Self::MeanNs => "mean",
+            Self::P50Ns => "p50",
+            Self::P99Ns => "p99",
+            Self::P999Ns => "p99.9",
+            Self::CpuNsPerIo => "CPU per I/O",
+            Self::NotOptimizedShare => "not optimized",
+        }
+    }
+
+    /// Whether a ratio says how the sides differ; else a difference does. A part may be 0.
+    pub fn is_ratio(self) -> bool {
+        self != Self::NotOptimizedShare
+    }
+
+    /// Whether more of it is better.
+    pub fn is_better_higher(self) -> bool {
+        matches!(self, Self::Iops | Self::BytesPerS)
+    }
+
+    /// A value as text.
+    pub fn shown(self, value: f64) -> String {
+        match self {
+            Self::Iops => format::rate(value),
+            Self::BytesPerS => format!("{} MiB/s", format::mib(value)),
+            Self::NotOptimizedShare => format::share(Some(value)),
+            _ => format::latency(Some(value.max(0.0) as u64)),
+        }
+    }
+
+    /// Of a run, whose reads and writes are in `bins`; `None` where the run does not carry it.
+    pub(super) fn of(
+        self,
+        evidence: &Evidence,
+        bins: &Bins,
+        class: Option<IoClass>,
+    ) -> Option<f64> {
+        let seconds = evidence.summary.duration_ns as f64 / 1e9;
+        let per_s = |count: u64| (seconds > 0.0 && count > 0).then(|| count as f64 / seconds);
+        match self {
+            Self::Iops => per_s(bins.commands()),
+            Self::BytesPerS => per_s(bytes(evidence, class)),
+            Self::MeanNs => bins.mean_ns(),
+            Self::P50Ns => bins.between(0.5),
+            Self::P99Ns => bins.between(0.99),
+            Self::P999Ns => bins.between(0.999),
+            Self::CpuNsPerIo => cpu_ns_per_io(evidence, bins.commands()),
+            Self::NotOptimizedShare => not_optimized(evidence, class),
+        }
+    }
+}
+
+fn bytes(evidence: &Evidence, class: Option<IoClass>) -> u64 {
+    let latencies = evidence.summary.paths.iter().flat_map(|it| &it.latency);
+    let wanted = latencies.filter(|it| is_wanted(it.class, class));
+    sum(wanted.map(|it| it.bytes))
+}
+
+/// The set-up is read at the beginning and at the end: what the CPUs did in between, for the commands of as much
+/// time.
+fn cpu_ns_per_io(evidence: &Evidence, commands: u64) -> Option<f64> {
+    let [first, last] = evidence.setups.as_slice() else {
+        return None;
+    };
+    let busy_ns = last.cpus.busy_ns?.checked_sub(first.cpus.busy_ns?)?;
+    let time_ns = last.at_ns.checked_sub(first.at_ns).filter(|it| *it > 0)?;
+    let share = evidence.summary.duration_ns as f64 / time_ns as f64;
+    (commands > 0 && busy_ns > 0).then(|| busy_ns as f64 * share / commands as f64)
+}
+
+/// Of the commands whose state is known.
+fn not_optimized(evidence: &Evidence, class: Option<IoClass>) -> Option<f64> {
+    let latencies = evidence.summary.paths.iter().flat_map(|it| &it.latency);
+    let known =
+        latencies.filter(|it| is_wanted(it.class, class) && it.state != AccessState::Unknown);
+    let (not, all) = known.fold((0_u64, 0_u64), |(not, all), it| {
+        let is_not = it.state != AccessState::Optimized;
+        let not = not.saturating_add(if is_not { it.commands } else { 0 });
+        (not, all.saturating_add(it.commands))
+    });
+    format::part(not, all)
+}

@@ -1,0 +1,110 @@
+//! The runs of a side: recordings read one by one, and what is compared of each.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{
+    facts::{Facts, facts},
+    metrics::{Metric, SHIFTED},
+};
+use crate::{
+    cli::{CompareConfig, IoClass},
+    evidence::Evidence,
+    model::Class,
+    record::{Part, reader::Reader},
+    safe,
+    stats::bins::Bins,
+};
+
+/// One run of a side.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The recording's first file, as it was named.
+    pub name: String,
+    /// Reads and writes that are compared.
+    pub commands: u64,
+    /// Why it is not whole, if it is not.
+    pub incomplete: Option<String>,
+    /// In the order of [`Metric::ALL`]; `None` where the run does not carry it.
+    pub metrics: Vec<Option<f64>>,
+    /// At each of [`SHIFTED`], in ns.
+    pub percentiles: Vec<Option<f64>>,
+    /// What it was made under.
+    pub facts: Facts,
+}
+
+/// The runs whose files these are. Files of one recording in several are one run, in the order of their names here.
+///
+/// # Errors
+/// A file cannot be read, or says nothing of a trace.
+pub(super) fn runs(files: &[PathBuf], config: &CompareConfig) -> Result<Vec<Run>> {
+    let recordings = recordings(files)?;
+    let runs = recordings.iter().map(|files| run(files, config));
+    runs.collect()
+}
+
+/// Files by the recording that they are of.
+fn recordings(files: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>> {
+    let mut recordings: Vec<(Option<Part>, Vec<PathBuf>)> = Vec::new();
+    for file in files {
+        let part = part(file)?;
+        let same = recordings.iter_mut().find(|(known, _)| {
+            let of = |part: &Option<Part>| part.as_ref().map(|it| it.of.clone());
+            part.is_some() && of(known) == of(&part)
+        });
+        match same {
+            Some((_, files)) => files.push(file.clone()),
+            None => recordings.push((part, vec![file.clone()])),
+        }
+    }
+    Ok(recordings.into_iter().map(|(_, files)| files).collect())
+}
+
+fn part(file: &Path) -> Result<Option<Part>> {
+    let reader = Reader::open(file).with_context(|| cannot(file))?;
+    Ok(reader.meta().part.clone())
+}
+
+fn cannot(file: &Path) -> String {
+    format!("cannot compare {}", safe::name(&file.to_string_lossy()))
+}
+
+fn run(files: &[PathBuf], config: &CompareConfig) -> Result<Run> {
+    let first = files.first().map_or(Path::new("-"), PathBuf::as_path);
+    let evidence = Evidence::read(files, &config.maps).with_context(|| cannot(first))?;
+    let bins = bins(&evidence, config.class);
+    let metrics = Metric::ALL.iter();
+    let summary = &evidence.summary;
+    Ok(Run {
+        name: first.to_string_lossy().into_owned(),
+        commands: bins.commands(),
+        incomplete: (!summary.complete).then(|| summary.incomplete_because.join("; ")),
+        metrics: metrics
+            .map(|metric| metric.of(&evidence, &bins, config.class))
+            .collect(),
+        percentiles: SHIFTED.iter().map(|at| bins.between(*at)).collect(),
+        facts: facts(&evidence),
+    })
+}
+
+/// Reads and writes of all paths, or the one of them.
+fn bins(evidence: &Evidence, class: Option<IoClass>) -> Bins {
+    let mut bins = Bins::default();
+    let paths = evidence.summary.paths.iter();
+    for latency in paths.flat_map(|path| &path.latency) {
+        if is_wanted(latency.class, class) && latency.commands > 0 {
+            bins.add_latency(latency);
+        }
+    }
+    bins
+}
+
+/// Whether commands of a class are compared.
+pub(super) fn is_wanted(class: Class, wanted: Option<IoClass>) -> bool {
+    match wanted {
+        None => class != Class::Other,
+        Some(IoClass::Read) => class == Class::Read,
+        Some(IoClass::Write) => class == Class::Write,
+    }
+}
