@@ -200,7 +200,11 @@ impl Block {
         let shape = without_times(shape);
         // There are fewer than 2^16 commands.
         let next = self.shapes.len() as u16;
-        let number = *self.index.entry(shape).or_insert(next);
+        let recent = self.recent[slot(&words)];
+        let number = match self.shapes.get(usize::from(recent)) {
+            Some(known) if is_same(&known.words, &shape) => recent,
+            _ => *self.index.entry(shape).or_insert(next),
+        };
         if number == next {
             self.shapes.push(Shape {
                 words: shape,

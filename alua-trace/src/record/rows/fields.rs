@@ -7,22 +7,24 @@ use super::{COLUMNS, Field, Row};
 /// What a long number takes in the file, in bits, beside what it has above.
 const LONG_IN_FILE: usize = 16;
 /// What avoiding it is worth: that, and the time to write it apart, which is taken from the load.
-const LONG_BITS: usize = LONG_IN_FILE + 48;
+const LONG_BITS: usize = LONG_IN_FILE + 80;
 /// Rows with more bits than this would make a large file: there, less of that time is saved.
-const MANY_BITS: usize = 58;
+pub(super) const MANY_BITS: usize = 58;
 const LONG_BITS_OF_MANY: usize = LONG_IN_FILE + 5;
 /// Columns whose numbers begin above zero: times, and addresses one after the other.
 pub(super) const WITH_BASE: [usize; 3] = [1, 2, 3];
 
 /// Fields for rows like these. The first one begins with the lowest bit of its numbers. With `shifts`, low bits
-/// that are zero in all of the sample are left out.
-pub(super) fn of(sample: &[Row], shifts: bool) -> [Field; COLUMNS] {
+/// that are zero in all of the sample are left out. And the bits that the sample takes with them.
+pub(super) fn of(sample: &[Row], shifts: bool) -> ([Field; COLUMNS], usize) {
     let columns = std::array::from_fn(|nth| Column::of(sample, nth, shifts));
     let fields = with(&columns, LONG_BITS);
-    match bits(&fields, sample) <= MANY_BITS * sample.len() {
-        true => fields,
-        false => with(&columns, LONG_BITS_OF_MANY),
+    let taken = bits(&fields, sample);
+    if taken <= MANY_BITS * sample.len() {
+        return (fields, taken);
     }
+    let fields = with(&columns, LONG_BITS_OF_MANY);
+    (fields, bits(&fields, sample))
 }
 
 /// Fields that avoid long numbers as if these took so many bits.
@@ -46,7 +48,7 @@ fn with(columns: &[Column; COLUMNS], long_bits: usize) -> [Field; COLUMNS] {
 }
 
 /// Bits that rows like these take with such fields, and what is left of long numbers in the file.
-pub(super) fn bits(fields: &[Field; COLUMNS], sample: &[Row]) -> usize {
+fn bits(fields: &[Field; COLUMNS], sample: &[Row]) -> usize {
     let width: u32 = fields.iter().map(|field| field.width).sum();
     let numbers = sample.iter().flat_map(|row| row.iter().zip(fields));
     let longer = numbers.map(|(number, field)| {

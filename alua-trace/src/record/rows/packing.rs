@@ -6,16 +6,16 @@ use super::{
 use crate::record::pack::put;
 
 /// So many rows tell how long numbers are.
-const SAMPLE: usize = 128;
+const SAMPLE: usize = 64;
 /// One of so many rows is looked at for that, at first and later; odd numbers: what alternates is seen as it is.
-const SAMPLED_OF: [usize; 3] = [1, 7, 61];
+const SAMPLED_OF: [usize; 3] = [1, 13, 127];
 /// Blocks without a shift after one that had to do without: what is odd once is so again, mostly.
 const WITHOUT_SHIFTS: u32 = 8;
 /// As many rows with long numbers, and a sixth of all: they have become others. Rows that have not, but are so,
 /// should not be packed again and again: each time it takes so many times as many.
 const MANY_LONG: usize = 64;
 const MANY_MORE: usize = 4;
-/// Rows that were packed with fields which take so much more than their own sample suggests are packed again.
+/// Large rows that were packed with fields which take so much more than their own sample suggests are packed again.
 const WORTH_PACKING_AGAIN: usize = 32;
 /// What rows may be like before anything is known of them.
 const AT_FIRST: [Row; 2] = [
@@ -47,7 +47,9 @@ pub struct RowPacker {
 #[derive(Default)]
 struct Group {
     stream: Stream,
+    /// With room for more: to fill it with zeros each time takes as long as to pack the rows.
     words: Vec<u64>,
+    next: usize,
 }
 
 impl Group {
@@ -60,14 +62,30 @@ impl Group {
             width: group_width(fields, nth),
             ..Stream::default()
         };
-        self.words.clear();
+        self.next = 0;
+    }
+
+    /// Room for words of so many rows.
+    fn make_room(&mut self, rows: usize) {
+        if self.words.len() < self.next + rows {
+            self.words.resize(self.next + rows, 0);
+        }
+    }
+
+    /// Adds a row's numbers; there is room for a word of each.
+    #[inline(always)]
+    fn push(&mut self, numbers: &Row) {
+        if let Some(word) = self.stream.push(numbers) {
+            self.words[self.next] = word;
+            self.next += 1;
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>, rows: usize) {
-        let begin = out.len();
-        out.resize(begin + 8 * self.words.len(), 0);
+        let (begin, words) = (out.len(), &self.words[..self.next]);
+        out.resize(begin + 8 * words.len(), 0);
         let (bytes, _) = out[begin..].as_chunks_mut();
-        for (bytes, word) in bytes.iter_mut().zip(&self.words) {
+        for (bytes, word) in bytes.iter_mut().zip(words) {
             *bytes = word.to_le_bytes();
         }
         out.extend_from_slice(&self.stream.word.to_le_bytes());
@@ -100,7 +118,8 @@ impl Stream {
             return None;
         }
         self.filled -= u64::BITS;
-        self.word = packed.unbounded_shr(self.width - self.filled);
+        // All of its bits where none is left: in two steps, as a shift is by less than 64.
+        self.word = packed >> 1 >> (self.width - self.filled - 1);
         Some(word)
     }
 }
@@ -110,16 +129,9 @@ impl Stream {
 pub struct Lane<const GROUPS: usize> {
     bases: [u64; fields::WITH_BASE.len()],
     longer_bits: Row,
-    groups: [Written; GROUPS],
+    groups: [Group; GROUPS],
     rows: usize,
     room: usize,
-}
-
-/// Words of a group, with room for more.
-struct Written {
-    stream: Stream,
-    words: Vec<u64>,
-    next: usize,
 }
 
 impl<const GROUPS: usize> Lane<GROUPS> {
@@ -145,11 +157,7 @@ impl<const GROUPS: usize> Lane<GROUPS> {
             return false;
         }
         for group in &mut self.groups {
-            if let Some(word) = group.stream.push(&numbers) {
-                // There is room for a word of each row.
-                group.words[group.next] = word;
-                group.next += 1;
-            }
+            group.push(&numbers);
         }
         self.rows += 1;
         true
@@ -181,15 +189,13 @@ impl Longer {
 impl RowPacker {
     /// An empty one, with memory for so many rows.
     pub fn new(rows: usize) -> Self {
-        // Written to, so that the kernel need not find its memory while there is load.
-        let mut words = vec![1; rows + 1];
-        words.clear();
         let mut packer = Self {
             fields: [Field::default(); COLUMNS],
             bases: [0; COLUMNS],
             longer_bits: [0; COLUMNS],
             groups: vec![Group {
-                words,
+                // Written to, so that the kernel need not find its memory while there is load.
+                words: vec![1; rows + 1],
                 ..Group::default()
             }],
             rows: 0,
@@ -202,7 +208,7 @@ impl RowPacker {
             sampled_of: SAMPLED_OF[0],
             could_take: None,
         };
-        packer.begin(fields::of(&AT_FIRST, false));
+        packer.begin(fields::of(&AT_FIRST, false).0);
         packer
     }
 
@@ -229,8 +235,9 @@ impl RowPacker {
         if self.sample.len() < SAMPLE {
             return self.begin(before.fields);
         }
-        self.begin(fields::of(&self.sample, self.without_shifts == 0));
-        before.could_take = Some(fields::bits(&self.fields, &self.sample));
+        let (fields, bits) = fields::of(&self.sample, self.without_shifts == 0);
+        self.begin(fields);
+        before.could_take = Some(bits);
         self.sample.clear();
     }
 
@@ -243,14 +250,8 @@ impl RowPacker {
             bases: fields::WITH_BASE.map(|nth| self.bases[nth]),
             longer_bits: self.longer_bits,
             groups: groups.each_mut().map(|group| {
-                let mut words = std::mem::take(&mut group.words);
-                let next = words.len();
-                words.resize(next + room, 0);
-                Written {
-                    stream: group.stream,
-                    words,
-                    next,
-                }
+                group.make_room(room);
+                std::mem::take(group)
             }),
             rows: 0,
             room,
@@ -259,10 +260,8 @@ impl RowPacker {
 
     /// What was added at once is in it.
     pub fn end<const GROUPS: usize>(&mut self, lane: Lane<GROUPS>) {
-        for (group, mut written) in self.groups.iter_mut().zip(lane.groups) {
-            written.words.truncate(written.next);
-            group.words = written.words;
-            group.stream = written.stream;
+        for (group, written) in self.groups.iter_mut().zip(lane.groups) {
+            *group = written;
         }
         self.rows += lane.rows;
     }
@@ -305,7 +304,8 @@ impl RowPacker {
             }
         }
         for group in &mut self.groups {
-            group.words.extend(group.stream.push(&numbers));
+            group.make_room(1);
+            group.push(&numbers);
         }
         self.rows += 1;
     }
@@ -343,10 +343,11 @@ impl RowPacker {
         let rows = self.rows();
         let sample = rows.iter().step_by((rows.len() / SAMPLE) | 1).chain(other);
         let sample: Vec<Row> = sample.copied().collect();
-        self.put_all(&rows, fields::of(&sample, self.without_shifts == 0));
+        self.put_all(&rows, fields::of(&sample, self.without_shifts == 0).0);
     }
 
-    /// Whether other fields would take much less: what rows before suggested need not be good for these.
+    /// Whether other fields would take much less: what rows before suggested need not be good for these. It takes
+    /// the time of many rows, so only for a file that would be large.
     fn is_worth_packing_again(&self) -> bool {
         let Some(could_take) = self.could_take else {
             return false;
@@ -354,7 +355,8 @@ impl RowPacker {
         let widths = self.fields.iter().map(|field| field.width as usize);
         let longer = self.longer.iter().map(|longer| 8 * longer.packed.len());
         let taken = self.rows * widths.sum::<usize>() + longer.sum::<usize>();
-        (could_take + could_take / WORTH_PACKING_AGAIN) * self.rows < taken * SAMPLE
+        taken > fields::MANY_BITS * self.rows
+            && (could_take + could_take / WORTH_PACKING_AGAIN) * self.rows < taken * SAMPLE
     }
 
     fn put_all(&mut self, rows: &[Row], fields: [Field; COLUMNS]) {
@@ -378,7 +380,7 @@ impl RowPacker {
             return self.write(out);
         }
         let (rows, mut again) = (self.rows(), Self::new(self.rows));
-        again.put_all(&rows, fields::of(&rows, true));
+        again.put_all(&rows, fields::of(&rows, true).0);
         again.write(out);
     }
 

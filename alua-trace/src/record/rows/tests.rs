@@ -152,18 +152,32 @@ fn rows_are_packed_as_those_before_were() {
     assert!(at_first <= bytes.len() + 40, "{at_first}");
 }
 
+/// As short as the fields are, or shorter: nothing tells it while they come.
 #[test]
-fn rows_unlike_those_before_are_packed_again() {
-    let before: Vec<Row> = (0..9000).map(|it| [0, it % 1024, 0, 0, 0]).collect();
-    // As short as the fields are, or shorter: nothing tells it while they come.
-    let rows: Vec<Row> = (0..9000).map(|it| [0, it % 32, 0, 0, 0]).collect();
-    let mut after = RowPacker::new(rows.len());
-    after.go_on_from(&mut packer(&before));
-    rows.iter().for_each(|row| after.push(row));
-    RowPacker::new(1).go_on_from(&mut after);
-    let bytes = packed(&after);
-    assert_eq!(unpack(&bytes, rows.len()), Ok(rows));
-    assert_eq!(bytes.len(), 21 + 9000 * 5 / 8);
+fn large_rows_unlike_those_before_are_packed_again() {
+    let after = |bits: u32| {
+        let rows = |of: u64| -> Vec<Row> {
+            let address = |it: u64| it.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits);
+            (0..9000)
+                .map(|it| [0, it % of, 0, address(it), 0])
+                .collect()
+        };
+        let mut after = RowPacker::new(9000);
+        after.go_on_from(&mut packer(&rows(1024)));
+        rows(32).iter().for_each(|row| after.push(row));
+        RowPacker::new(1).go_on_from(&mut after);
+        let bytes = packed(&after);
+        assert_eq!(unpack(&bytes, 9000), Ok(rows(32)));
+        bytes.len()
+    };
+    let of = |bits: usize| 21 + 9000 * bits / 8;
+    assert!(
+        (of(5 + 54)..of(6 + 54)).contains(&after(54)),
+        "{}",
+        after(54)
+    );
+    // Where they are small it is not worth the time.
+    assert!(after(20) >= of(10 + 20), "{}", after(20));
 }
 
 /// Of five numbers one has 16 bits, the others have 8. Where rows are small, time is worth more than bytes.
