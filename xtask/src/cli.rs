@@ -110,7 +110,7 @@ pub(crate) struct TestArgs {
 /// Options of `soak`.
 #[derive(Debug, Args)]
 pub(crate) struct SoakArgs {
-    /// Only these: `stress`, `churn`, `multipath-conf`, `sg-pages`
+    /// Only these: `stress`, `churn`, `multipath-conf`, `sg-pages`, `statistics`
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 }

@@ -1,20 +1,20 @@
-//! The difference of two sides, and the interval that other runs of the same would leave it in: bootstrap over
-//! runs, bias-corrected and accelerated.
+//! A difference, and the interval that other runs of the same would leave it in: bootstrap over runs,
+//! bias-corrected and accelerated.
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::{Interval, Sides, mean, variance};
+use super::{Contrast, Interval};
 
-/// Samples that are drawn of each side.
+/// Samples that are drawn.
 const SAMPLES: usize = 4000;
 
 /// The difference with its interval of `confidence` (0.95), by BCa (B. Efron, JASA 82, 1987). Few runs vary less in
 /// a bootstrap than they do: its levels are widened for that (T. C. Hesterberg, The American Statistician 69,
 /// 2015, section 5.3).
 #[must_use]
-pub fn interval(sides: Sides<'_>, confidence: f64, seed: u64) -> Interval {
-    let difference = sides.difference();
-    let (spread, freedom) = sides.spread();
+pub fn interval(contrast: impl Contrast, confidence: f64, seed: u64) -> Interval {
+    let difference = contrast.difference();
+    let (spread, freedom) = contrast.spread();
     let point = Interval {
         difference,
         low: difference,
@@ -23,15 +23,15 @@ pub fn interval(sides: Sides<'_>, confidence: f64, seed: u64) -> Interval {
     let (Ok(student), true) = (StudentsT::new(0.0, 1.0, freedom), spread > 0.0) else {
         return point;
     };
-    let drawn = drawn(sides, seed);
+    let drawn = drawn(&contrast, seed);
     let normal = Normal::standard();
     let below = drawn.partition_point(|it| *it < difference);
     let at_most = drawn.partition_point(|it| *it <= difference);
     // Half of a sample at the ends: a bias that no sample shows is not infinite.
     let share = ((below + at_most) as f64 / 2.0).clamp(0.5, SAMPLES as f64 - 0.5) / SAMPLES as f64;
     let bias = normal.inverse_cdf(share);
-    let acceleration = acceleration(sides);
-    let wider = (spread / narrow(sides)).sqrt();
+    let (narrow, acceleration) = narrow_and_acceleration(&contrast.influences());
+    let wider = (spread / narrow).sqrt();
     let bound = |level: f64| {
         let deviations = bias + wider * student.inverse_cdf(level);
         let level = normal.cdf(bias + deviations / (1.0 - acceleration * deviations));
@@ -46,44 +46,25 @@ pub fn interval(sides: Sides<'_>, confidence: f64, seed: u64) -> Interval {
 }
 
 /// Differences of samples with replacement, in order.
-fn drawn(sides: Sides<'_>, seed: u64) -> Vec<f64> {
+fn drawn(contrast: &impl Contrast, seed: u64) -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut mean_of = |side: &[f64]| {
-        let sum: f64 = side.iter().map(|_| side[random.usize(..side.len())]).sum();
-        sum / side.len() as f64
-    };
-    let mut drawn: Vec<f64> = (0..SAMPLES)
-        .map(|_| mean_of(sides.other) - mean_of(sides.one))
-        .collect();
+    let mut drawn: Vec<f64> = (0..SAMPLES).map(|_| contrast.draw(&mut random)).collect();
     drawn.sort_unstable_by(f64::total_cmp);
     drawn
 }
 
-/// How the variance changes with the difference, by what each run has to do with it.
-fn acceleration(sides: Sides<'_>) -> f64 {
-    let parts = |side: &[f64], sign: f64| {
-        let mean = mean(side);
-        let parts = side.iter().map(|it| sign * (it - mean) / side.len() as f64);
-        parts.fold((0.0, 0.0), |(squares, cubes), it| {
-            (squares + it * it, cubes + it * it * it)
-        })
-    };
-    let (one, other) = (parts(sides.one, -1.0), parts(sides.other, 1.0));
-    let (squares, cubes) = (one.0 + other.0, one.1 + other.1);
-    if squares > 0.0 {
+/// The variance that samples of these runs have, which is less than that of other runs; and how it changes with
+/// the difference.
+fn narrow_and_acceleration(influences: &[f64]) -> (f64, f64) {
+    let (squares, cubes) = influences.iter().fold((0.0, 0.0), |(squares, cubes), it| {
+        (squares + it * it, cubes + it * it * it)
+    });
+    let acceleration = if squares > 0.0 {
         cubes / (6.0 * squares.powf(1.5))
     } else {
         0.0
-    }
-}
-
-/// The variance that samples of these runs have: less than that of other runs.
-fn narrow(sides: Sides<'_>) -> f64 {
-    let of = |side: &[f64]| {
-        let runs = side.len() as f64;
-        variance(side) * (runs - 1.0) / (runs * runs)
     };
-    of(sides.one) + of(sides.other)
+    (squares, acceleration)
 }
 
 /// Of numbers in order, between the two that are next to it.
@@ -97,6 +78,7 @@ pub(super) fn quantile(sorted: &[f64], level: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::{Blocks, Sides};
 
     #[test]
     fn the_interval_is_about_the_ratio_and_repeatable() {
@@ -113,6 +95,19 @@ mod tests {
         assert!(ratio.low > 1.05 && ratio.high < 1.13, "{ratio:?}");
         let less_sure = interval(sides, 0.8, 7);
         assert!(less_sure.low > it.low && less_sure.high < it.high);
+    }
+
+    #[test]
+    fn of_blocks_it_is_about_students() {
+        let of_each = [0.031, 0.028, 0.035, 0.030, 0.026, 0.033, 0.029, 0.032];
+        let it = interval(Blocks::new(&of_each).unwrap(), 0.95, 3);
+        // By Student's t from 0.02809 to 0.03291.
+        assert!((it.difference - 0.0305).abs() < 1e-12);
+        assert!(
+            (it.low - 0.0281).abs() < 4e-4 && (it.high - 0.0329).abs() < 4e-4,
+            "{it:?}"
+        );
+        assert!(Blocks::new(&[1.0]).is_none());
     }
 
     #[test]

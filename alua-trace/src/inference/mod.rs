@@ -1,19 +1,26 @@
-//! What a few runs of two sides tell of a difference between them. Pure, and repeatable by a seed.
+//! What a few runs tell of a difference: between two sides, or within blocks. Pure, and repeatable by a seed.
 //!
 //! The unit is the run: commands of a run depend on each other, and however many they are they tell of no
 //! other run. A metric whose ratio is wanted is told by its logarithm: then a difference is a ratio.
 
+mod blocks;
 mod bootstrap;
 mod decision;
+mod factorial;
 mod permutation;
 mod shift;
-#[cfg(test)]
-mod simulation;
+mod sides;
 
+pub use blocks::Blocks;
 pub use bootstrap::interval;
-pub use decision::{detectable, holm, is_enough, runs_for_verdict, runs_needed, widest};
-pub use permutation::p_value;
+pub use decision::{
+    blocks_for_verdict, blocks_needed, detectable, holm, is_enough, runs_for_verdict, runs_needed,
+    widest,
+};
+pub use factorial::{At, Effect, Factorial};
+pub use permutation::{p_value, p_value_of_blocks};
 pub use shift::band;
+pub use sides::Sides;
 
 /// A difference, the other side less the one, with the interval that holds the true one with the confidence that
 /// was asked for.
@@ -39,42 +46,16 @@ impl Interval {
     }
 }
 
-/// A metric of the runs of two sides, at least two of each.
-#[derive(Debug, Clone, Copy)]
-pub struct Sides<'a> {
-    one: &'a [f64],
-    other: &'a [f64],
-}
-
-impl<'a> Sides<'a> {
-    /// `None` where a side has fewer than two runs, or a number is none.
-    #[must_use]
-    pub fn new(one: &'a [f64], other: &'a [f64]) -> Option<Self> {
-        let is_told = |side: &[f64]| side.len() >= 2 && side.iter().all(|it| it.is_finite());
-        (is_told(one) && is_told(other)).then_some(Self { one, other })
-    }
-
-    /// By how much the other side's mean is more.
-    fn difference(self) -> f64 {
-        mean(self.other) - mean(self.one)
-    }
-
-    /// Variance of [`Self::difference`], and the degrees of freedom that it is known with (B. L. Welch,
-    /// Biometrika 34, 1947): the sides need not vary alike.
-    fn spread(self) -> (f64, f64) {
-        let of_mean = |side: &[f64]| variance(side) / side.len() as f64;
-        let (one, other) = (of_mean(self.one), of_mean(self.other));
-        let sum = one + other;
-        let freedom = |part: f64, side: &[f64]| part * part / (side.len() - 1) as f64;
-        let terms = freedom(one, self.one) + freedom(other, self.other);
-        let least = self.one.len().min(self.other.len()) - 1;
-        let freedom = if terms > 0.0 {
-            sum * sum / terms
-        } else {
-            least as f64
-        };
-        (sum, freedom)
-    }
+/// A difference as runs tell it, and how exactly they do.
+pub trait Contrast {
+    /// The difference.
+    fn difference(&self) -> f64;
+    /// Variance of [`Self::difference`], and the degrees of freedom that it is known with.
+    fn spread(&self) -> (f64, f64);
+    /// What each run has to do with the difference: their sum is 0.
+    fn influences(&self) -> Vec<f64>;
+    /// The difference of as many runs drawn of these, with replacement.
+    fn draw(&self, random: &mut fastrand::Rng) -> f64;
 }
 
 /// Mean of numbers, of which there is at least one.
@@ -94,4 +75,23 @@ fn variance(numbers: &[f64]) -> f64 {
 fn normal(random: &mut fastrand::Rng) -> f64 {
     let (radius, turn) = (1.0 - random.f64(), random.f64());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+}
+
+/// Mean of as many numbers drawn of these, with replacement.
+fn mean_of_drawn(numbers: &[f64], random: &mut fastrand::Rng) -> f64 {
+    let drawn = numbers
+        .iter()
+        .map(|_| numbers[random.usize(..numbers.len())]);
+    drawn.sum::<f64>() / numbers.len() as f64
+}
+
+/// What each number has to do with the mean.
+fn influences(numbers: &[f64]) -> impl Iterator<Item = f64> {
+    let (mean, count) = (mean(numbers), numbers.len() as f64);
+    numbers.iter().map(move |it| (it - mean) / count)
+}
+
+/// At least two numbers, each of them one.
+fn is_told(numbers: &[f64]) -> bool {
+    numbers.len() >= 2 && numbers.iter().all(|it| it.is_finite())
 }

@@ -3,7 +3,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::{Interval, Sides, bootstrap::quantile, mean, normal};
+use super::{Contrast, Interval, Sides, bootstrap::quantile, mean, normal};
 
 /// Samples that are drawn.
 const SAMPLES: usize = 4000;

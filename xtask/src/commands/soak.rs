@@ -33,9 +33,11 @@ enum Needs {
     MultipathTools,
     /// sg3_utils of the guests' programs: the example `sg_pages`.
     Sg3Utils,
+    /// The example with the proof's name.
+    Nothing,
 }
 
-const PROOFS: [Proof; 4] = [
+const PROOFS: [Proof; 5] = [
     Proof {
         name: "stress",
         what: "commands of several CPUs in few slots, each record compared (about 40 minutes)",
@@ -63,6 +65,13 @@ const PROOFS: [Proof; 4] = [
         long: "10000",
         short: "300",
         needs: Needs::Sg3Utils,
+    },
+    Proof {
+        name: "statistics",
+        what: "intervals, chances and bands of experiments whose truth was planted",
+        long: "2000",
+        short: "100",
+        needs: Needs::Nothing,
     },
 ];
 
@@ -122,6 +131,7 @@ fn run(paths: &Paths, proof: &Proof, number: &str, optimized: bool) -> Result<()
             let userland = Userland::get(paths, Set::Common, false)?;
             command.args(["sg_pages", "--", number]).arg(userland.root)
         }
+        Needs::Nothing => command.args([proof.name, "--", number]),
     };
     command.envs(environment);
     say::run(&mut command).with_context(|| format!("{} failed", proof.name))
