@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::paths::{Paths, create_dir, fingerprint, remove_dir};
+use crate::results::Totals;
 use crate::say;
 
 /// A Python that has what is required.
@@ -31,7 +32,7 @@ impl Python {
         let packages = paths.target.join(name);
         let stamp = packages.join("complete");
         if !stamp.exists() {
-            say::step("fetching Python's packages that read exports");
+            say::step("fetching Python's packages");
             remove_dir(&packages)?;
             create_dir(&packages)?;
             let mut pip = Command::new("python3");
@@ -60,5 +61,33 @@ impl Python {
             .env("PYTHONPATH", &self.packages)
             .env("PYTHONDONTWRITEBYTECODE", "1");
         command
+    }
+
+    /// Counts what a script checks: it prints a line for each check, and `ok` before those that hold.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends early.
+    pub(crate) fn count(
+        &self,
+        script: &mut Command,
+        name: &str,
+        totals: &mut Totals,
+    ) -> Result<()> {
+        let output = script.output().context("cannot start python3")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut has_failed = false;
+        for line in said.lines() {
+            match line.split_once(' ') {
+                Some(("ok", check)) => totals.pass(&format!("{name}: {check}")),
+                _ => {
+                    has_failed = true;
+                    totals.fail(name, line);
+                }
+            }
+        }
+        let complaint = say::last_lines(&String::from_utf8_lossy(&output.stderr), 3).join("; ");
+        let has_ended = output.status.success() || has_failed;
+        anyhow::ensure!(has_ended && !said.is_empty(), "{complaint}");
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use super::{Contrast, Interval};
 
 /// Samples that are drawn.
-const SAMPLES: usize = 4000;
+const SAMPLES: usize = 20_000;
 
 /// The difference with its interval of `confidence` (0.95), by BCa (B. Efron, JASA 82, 1987). Few runs vary less in
 /// a bootstrap than they do: its levels are widened for that (T. C. Hesterberg, The American Statistician 69,

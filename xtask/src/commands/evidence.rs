@@ -1,10 +1,10 @@
 //! What is made of recordings, looked at with what it is for: pages in a browser, exports in Python. Of scenes,
 //! recordings of traces that never were.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::browser::{Browser, Look};
 use crate::paths::{Paths, create_dir, remove_dir};
@@ -142,9 +142,11 @@ fn exports(paths: &Paths, made: &Made, python: &Python, totals: &mut Totals) {
     };
     let script = paths.root.join("tests/exports/check.py");
     for scene in EXPORTS {
-        match export(made, scene).and_then(|()| check(made, python, &script, scene, &fio)) {
-            Ok(said) => take(totals, scene, &said),
-            Err(error) => totals.fail(&format!("exports of {scene}"), &format!("{error:#}")),
+        let mut check = python.command(&script);
+        check.arg(&made.directory).arg(scene).arg(&fio);
+        let outcome = export(made, scene).and_then(|()| python.count(&mut check, scene, totals));
+        if let Err(error) = outcome {
+            totals.fail(&format!("exports of {scene}"), &format!("{error:#}"));
         }
     }
 }
@@ -165,29 +167,6 @@ fn export(made: &Made, scene: &str) -> Result<()> {
         say::output(&mut export)?;
     }
     Ok(())
-}
-
-/// What the script says: it ends with 1 when a check failed.
-fn check(made: &Made, python: &Python, script: &Path, scene: &str, fio: &Path) -> Result<String> {
-    let mut command = python.command(script);
-    command.arg(&made.directory).arg(scene).arg(fio);
-    let output = command.output().context("cannot start python3")?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    anyhow::ensure!(
-        said.lines().count() > 1,
-        "{}",
-        say::last_lines(&String::from_utf8_lossy(&output.stderr), 3).join("; ")
-    );
-    Ok(said)
-}
-
-fn take(totals: &mut Totals, scene: &str, said: &str) {
-    for line in said.lines() {
-        match line.split_once(' ') {
-            Some(("ok", name)) => totals.pass(&format!("{scene}: {name}")),
-            _ => totals.fail(&format!("exports of {scene}"), line),
-        }
-    }
 }
 
 fn count(totals: &mut Totals, name: &str, outcome: Result<()>) {

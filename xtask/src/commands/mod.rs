@@ -8,4 +8,5 @@ pub(crate) mod fuzz;
 pub(crate) mod lab;
 pub(crate) mod run;
 pub(crate) mod soak;
+pub(crate) mod statistics;
 pub(crate) mod test;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::cli::TestArgs;
-use crate::commands::{evidence, soak};
+use crate::commands::{evidence, soak, statistics};
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -20,8 +20,9 @@ use crate::say;
 use crate::units;
 use crate::userland::Set;
 
-/// The filter that names what is made of recordings.
+/// The filters that name what is made of recordings, and the statistics by scipy.
 const EVIDENCE: &str = "evidence";
+const STATISTICS: &str = "statistics";
 
 /// What `guest --list` prints.
 #[derive(Debug, Deserialize)]
@@ -68,7 +69,12 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
         if args.filters.is_empty() {
             soak::short(paths, &mut totals);
         }
-        if args.filters.is_empty() || args.filters.iter().any(|it| it == EVIDENCE) {
+        let is_wanted =
+            |name: &str| args.filters.is_empty() || args.filters.iter().any(|it| it == name);
+        if is_wanted(STATISTICS) {
+            statistics::run(paths, &mut totals);
+        }
+        if is_wanted(EVIDENCE) {
             evidence::run(paths, &mut totals);
         }
     }

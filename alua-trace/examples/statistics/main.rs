@@ -4,6 +4,8 @@
 //! A load's commands depend on the ones before them (AR(1)), are lognormal, come in bursts, and the machine drifts
 //! from block to block. Each claim is told with its rate. The same number of experiments gives the same rates.
 
+mod values;
+
 use std::process::ExitCode;
 
 use alua_trace::inference::{
@@ -273,10 +275,14 @@ impl Limit {
 }
 
 fn main() -> Result<ExitCode> {
-    let experiments = std::env::args()
-        .nth(1)
-        .context("say how many experiments")?;
-    let experiments: u64 = experiments.parse().context("say how many experiments")?;
+    let word = std::env::args().nth(1).unwrap_or_default();
+    if word == "values" {
+        println!("{}", values::values());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let experiments: u64 = word
+        .parse()
+        .context("say how many experiments, or values")?;
     ensure!(experiments >= 50, "fewer than 50 experiments say nothing");
     let mut wrong = 0;
     for (nth, claim) in CLAIMS.iter().enumerate() {
