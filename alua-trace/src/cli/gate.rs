@@ -279,22 +279,7 @@ impl<'a> Parser<'a> {
         let begin = self.at;
         let word = self.word();
         if word == "regression" {
-            self.demand("(")?;
-            self.skip();
-            let begin = self.at;
-            let metric = Metric::from_str(self.word(), true).map_err(|_| {
-                let names = Metric::value_variants().iter();
-                let names =
-                    names.filter_map(|it| Some(it.to_possible_value()?.get_name().to_owned()));
-                let names: Vec<String> = names.collect();
-                at(
-                    self.text,
-                    begin,
-                    &format!("expected one of {}", names.join(", ")),
-                )
-            })?;
-            self.demand(")")?;
-            return Ok((Quantity::Regression(metric), Vec::new()));
+            return Ok((Quantity::Regression(self.metric()?), Vec::new()));
         }
         let known = NAMES.iter().find(|(name, ..)| *name == word);
         let Some((_, name, allowed)) = known else {
@@ -304,6 +289,21 @@ impl<'a> Parser<'a> {
         };
         let labels = self.labels(allowed)?;
         Ok((Quantity::Trace(*name), labels))
+    }
+
+    /// A metric in parentheses.
+    fn metric(&mut self) -> Result<Metric, String> {
+        self.demand("(")?;
+        self.skip();
+        let begin = self.at;
+        let metric = Metric::from_str(self.word(), true).map_err(|_| {
+            let names = Metric::value_variants().iter();
+            let names = names.filter_map(|it| Some(it.to_possible_value()?.get_name().to_owned()));
+            let what = format!("expected one of {}", names.collect::<Vec<_>>().join(", "));
+            at(self.text, begin, &what)
+        })?;
+        self.demand(")")?;
+        Ok(metric)
     }
 
     fn labels(&mut self, allowed: &[Label]) -> Result<Vec<(Label, String)>, String> {

@@ -1,13 +1,12 @@
 //! What is compared of a run.
 
-use super::runs::is_wanted;
+use super::runs::latencies;
 pub use crate::cli::Metric;
 use crate::{
     cli::IoClass,
     evidence::Evidence,
     format,
-    model::AccessState,
-    stats::{bins::Bins, sum},
+    stats::{bins::Bins, not_optimized_share, sum},
 };
 
 /// Percentiles of the shift function.
@@ -79,15 +78,13 @@ impl Metric {
             Self::P99Ns => bins.between(0.99),
             Self::P999Ns => bins.between(0.999),
             Self::CpuNsPerIo => cpu_ns_per_io(evidence, bins.commands()),
-            Self::NotOptimizedShare => not_optimized(evidence, class),
+            Self::NotOptimizedShare => not_optimized_share(latencies(evidence, class)),
         }
     }
 }
 
 fn bytes(evidence: &Evidence, class: Option<IoClass>) -> u64 {
-    let latencies = evidence.summary.paths.iter().flat_map(|it| &it.latency);
-    let wanted = latencies.filter(|it| is_wanted(it.class, class));
-    sum(wanted.map(|it| it.bytes))
+    sum(latencies(evidence, class).map(|it| it.bytes))
 }
 
 /// The set-up is read at the beginning and at the end: what the CPUs did in between, for the commands of as much
@@ -100,17 +97,4 @@ fn cpu_ns_per_io(evidence: &Evidence, commands: u64) -> Option<f64> {
     let time_ns = last.at_ns.checked_sub(first.at_ns).filter(|it| *it > 0)?;
     let share = evidence.summary.duration_ns as f64 / time_ns as f64;
     (commands > 0 && busy_ns > 0).then(|| busy_ns as f64 * share / commands as f64)
-}
-
-/// Of the commands whose state is known.
-fn not_optimized(evidence: &Evidence, class: Option<IoClass>) -> Option<f64> {
-    let latencies = evidence.summary.paths.iter().flat_map(|it| &it.latency);
-    let known =
-        latencies.filter(|it| is_wanted(it.class, class) && it.state != AccessState::Unknown);
-    let (not, all) = known.fold((0_u64, 0_u64), |(not, all), it| {
-        let is_not = it.state != AccessState::Optimized;
-        let not = not.saturating_add(if is_not { it.commands } else { 0 });
-        (not, all.saturating_add(it.commands))
-    });
-    format::part(not, all)
 }

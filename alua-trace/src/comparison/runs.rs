@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::{CompareConfig, IoClass},
     evidence::Evidence,
-    model::Class,
+    model::{Class, Latency},
     record::{Part, reader::Reader},
     safe,
     stats::bins::Bins,
@@ -73,7 +73,7 @@ fn cannot(file: &Path) -> String {
 fn run(files: &[PathBuf], config: &CompareConfig) -> Result<Run> {
     let first = files.first().map_or(Path::new("-"), PathBuf::as_path);
     let evidence = Evidence::read(files, &config.maps).with_context(|| cannot(first))?;
-    let bins = bins(&evidence, config.class);
+    let bins = Bins::of_latencies(latencies(&evidence, config.class));
     let metrics = Metric::ALL.iter();
     let summary = &evidence.summary;
     Ok(Run {
@@ -89,22 +89,14 @@ fn run(files: &[PathBuf], config: &CompareConfig) -> Result<Run> {
 }
 
 /// Reads and writes of all paths, or the one of them.
-fn bins(evidence: &Evidence, class: Option<IoClass>) -> Bins {
-    let mut bins = Bins::default();
-    let paths = evidence.summary.paths.iter();
-    for latency in paths.flat_map(|path| &path.latency) {
-        if is_wanted(latency.class, class) && latency.commands > 0 {
-            bins.add_latency(latency);
-        }
-    }
-    bins
-}
-
-/// Whether commands of a class are compared.
-pub(super) fn is_wanted(class: Class, wanted: Option<IoClass>) -> bool {
-    match wanted {
-        None => class != Class::Other,
-        Some(IoClass::Read) => class == Class::Read,
-        Some(IoClass::Write) => class == Class::Write,
-    }
+pub(super) fn latencies(
+    evidence: &Evidence,
+    wanted: Option<IoClass>,
+) -> impl Iterator<Item = &Latency> {
+    let latencies = evidence.summary.paths.iter().flat_map(|it| &it.latency);
+    latencies.filter(move |it| match wanted {
+        None => it.class != Class::Other,
+        Some(IoClass::Read) => it.class == Class::Read,
+        Some(IoClass::Write) => it.class == Class::Write,
+    })
 }

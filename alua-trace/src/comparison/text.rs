@@ -74,11 +74,7 @@ fn differs(finding: &Finding) -> String {
         Verdict::Higher => (low, high),
         _ => (-high, -low),
     };
-    let unit = if finding.metric.is_ratio() {
-        "%"
-    } else {
-        "points"
-    };
+    let unit = unit(finding);
     format!(
         "{} is {:.1} {unit} {than} [{:.1}, {:.1}]: {} instead of {}; p = {}.",
         finding.metric.name(),
@@ -91,12 +87,16 @@ fn differs(finding: &Finding) -> String {
     )
 }
 
+/// Of a change.
+fn unit(finding: &Finding) -> &'static str {
+    match finding.metric.is_ratio() {
+        true => "%",
+        false => "points",
+    }
+}
+
 fn between(finding: &Finding) -> String {
-    let unit = if finding.metric.is_ratio() {
-        "%"
-    } else {
-        "points"
-    };
+    let unit = unit(finding);
     let Change { low, high, .. } = finding.change;
     format!(
         "between {:+.1} and {:+.1} {unit}",
@@ -106,11 +106,7 @@ fn between(finding: &Finding) -> String {
 }
 
 fn percent(finding: &Finding, part: f64) -> String {
-    let unit = if finding.metric.is_ratio() {
-        "%"
-    } else {
-        "points"
-    };
+    let unit = unit(finding);
     format!("{:.1} {unit}", 100.0 * part)
 }
 
@@ -169,7 +165,7 @@ fn table(comparison: &Comparison) -> String {
     ];
     let rows = comparison.metrics.iter().map(|it| {
         let change = it.change;
-        let unit = if it.metric.is_ratio() { "%" } else { "points" };
+        let unit = unit(it);
         [
             it.metric.name().to_owned(),
             it.metric.shown(it.one),

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use crate::{
     cli::{Gate, Gates, Label, Name, Quantity},
     format,
-    model::{AccessState, Class, FlagKind, Latency, PathSummary, Summary},
+    model::{Class, FlagKind, Latency, PathSummary, Summary},
     safe,
-    stats::{bins::Bins, sum},
+    stats::{bins::Bins, not_optimized_share, sum},
 };
 
 /// A gate has failed.
@@ -139,26 +139,20 @@ fn value(name: Name, labels: &[(Label, String)], summary: &Summary) -> Option<f6
     let per_s = |count: f64| (seconds > 0.0).then(|| count / seconds);
     let wanted = || wanted(summary, labels);
     let commands = || sum(wanted().map(|it| it.commands));
+    let bins = || Bins::of_latencies(wanted());
     let ms = |ns: f64| ns / 1e6;
     match name {
         Name::Commands => Some(commands() as f64),
         Name::Iops => per_s(commands() as f64),
         Name::MibPerS => per_s(sum(wanted().map(|it| it.bytes)) as f64 / f64::from(1 << 20)),
         Name::Errors => Some(sum(wanted().map(|it| it.errors)) as f64),
-        Name::Mean => bins(wanted()).mean_ns().map(ms),
-        Name::Max => bins(wanted()).max_ns().map(|ns| ms(ns as f64)),
+        Name::Mean => bins().mean_ns().map(ms),
+        Name::Max => bins().max_ns().map(|ns| ms(ns as f64)),
         Name::Percentile(thousandths) => {
-            let told = bins(wanted()).quantile(f64::from(thousandths) / 1000.0);
+            let told = bins().quantile(f64::from(thousandths) / 1000.0);
             told.map(|it| ms(it.value_ns as f64))
         }
-        Name::NonOptimizedShare => {
-            let known = || wanted().filter(|it| it.state != AccessState::Unknown);
-            let not = known().filter(|it| it.state != AccessState::Optimized);
-            format::part(
-                sum(not.map(|it| it.commands)),
-                sum(known().map(|it| it.commands)),
-            )
-        }
+        Name::NonOptimizedShare => not_optimized_share(wanted()),
         Name::AvoidableShare => {
             let flags = flags(summary, labels).filter(|it| it.avoidable == Some(true));
             format::part(sum(flags.map(|it| it.commands)).min(commands()), commands())
@@ -167,14 +161,6 @@ fn value(name: Name, labels: &[(Label, String)], summary: &Summary) -> Option<f6
         Name::Transfers => Some(transfers(summary, labels) as f64),
         Name::Lost => Some(lost(summary) as f64),
     }
-}
-
-fn bins<'a>(latencies: impl Iterator<Item = &'a Latency>) -> Bins {
-    let mut bins = Bins::default();
-    for latency in latencies.filter(|it| it.commands > 0) {
-        bins.add_latency(latency);
-    }
-    bins
 }
 
 /// Reads and writes with these labels.

@@ -363,10 +363,11 @@ fn row(
     row
 }
 
-/// Up to version 2 of the format the address had its sign below itself, as signed numbers have it.
+/// Up to version 2 of the format the address had its sign below itself, as signed numbers have it. The number of a
+/// shape that cannot be stays one.
 fn from_before_3(row: &mut Row) {
     let moved = unfold(row[ADDRESSES]);
-    row[SHAPES] = row[SHAPES] << 1 | u64::from(moved < 0);
+    row[SHAPES] = row[SHAPES].saturating_mul(2) | u64::from(moved < 0);
     row[ADDRESSES] = moved.unsigned_abs();
 }
 

@@ -36,6 +36,15 @@ impl Bins {
         self.bound(cell.min_ns, cell.max_ns);
     }
 
+    /// What a whole trace saw of several.
+    pub fn of_latencies<'a>(latencies: impl IntoIterator<Item = &'a Latency>) -> Self {
+        let mut bins = Self::default();
+        for latency in latencies.into_iter().filter(|it| it.commands > 0) {
+            bins.add_latency(latency);
+        }
+        bins
+    }
+
     /// Adds what a whole trace saw.
     pub fn add_latency(&mut self, latency: &Latency) {
         self.add_counts(&latency.buckets);

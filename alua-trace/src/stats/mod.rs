@@ -18,6 +18,20 @@ pub fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
     counts.into_iter().fold(0, u64::saturating_add)
 }
 
+/// Of commands whose state is known, the part on paths that were not active/optimized; `None` where there are none.
+#[must_use]
+pub fn not_optimized_share<'a>(latencies: impl IntoIterator<Item = &'a Latency>) -> Option<f64> {
+    let known = latencies
+        .into_iter()
+        .filter(|it| it.state != AccessState::Unknown);
+    let (not, all) = known.fold((0_u64, 0_u64), |(not, all), it| {
+        let is_not = it.state != AccessState::Optimized;
+        let of_not = if is_not { it.commands } else { 0 };
+        (not.saturating_add(of_not), all.saturating_add(it.commands))
+    });
+    (all > 0).then(|| not as f64 / all as f64)
+}
+
 /// Access states in the order of their index.
 pub const STATES: [AccessState; 8] = [
     AccessState::Optimized,

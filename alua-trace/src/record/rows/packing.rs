@@ -39,7 +39,7 @@ pub struct RowPacker {
     /// The row that is looked at next.
     sampled_next: usize,
     sampled_of: usize,
-    /// Bits that so many rows would take with fields that were made for them.
+    /// Bits that [`SAMPLE`] of these rows would take with fields that were made for them.
     could_take: Option<usize>,
 }
 
@@ -47,7 +47,7 @@ pub struct RowPacker {
 #[derive(Default)]
 struct Group {
     stream: Stream,
-    /// With room for more: to fill it with zeros each time takes as long as to pack the rows.
+    /// With room for more behind `next`.
     words: Vec<u64>,
     next: usize,
 }
