@@ -298,3 +298,32 @@ fn shift(one: &[Run], other: &[Run]) -> Vec<Shift> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regression_is_what_people_would_call_worse() {
+        let one = [100.0, 101.0, 99.0, 100.5, 98.5, 101.5];
+        let less = one.map(|it| 0.9 * it);
+        let of = |metric, other: &[f64], verdict, limit| {
+            let found = finding(metric, one.to_vec(), other.to_vec(), 0.05).unwrap();
+            let found = Finding { verdict, ..found };
+            worse_by(&found, limit).map(|it| (1000.0 * it).round() / 1000.0)
+        };
+        // Fewer I/O are worse, shorter latencies are not.
+        assert_eq!(of(Metric::Iops, &less, Verdict::Lower, 0.02), Some(0.1));
+        assert_eq!(of(Metric::P99Ns, &less, Verdict::Lower, 0.02), Some(-0.1));
+        assert_eq!(of(Metric::P99Ns, &one, Verdict::Same, 0.02), Some(0.0));
+        assert_eq!(of(Metric::P99Ns, &less, Verdict::TooFew, 0.02), None);
+        // Whatever it is, it is no more than the limit; or nobody can tell.
+        for (metric, limit, expected) in [
+            (Metric::P99Ns, 0.02, Some(0.0)),
+            (Metric::Iops, 0.02, None),
+            (Metric::Iops, 0.2, Some(0.0)),
+        ] {
+            assert_eq!(of(metric, &less, Verdict::CannotTell, limit), expected);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::{
     frame::{FrameWriter, Kind},
     inputs::{Decoder, Encoder},
     kept::Kept,
-    pack::{Packer, Unpacker},
+    pack::{Packer, Unpacker, put},
     reader::{Reader, Taker},
 };
 use crate::{engine::Input, model::Start, report::samples};
@@ -40,6 +40,26 @@ fn commands_come_back_as_they_were() {
             assert_eq!(unpacked.next().as_ref(), Some(record));
         }
         assert_eq!(unpacked.next(), None);
+    }
+}
+
+/// Version 2 of the format had the number of a shape in as many bits.
+#[test]
+fn a_shape_that_cannot_be_is_none_of_another_version() {
+    let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+    let read = |shape: u64, packer: &mut Packer, unpacker: &mut Unpacker| {
+        let mut block = vec![1, 1];
+        packer.section(&mut block, &[0; commands::BYTES]);
+        block.push(9);
+        put(&mut block, shape);
+        // The other fields, and that no number is longer.
+        block.extend([0; 2 + 4 * 3 + 5]);
+        Unpacked::default().read(unpacker, &mut &block[..])
+    };
+    assert!(read(0, &mut packer, &mut unpacker).is_ok());
+    for shape in [1, 1 << 63, u64::MAX] {
+        let why = read(shape, &mut packer, &mut unpacker).unwrap_err().0;
+        assert_eq!(why, "a command has a shape that there is not");
     }
 }
 
