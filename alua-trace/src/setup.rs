@@ -13,6 +13,10 @@ use crate::{
     topology::{DmSource, Topology},
 };
 
+mod network;
+
+pub use network::{Interface, Network};
+
 /// A host's set-up at one time. `None` is unknown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
@@ -28,6 +32,9 @@ pub struct Setup {
     pub queues: BTreeMap<String, Queue>,
     /// NUMA node of each SCSI host's adapter, by the host's number; −1 where it has none.
     pub numa_nodes: BTreeMap<u32, i32>,
+    /// The network.
+    #[serde(default)]
+    pub network: Network,
     /// Maps and paths with their transports, as `alua-trace paths --json` prints them.
     pub inventory: Value,
     /// What counts for each map of multipath's configuration, and findings, as `alua-trace doctor --json`
@@ -45,6 +52,9 @@ pub struct Cpus {
     /// What all of them together have worked since the boot, in ns, to 10 ms.
     #[serde(default)]
     pub busy_ns: Option<u64>,
+    /// Interrupts that they have had since the boot.
+    #[serde(default)]
+    pub interrupts: Option<u64>,
 }
 
 /// How the block layer queues a device's I/O.
@@ -81,6 +91,7 @@ impl Setup {
             cpus: Cpus::read(root),
             queues: queues(root, topology),
             numa_nodes: numa_nodes(root, topology),
+            network: Network::read(root),
             inventory: json(&inventory),
             multipath: json(&multipath),
         }
@@ -112,12 +123,12 @@ impl Cpus {
             let governor = policies.join(&name).join("scaling_governor");
             Some((name, sysroot::read_text(&governor).ok()?))
         });
+        let times = sysroot::read_text(&root.cpu_times()).unwrap_or_default();
         Self {
             online: sysroot::read_text(&root.online_cpus()).ok(),
             governors: governors.collect(),
-            busy_ns: sysroot::read_text(&root.cpu_times())
-                .ok()
-                .and_then(|text| busy_ns(&text)),
+            busy_ns: busy_ns(&times),
+            interrupts: interrupts(&times),
         }
     }
 }
@@ -134,6 +145,12 @@ fn busy_ns(stat: &str) -> Option<u64> {
     let times = times?;
     let ticks = [0, 1, 2, 5, 6, 7].map(|nth| times.get(nth).copied().unwrap_or(0));
     ticks.iter().sum::<u64>().checked_mul(TICK_NS)
+}
+
+/// The first number of the line `intr` of `/proc/stat`: those of all kinds.
+fn interrupts(stat: &str) -> Option<u64> {
+    let of_all = stat.lines().find_map(|line| line.strip_prefix("intr "))?;
+    of_all.split(' ').next()?.parse().ok()
 }
 
 fn queues(root: &Sysroot, topology: &Topology) -> BTreeMap<String, Queue> {
@@ -191,7 +208,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("proc/cmdline", "BOOT_IMAGE=/vmlinuz quiet\n"),
-            ("proc/stat", "cpu  10 2 30 999 888 4 5 6 7 0\ncpu0 1 2\n"),
+            (
+                "proc/stat",
+                "cpu  10 2 30 999 888 4 5 6 7 0\ncpu0 1 2\nintr 99 3 4\nctxt 5\n",
+            ),
             ("sys/devices/system/cpu/online", "0-3\n"),
             (
                 "sys/devices/system/cpu/cpufreq/policy0/scaling_governor",
@@ -228,6 +248,7 @@ mod tests {
         assert_eq!(setup.cpus.online.as_deref(), Some("0-3"));
         assert_eq!(setup.cpus.governors["policy0"], "performance");
         assert_eq!(setup.cpus.busy_ns, Some(57 * 10_000_000));
+        assert_eq!(setup.cpus.interrupts, Some(99));
         let queue = &setup.queues["sda"];
         assert_eq!(queue.scheduler.as_deref(), Some("mq-deadline"));
         assert_eq!((queue.nr_requests, queue.rq_affinity), (Some(64), None));

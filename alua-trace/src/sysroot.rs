@@ -133,6 +133,11 @@ impl Sysroot {
         self.path("proc/stat")
     }
 
+    /// What IP, TCP and UDP have counted since the boot.
+    pub fn tcp_counts(&self) -> PathBuf {
+        self.path("proc/net/snmp")
+    }
+
     /// The list of CPUs that are online.
     pub fn online_cpus(&self) -> PathBuf {
         self.path("sys/devices/system/cpu/online")

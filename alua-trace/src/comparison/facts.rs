@@ -9,7 +9,7 @@ use super::runs::Run;
 use crate::{evidence::Evidence, setup::Setup};
 
 /// Values by the name of what has them. A set: a scheduler of 64 disks is one value, or two where they differ.
-pub(super) type Facts = BTreeMap<String, BTreeSet<String>>;
+pub type Facts = BTreeMap<String, BTreeSet<String>>;
 
 /// Of the inventory, what makes two set-ups differ, by the name of its field: not states and counts, which come
 /// and go, nor names and addresses, which another boot may give in another order.
@@ -112,6 +112,12 @@ fn of_setup(setup: &Setup, add: &mut impl FnMut(&str, Option<String>)) {
     }
     for node in setup.numa_nodes.values() {
         add("NUMA node of the HBA", Some(node.to_string()));
+    }
+    for interface in setup.network.interfaces.values() {
+        add("offloads of interfaces", Some(interface.offloads.join(" ")));
+    }
+    for (key, value) in setup.network.sessions.values().flatten() {
+        add(&format!("iSCSI's {key}"), Some(value.clone()));
     }
     of_inventory(&setup.inventory, add);
     let settings = setup.multipath.pointer("/maps").and_then(Value::as_array);

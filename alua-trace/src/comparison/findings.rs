@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{
+    conditions::{Condition, Went},
     facts::{Differs, differing},
     metrics::{Metric, SHIFTED},
     runs::Run,
@@ -35,6 +36,8 @@ pub struct Comparison {
     pub not_carried: Vec<Metric>,
     /// By how much each percentile of the latency differs, with a band that holds all at once.
     pub shift: Vec<Shift>,
+    /// What the host did for each command.
+    pub conditions: Vec<Went>,
     /// What is not the same in all runs.
     pub differs: Vec<Differs>,
     /// How many runs a side a verdict takes, where these are too few.
@@ -125,7 +128,9 @@ pub struct Shift {
 }
 
 impl Change {
-    fn of(interval: Interval, is_ratio: bool) -> Self {
+    /// Of a difference, which is one of logarithms where a ratio is told.
+    #[must_use]
+    pub fn of(interval: Interval, is_ratio: bool) -> Self {
         let Interval {
             difference,
             low,
@@ -170,6 +175,7 @@ pub(super) fn compare(one: &[Run], other: &[Run], config: &CompareConfig) -> Com
         metrics,
         not_carried,
         shift: shift(one, other),
+        conditions: went(one, other),
         differs: differing(one, other, &config.meant),
         runs_needed: (!enough).then(|| runs_for_verdict(looked_at)),
         within: config.within,
@@ -186,25 +192,28 @@ impl RunOf {
     }
 }
 
-/// What becomes of gates. A difference that stands has its value; where there is none, or none that could be
-/// beyond the limit, it is 0; else nobody can tell.
+/// What becomes of gates.
 pub(super) fn outcomes(gates: &Gates, comparison: &Comparison) -> Vec<Outcome> {
     let outcomes = gates.gates.iter().map(|gate| {
         let metrics = &comparison.metrics;
         let of_gate = |it: &&Finding| gate.quantity == Quantity::Regression(it.metric);
         let finding = metrics.iter().find(of_gate);
-        Outcome::of(gate, finding.and_then(|it| worse_by(it, gate.limit)))
+        let value = finding.and_then(|it| worse_by(it.metric, it.change, it.verdict, gate.limit));
+        Outcome::of(gate, value)
     });
     outcomes.collect()
 }
 
-fn worse_by(finding: &Finding, limit: f64) -> Option<f64> {
-    let Change { value, low, high } = finding.change;
-    let (value, most) = match finding.metric.is_better_higher() {
+/// By how much a metric has become worse. A difference that stands has its value; where there is none, or none that
+/// could be beyond the limit, it is 0; else nobody can tell.
+#[must_use]
+pub fn worse_by(metric: Metric, change: Change, verdict: Verdict, limit: f64) -> Option<f64> {
+    let Change { value, low, high } = change;
+    let (value, most) = match metric.is_better_higher() {
         true => (-value, -low),
         false => (value, high),
     };
-    match finding.verdict {
+    match verdict {
         Verdict::Higher | Verdict::Lower => Some(value),
         Verdict::Same => Some(0.0),
         Verdict::CannotTell => (most <= limit).then_some(0.0),
@@ -269,6 +278,23 @@ fn verdict(finding: &Finding, enough: bool, within: f64) -> Verdict {
     }
 }
 
+/// Of what all runs carry.
+fn went(one: &[Run], other: &[Run]) -> Vec<Went> {
+    let mean = |side: &[Run], nth: usize| -> Option<f64> {
+        let of_each: Option<Vec<f64>> = side.iter().map(|run| run.conditions[nth]).collect();
+        Some(inference::mean(&of_each?))
+    };
+    let all = Condition::ALL.into_iter().enumerate();
+    let carried = all.filter_map(|(nth, condition)| {
+        Some(Went {
+            condition,
+            one: mean(one, nth)?,
+            other: mean(other, nth)?,
+        })
+    });
+    carried.collect()
+}
+
 /// Of the percentiles that all runs carry.
 fn shift(one: &[Run], other: &[Run]) -> Vec<Shift> {
     let carried = |nth: &usize| {
@@ -309,8 +335,7 @@ mod tests {
         let less = one.map(|it| 0.9 * it);
         let of = |metric, other: &[f64], verdict, limit| {
             let found = finding(metric, one.to_vec(), other.to_vec(), 0.05).unwrap();
-            let found = Finding { verdict, ..found };
-            worse_by(&found, limit).map(|it| (1000.0 * it).round() / 1000.0)
+            worse_by(metric, found.change, verdict, limit).map(|it| (1000.0 * it).round() / 1000.0)
         };
         // Fewer I/O are worse, shorter latencies are not.
         assert_eq!(of(Metric::Iops, &less, Verdict::Lower, 0.02), Some(0.1));

@@ -1,6 +1,6 @@
 //! What is compared of a run.
 
-use super::runs::latencies;
+use super::{conditions::per_io, runs::latencies};
 pub use crate::cli::Metric;
 use crate::{
     cli::IoClass,
@@ -87,14 +87,7 @@ fn bytes(evidence: &Evidence, class: Option<IoClass>) -> u64 {
     sum(latencies(evidence, class).map(|it| it.bytes))
 }
 
-/// The set-up is read at the beginning and at the end: what the CPUs did in between, for the commands of as much
-/// time.
+/// The time that all CPUs worked.
 fn cpu_ns_per_io(evidence: &Evidence, commands: u64) -> Option<f64> {
-    let [first, last] = evidence.setups.as_slice() else {
-        return None;
-    };
-    let busy_ns = last.cpus.busy_ns?.checked_sub(first.cpus.busy_ns?)?;
-    let time_ns = last.at_ns.checked_sub(first.at_ns).filter(|it| *it > 0)?;
-    let share = evidence.summary.duration_ns as f64 / time_ns as f64;
-    (commands > 0 && busy_ns > 0).then(|| busy_ns as f64 * share / commands as f64)
+    per_io(evidence, commands, |setup| setup.cpus.busy_ns).filter(|it| *it > 0.0)
 }

@@ -13,15 +13,18 @@ use crate::{
     gates, json,
 };
 
+mod conditions;
 mod facts;
 mod findings;
 mod metrics;
 mod runs;
 mod text;
 
-pub use facts::Differs;
-pub use findings::{Change, Comparison, Finding, RunOf, Shift, Verdict};
+pub use conditions::{Condition, Went};
+pub use facts::{Differs, Facts};
+pub use findings::{Change, Comparison, Finding, RunOf, Shift, Verdict, worse_by};
 pub use metrics::Metric;
+pub use runs::{Run, run as run_of};
 
 /// No verdict from so few runs.
 const TOO_FEW: u8 = 2;

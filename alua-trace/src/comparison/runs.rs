@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{
+    conditions::Condition,
     facts::{Facts, facts},
     metrics::{Metric, SHIFTED},
 };
@@ -19,7 +20,7 @@ use crate::{
 
 /// One run of a side.
 #[derive(Debug)]
-pub(super) struct Run {
+pub struct Run {
     /// The recording's first file, as it was named.
     pub name: String,
     /// Reads and writes that are compared.
@@ -28,9 +29,11 @@ pub(super) struct Run {
     pub incomplete: Option<String>,
     /// In the order of [`Metric::ALL`]; `None` where the run does not carry it.
     pub metrics: Vec<Option<f64>>,
+    /// In the order of [`Condition::ALL`]; `None` where the run does not carry it.
+    pub conditions: Vec<Option<f64>>,
     /// At each of [`SHIFTED`], in ns.
     pub percentiles: Vec<Option<f64>>,
-    /// What it was made under.
+    /// What it was made under: the values of each fact, by its name.
     pub facts: Facts,
 }
 
@@ -40,8 +43,9 @@ pub(super) struct Run {
 /// A file cannot be read, or says nothing of a trace.
 pub(super) fn runs(files: &[PathBuf], config: &CompareConfig) -> Result<Vec<Run>> {
     let recordings = recordings(files)?;
-    let runs = recordings.iter().map(|files| run(files, config));
-    runs.collect()
+    let runs = recordings.iter();
+    runs.map(|files| run(files, &config.maps, config.class))
+        .collect()
 }
 
 /// Files by the recording that they are of.
@@ -70,18 +74,26 @@ fn cannot(file: &Path) -> String {
     format!("cannot compare {}", safe::name(&file.to_string_lossy()))
 }
 
-fn run(files: &[PathBuf], config: &CompareConfig) -> Result<Run> {
+/// The run whose recording these files are.
+///
+/// # Errors
+/// A file cannot be read, or says nothing of a trace.
+pub fn run(files: &[PathBuf], maps: &[String], class: Option<IoClass>) -> Result<Run> {
     let first = files.first().map_or(Path::new("-"), PathBuf::as_path);
-    let evidence = Evidence::read(files, &config.maps).with_context(|| cannot(first))?;
-    let bins = Bins::of_latencies(latencies(&evidence, config.class));
+    let evidence = Evidence::read(files, maps).with_context(|| cannot(first))?;
+    let bins = Bins::of_latencies(latencies(&evidence, class));
     let metrics = Metric::ALL.iter();
+    let conditions = Condition::ALL.iter();
     let summary = &evidence.summary;
     Ok(Run {
         name: first.to_string_lossy().into_owned(),
         commands: bins.commands(),
         incomplete: (!summary.complete).then(|| summary.incomplete_because.join("; ")),
         metrics: metrics
-            .map(|metric| metric.of(&evidence, &bins, config.class))
+            .map(|metric| metric.of(&evidence, &bins, class))
+            .collect(),
+        conditions: conditions
+            .map(|condition| condition.of(&evidence, bins.commands()))
             .collect(),
         percentiles: SHIFTED.iter().map(|at| bins.between(*at)).collect(),
         facts: facts(&evidence),

@@ -12,6 +12,7 @@ pub(super) fn text(comparison: &Comparison) -> String {
     }
     out.push_str(&table(comparison));
     out.push_str(&shift(comparison));
+    out.push_str(&went(comparison));
     out
 }
 
@@ -207,6 +208,23 @@ fn shift(comparison: &Comparison) -> String {
         "\nLatency by percentile; the band holds all of them at once, with 95 %\n{}",
         columns(&rows)
     )
+}
+
+fn went(comparison: &Comparison) -> String {
+    if comparison.conditions.is_empty() {
+        return String::new();
+    }
+    let rows = comparison.conditions.iter().map(|it| {
+        let name = it.condition.name().to_owned();
+        [name, format!("{:.2}", it.one), format!("{:.2}", it.other)]
+    });
+    let header = [
+        "What the host did".to_owned(),
+        String::new(),
+        "vs".to_owned(),
+    ];
+    let rows: Vec<[String; 3]> = std::iter::once(header).chain(rows).collect();
+    format!("\n{}", columns(&rows))
 }
 
 /// The first one to the left, the others to the right.

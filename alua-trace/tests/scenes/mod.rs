@@ -55,6 +55,8 @@ pub struct Scene {
     pub slower: u64,
     /// The scheduler of its disks.
     pub scheduler: &'static str,
+    /// Frames of each read and write; nobody knows them where there are none.
+    pub frames: u64,
 }
 
 /// A scene in which nothing happens.
@@ -68,6 +70,7 @@ pub const QUIET: Scene = Scene {
     seed: 0,
     slower: 0,
     scheduler: "mq-deadline",
+    frames: 0,
 };
 
 /// The scenes with a name.
@@ -210,16 +213,27 @@ fn probes() -> Vec<Probe> {
 fn setup(scene: &Scene, at_ns: u64) -> Setup {
     let scheduler = scene.scheduler;
     let retransmits = if at_ns > BEGAN_NS { 12 } else { 0 };
+    let frames = (at_ns - BEGAN_NS) / S * scene.rate * scene.frames;
+    let (interface, network) = match scene.frames {
+        0 => (String::new(), String::new()),
+        _ => (
+            r#""interface": "eth0", "#.to_owned(),
+            format!(
+                r#""network": {{"interfaces": {{"eth0": {{"mtu": 9000, "frames": {frames}, "offloads": []}}}},
+                "retransmits": {retransmits}, "sessions": {{}}}},"#
+            ),
+        ),
+    };
     let inventory = format!(
         r#"{{"maps": [{{"name": "mpatha", "groups": [{{"number": 1, "paths": [{{"device": "sda",
-        "transport": {{"kind": "iscsi", "mtu": 9000, "retransmits": {retransmits}}}}}]}}]}}]}}"#
+        "transport": {{"kind": "iscsi", {interface}"mtu": 9000, "retransmits": {retransmits}}}}}]}}]}}]}}"#
     );
     let text = format!(
         r#"{{"at_ns": {at_ns}, "kernel": "6.1.0-57-amd64", "command_line": "BOOT_IMAGE=/vmlinuz <quiet>",
         "cpus": {{"online": "0-7", "governors": {{"policy0": "performance"}}}},
         "queues": {{"sda": {{"scheduler": "{scheduler}", "nr_requests": 64, "rq_affinity": 1,
         "max_sectors_kb": 1280, "read_ahead_kb": 128, "nomerges": 0}}}},
-        "numa_nodes": {{"0": -1}}, "inventory": {inventory}, "multipath": {{"findings": []}}}}"#
+        "numa_nodes": {{"0": -1}}, {network} "inventory": {inventory}, "multipath": {{"findings": []}}}}"#
     );
     serde_json::from_str(&text).unwrap()
 }
