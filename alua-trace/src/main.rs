@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use alua_trace::{
     cli::{Action, Cli},
-    comparison, decode, doctor, export, import, page, paths, replay, safe, trace,
+    comparison, decode, doctor, experiment, export, gain, import, page, paths, replay, safe, trace,
 };
 use clap::Parser;
 
@@ -16,6 +16,9 @@ fn main() -> ExitCode {
         Action::Run(config) => trace::run(&config),
         Action::Replay(config) => replay::run(&config),
         Action::Compare(config) => comparison::run(&config),
+        Action::Gain(config) => gain::run(&config),
+        Action::Experiment(config) => experiment::run(&config),
+        Action::ExperimentGuard(dir) => experiment::guard(&dir),
         Action::Export(config) => export::run(&config),
         Action::Report(config) => page::run(&config),
         Action::Doctor(config) => doctor::run(&config),

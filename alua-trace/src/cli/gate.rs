@@ -32,6 +32,16 @@ pub(super) struct ComparisonGateArgs {
     junit: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ExperimentGateArgs {
+    /// Fail with status 3 where this is true, such as 'regression(p99){factor="MTU"} > 2%'; may be given several times
+    #[arg(long = "fail-if", value_name = "EXPR", value_parser = of_experiment)]
+    gates: Vec<Gate>,
+    /// Write which of them failed to this file, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
 /// What must not be true.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gates {
@@ -49,6 +59,12 @@ impl From<TraceGateArgs> for Gates {
 
 impl From<ComparisonGateArgs> for Gates {
     fn from(ComparisonGateArgs { gates, junit }: ComparisonGateArgs) -> Self {
+        Self { gates, junit }
+    }
+}
+
+impl From<ExperimentGateArgs> for Gates {
+    fn from(ExperimentGateArgs { gates, junit }: ExperimentGateArgs) -> Self {
         Self { gates, junit }
     }
 }
@@ -119,6 +135,8 @@ pub enum Label {
     Class,
     /// Of a flag: `non-optimized-io`.
     Kind,
+    /// Of an experiment.
+    Factor,
 }
 
 /// How values are compared.
@@ -171,12 +189,13 @@ const NAMES: [(&str, Name, &[Label]); 15] = [
     ("flags", Name::Flags, &[Label::Map, Label::Kind]),
     ("lost", Name::Lost, &[]),
 ];
-const LABELS: [(&str, Label); 5] = [
+const LABELS: [(&str, Label); 6] = [
     ("state", Label::State),
     ("map", Label::Map),
     ("path", Label::Path),
     ("class", Label::Class),
     ("kind", Label::Kind),
+    ("factor", Label::Factor),
 ];
 /// The longer ones first.
 const OPERATORS: [(&str, Operator); 4] = [
@@ -197,6 +216,15 @@ pub(super) fn of_trace(text: &str) -> Result<Gate, String> {
 
 /// An expression about a comparison.
 pub(super) fn of_comparison(text: &str) -> Result<Gate, String> {
+    let gate = of_experiment(text)?;
+    match gate.labels.as_slice() {
+        [] => Ok(gate),
+        _ => Err(at(text, 0, "only `experiment` knows of factors")),
+    }
+}
+
+/// An expression about an experiment.
+pub(super) fn of_experiment(text: &str) -> Result<Gate, String> {
     let gate = gate(text)?;
     match gate.quantity {
         Quantity::Regression(_) => Ok(gate),
@@ -279,7 +307,8 @@ impl<'a> Parser<'a> {
         let begin = self.at;
         let word = self.word();
         if word == "regression" {
-            return Ok((Quantity::Regression(self.metric()?), Vec::new()));
+            let metric = self.metric()?;
+            return Ok((Quantity::Regression(metric), self.labels(&[Label::Factor])?));
         }
         let known = NAMES.iter().find(|(name, ..)| *name == word);
         let Some((_, name, allowed)) = known else {
@@ -426,6 +455,13 @@ mod tests {
                 .unwrap_err()
                 .starts_with("of a comparison")
         );
+        let of_factor = "regression(p99){factor=\"MTU\"} > 0";
+        assert!(
+            of_comparison(of_factor)
+                .unwrap_err()
+                .starts_with("only `experiment`")
+        );
+        assert_eq!(of_experiment(of_factor).unwrap().labels[0].1, "MTU");
         assert!(
             of_comparison("regression(p98) > 0")
                 .unwrap_err()

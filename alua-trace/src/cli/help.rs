@@ -186,6 +186,59 @@ Exit status:
 
 How it is reckoned, and the JSON, are described in docs/compare.md.";
 
+pub(super) const GAIN: &str = "Estimate by how much faster I/O over optimized paths alone would be";
+
+pub(super) const GAIN_LONG: &str = "\
+Estimate by how much faster the I/O of each map would be if all of it went over optimized paths: of a recording, or
+of what this host does in the next 30 s. Commands that went over other paths are compared with their like, of one kind
+and size, over optimized paths in the same second, or before and after under the same load. Where there is no fair
+comparison it says so: `alua-trace experiment` makes one.";
+
+pub(super) const GAIN_AFTER: &str = "\
+Examples:
+  Of a recording:
+      alua-trace gain fio.atr
+
+  Of this host, for a minute:
+      sudo alua-trace gain --duration 1m --map mpatha
+
+Exit status:
+  0        fine, also where it cannot tell
+  2        bad input; or the host cannot be traced
+  status   of COMMAND, when there is one; 128+N when signal N killed it
+
+How it is reckoned, and the JSON, are described in docs/gain.md.";
+
+pub(super) const EXPERIMENT: &str =
+    "Switch factors as a plan says, measure every combination, and say what each gains";
+
+pub(super) const EXPERIMENT_LONG: &str = "\
+Switch factors (ALUA on or off, MTU 1500 or 9000, anything that a command can set) as a plan says, measure every
+combination of their levels, and say what each factor changes and whether they add up.
+
+Combinations are run in blocks whose order is drawn by lot, so that what drifts falls on all of them. Each run waits
+until its load is steady, and is recorded. Interrupted at any point, even by kill -9, every factor is set back as it was;
+the same command goes on where it stopped. It needs root, as tracing does.";
+
+pub(super) const EXPERIMENT_AFTER: &str = "\
+Examples:
+  What it would do, and how long that takes:
+      alua-trace experiment alua-mtu.toml --dry-run
+
+  Make it; the same command goes on after a break:
+      alua-trace experiment alua-mtu.toml
+
+  How many blocks find an effect of 2 %, after a few of them:
+      alua-trace experiment alua-mtu.toml --power 2
+
+Exit status:
+  0        fine
+  2        bad input; or a factor could not be switched, or the load failed; or there are too few blocks for a verdict
+  3        what --fail-if says is true, or nobody can tell (docs/gates.md)
+  128+N    signal N has ended it; everything is as it was
+
+The plan, how it is reckoned, and the JSON are described in docs/experiment.md.";
+
 pub(super) const EXPORT: &str = "Make of a recording what other tools read";
 
 pub(super) const EXPORT_LONG: &str = "\

@@ -3,6 +3,7 @@
 
 mod compare;
 mod decode;
+mod experiment;
 mod gate;
 mod help;
 mod inventory;
@@ -12,12 +13,17 @@ mod values;
 
 pub use compare::{CompareConfig, IoClass, Metric};
 pub use decode::DecodePage;
+pub use experiment::{ExperimentConfig, ExperimentWish};
 pub use gate::{Gate, Gates, Label, Name, Operator, Quantity};
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 pub use report::{ExportConfig, ExportTo, ReportConfig};
-pub use trace::{RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show, Span, ThresholdName};
+pub use trace::{
+    GainConfig, GainOf, RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show, Span,
+    ThresholdName,
+};
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -46,6 +52,14 @@ enum Verb {
     #[command(about = help::COMPARE, long_about = help::COMPARE_LONG)]
     #[command(after_long_help = help::COMPARE_AFTER)]
     Compare(compare::CompareArgs),
+    #[command(about = help::EXPERIMENT, long_about = help::EXPERIMENT_LONG)]
+    #[command(after_long_help = help::EXPERIMENT_AFTER)]
+    Experiment(experiment::ExperimentArgs),
+    /// What sets an experiment's factors back.
+    #[command(hide = true)]
+    ExperimentGuard(experiment::GuardArgs),
+    #[command(about = help::GAIN, long_about = help::GAIN_LONG, after_long_help = help::GAIN_AFTER)]
+    Gain(trace::GainArgs),
     #[command(about = help::EXPORT, long_about = help::EXPORT_LONG)]
     #[command(after_long_help = help::EXPORT_AFTER)]
     Export(report::ExportArgs),
@@ -101,6 +115,12 @@ pub enum Action {
     Report(ReportConfig),
     /// Compare the runs of two sides.
     Compare(CompareConfig),
+    /// Say what optimized paths alone would gain.
+    Gain(GainConfig),
+    /// Make an experiment.
+    Experiment(ExperimentConfig),
+    /// Set the factors of the experiment in this directory back once standard input ends.
+    ExperimentGuard(PathBuf),
     /// Make of what was recorded what other tools read.
     Export(ExportConfig),
     /// Say what a trace on this host could tell.
@@ -155,6 +175,14 @@ pub enum DecodeInput {
     File(PathBuf),
 }
 
+/// A time such as `10s`, `500ms`, `2m`, as arguments and plans have it.
+///
+/// # Errors
+/// It is none, with what it must be.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    values::duration(text)
+}
+
 impl Cli {
     /// What the arguments mean.
     pub fn into_action(self) -> Action {
@@ -164,6 +192,9 @@ impl Cli {
             Verb::Replay(args) => Action::Replay(args.into()),
             Verb::Report(args) => Action::Report(args.into()),
             Verb::Compare(args) => Action::Compare(args.into()),
+            Verb::Gain(args) => Action::Gain(args.into()),
+            Verb::Experiment(args) => Action::Experiment(args.into()),
+            Verb::ExperimentGuard(args) => Action::ExperimentGuard(args.dir()),
             Verb::Export(args) => Action::Export(args.into()),
             Verb::Doctor(DoctorArgs {
                 json,

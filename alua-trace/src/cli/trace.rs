@@ -141,6 +141,82 @@ struct TraceArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct GainArgs {
+    /// Trace this host for so long [default: 30s, or as long as COMMAND runs]
+    #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = values::duration)]
+    duration: Option<Duration>,
+    /// Only this multipath map, by name, dm-N or WWID; may be given several times
+    #[arg(long = "map", value_name = "MAP", value_parser = values::name)]
+    maps: Vec<String>,
+    /// Write it as one JSON object to this file, or to standard output with "-"
+    #[arg(long, value_name = "FILE|-", value_parser = values::json_target())]
+    json: Option<JsonTarget>,
+    /// Directory with BTF files named like their modules, for kernels without module BTF
+    #[arg(long, value_name = "DIR")]
+    btf: Option<PathBuf>,
+    /// A recording; the files of one that is in several, in order; none to trace this host
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Run this command and trace until it ends
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "files")]
+    command: Vec<OsString>,
+}
+
+/// What a gain is of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GainOf {
+    /// A recording, its files in order.
+    Recording(Vec<PathBuf>),
+    /// This host; what it records to is for the one who traces to say.
+    Trace(Box<RunConfig>),
+}
+
+/// A gain to estimate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GainConfig {
+    /// Of what.
+    pub of: GainOf,
+    /// Names of maps; empty for all.
+    pub maps: Vec<String>,
+    /// Where the JSON goes, if anywhere.
+    pub json: Option<JsonTarget>,
+}
+
+impl From<GainArgs> for GainConfig {
+    fn from(args: GainArgs) -> Self {
+        const DEFAULT: Duration = Duration::from_secs(30);
+        let of = if args.files.is_empty() {
+            let forever = !args.command.is_empty();
+            GainOf::Trace(Box::new(RunConfig {
+                duration: args.duration.or((!forever).then_some(DEFAULT)),
+                interval: Duration::from_secs(1),
+                maps: args.maps.clone(),
+                json: None,
+                commands: false,
+                ring_bytes: values::RingBytes::default().0,
+                btf: args.btf,
+                show: Show::Nothing,
+                record: Some(RecordTo {
+                    file: PathBuf::new(),
+                    labels: BTreeMap::new(),
+                    way: RecordWay::Whole,
+                    histograms_only: false,
+                }),
+                gates: Gates::default(),
+                command: args.command,
+            }))
+        } else {
+            GainOf::Recording(args.files)
+        };
+        Self {
+            of,
+            maps: args.maps,
+            json: args.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// Write JSON lines to this file, or to standard output with "-"
     #[arg(long, value_name = "FILE|-", value_parser = values::json_target())]
@@ -179,6 +255,8 @@ pub enum Show {
     Plain,
     /// Plain lines for what happens, none for what an interval saw.
     Events,
+    /// Nothing at all.
+    Nothing,
 }
 
 /// A recording to make.

@@ -177,7 +177,7 @@ fn is_of(it: &PathSummary, labels: &[(Label, String)]) -> bool {
     labels.iter().all(|(label, value)| match label {
         Label::Map => it.path.map.as_ref() == Some(value),
         Label::Path => it.path.hctl == *value || it.path.device.as_ref() == Some(value),
-        Label::State | Label::Class | Label::Kind => true,
+        Label::State | Label::Class | Label::Kind | Label::Factor => true,
     })
 }
 
@@ -189,7 +189,7 @@ fn has(it: &Latency, labels: &[(Label, String)]) -> bool {
             Class::Write => value == "write",
             Class::Other => false,
         },
-        Label::Map | Label::Path | Label::Kind => true,
+        Label::Map | Label::Path | Label::Kind | Label::Factor => true,
     })
 }
 
@@ -201,7 +201,7 @@ fn flags<'a>(
         labels.iter().all(|(label, value)| match label {
             Label::Map => flag.subject == *value,
             Label::Kind => kind(flag.kind) == *value,
-            Label::State | Label::Path | Label::Class => true,
+            Label::State | Label::Path | Label::Class | Label::Factor => true,
         })
     })
 }

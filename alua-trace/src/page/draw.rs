@@ -1,20 +1,20 @@
-//! Scales of the charts: where a time, a latency or a rate is drawn, and the lines that say so. Lengths are
+//! Parts of the charts, and their scales: where a time, a latency or a rate is drawn, and the lines that say so. Lengths are
 //! in units of the drawing, which the page stretches to its width.
 
 use std::fmt::Write;
 
 /// Width of every chart, with its margins.
-pub(super) const WIDTH: f64 = 960.0;
+pub(crate) const WIDTH: f64 = 960.0;
 /// Room for the labels of a scale.
-pub(super) const LEFT: f64 = 62.0;
+pub(crate) const LEFT: f64 = 62.0;
 const RIGHT: f64 = 12.0;
 /// Between [`LEFT`] and the right margin.
-pub(super) const PLOT: f64 = WIDTH - LEFT - RIGHT;
+pub(crate) const PLOT: f64 = WIDTH - LEFT - RIGHT;
 /// Room for the labels of time.
-pub(super) const BELOW: f64 = 22.0;
+pub(crate) const BELOW: f64 = 22.0;
 
 /// Opens a chart of this height, for people who cannot see it with these words.
-pub(super) fn open(out: &mut String, height: f64, words: &str) {
+pub(crate) fn open(out: &mut String, height: f64, words: &str) {
     let _ = write!(
         out,
         "<div class=\"scroll\"><svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"group\" \
@@ -23,30 +23,30 @@ pub(super) fn open(out: &mut String, height: f64, words: &str) {
 }
 
 /// Closes it; below it the numbers of what is pointed at are shown.
-pub(super) fn close(out: &mut String) {
+pub(crate) fn close(out: &mut String) {
     out.push_str("</svg></div><output class=\"readout\" aria-live=\"polite\"></output>\n");
 }
 
 /// Time from left to right.
-pub(super) struct Time {
+pub(crate) struct Time {
     end_ns: f64,
 }
 
 impl Time {
     /// From the start of the trace to its end.
-    pub(super) fn new(end_ns: u64) -> Self {
+    pub(crate) fn new(end_ns: u64) -> Self {
         Self {
             end_ns: end_ns.max(1) as f64,
         }
     }
 
-    pub(super) fn x(&self, ns: u64) -> f64 {
+    pub(crate) fn x(&self, ns: u64) -> f64 {
         LEFT + (ns as f64 / self.end_ns).min(1.0) * PLOT
     }
 
     /// Labels below `bottom`, and lines up to `top`.
-    pub(super) fn draw(&self, out: &mut String, top: f64, bottom: f64) {
-        let step = nice(self.end_ns / 8.0 / 1e9, &[1.0, 2.0, 5.0, 10.0]);
+    pub(crate) fn draw(&self, out: &mut String, top: f64, bottom: f64) {
+        let step = nice(self.end_ns / 8.0 / 1e9, &STEPS);
         let step = if step > 20.0 {
             [
                 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0,
@@ -80,7 +80,7 @@ fn seconds(at: f64) -> String {
 
 /// Latencies from bottom to top, by their logarithm.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Log {
+pub(crate) struct Log {
     low: f64,
     high: f64,
     height: f64,
@@ -88,7 +88,7 @@ pub(super) struct Log {
 
 impl Log {
     /// From at most `low_ns` to at least `high_ns`.
-    pub(super) fn new(low_ns: u64, high_ns: u64, height: f64) -> Self {
+    pub(crate) fn new(low_ns: u64, high_ns: u64, height: f64) -> Self {
         let low = (low_ns.max(1) as f64).log10();
         let high = (high_ns.max(2) as f64).log10().max(low + 0.3);
         let room = (high - low) * 0.04;
@@ -100,13 +100,13 @@ impl Log {
     }
 
     /// Below the top of the chart.
-    pub(super) fn y(&self, ns: u64) -> f64 {
+    pub(crate) fn y(&self, ns: u64) -> f64 {
         let at = ((ns.max(1) as f64).log10() - self.low) / (self.high - self.low);
         self.height * (1.0 - at.clamp(0.0, 1.0))
     }
 
     /// Lines at powers of ten (and between, where there are few), with labels.
-    pub(super) fn draw(&self, out: &mut String, top: f64) {
+    pub(crate) fn draw(&self, out: &mut String, top: f64) {
         let few = self.high - self.low < 1.6;
         let steps: &[u64] = if few { &[1, 2, 5] } else { &[1] };
         let mut last = f64::MAX;
@@ -136,58 +136,87 @@ fn label(ns: u64) -> String {
     }
 }
 
-/// Rates from bottom to top, from 0.
+/// Rates from bottom to top.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Linear {
+pub(crate) struct Linear {
+    low: f64,
     high: f64,
     step: f64,
     height: f64,
 }
 
 impl Linear {
-    /// Up to at least `high`.
-    pub(super) fn new(high: f64, height: f64) -> Self {
-        let step = nice(high.max(1e-9) / 3.0, &[1.0, 2.0, 5.0, 10.0]);
+    /// From 0 up to at least `high`.
+    pub(crate) fn new(high: f64, height: f64) -> Self {
+        let step = nice(high.max(1e-9) / 3.0, &STEPS);
         Self {
+            low: 0.0,
             high: (high / step).ceil().max(1.0) * step,
             step,
             height,
         }
     }
 
-    pub(super) fn y(&self, value: f64) -> f64 {
-        self.height * (1.0 - (value / self.high).clamp(0.0, 1.0))
+    /// From the least of these values to the most, with room beyond: not from 0.
+    pub(crate) fn between(values: &[f64], height: f64) -> Self {
+        let ends = values.iter();
+        let (low, high) = ends.fold((f64::MAX, f64::MIN), |(low, high), it| {
+            (low.min(*it), high.max(*it))
+        });
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        let room = ((high - low) * 0.08).max(high.abs() * 0.005).max(1e-9);
+        let (low, high) = (low - room, high + room);
+        Self {
+            low,
+            high,
+            step: nice((high - low) / 5.0, &STEPS),
+            height,
+        }
     }
 
-    pub(super) fn draw(&self, out: &mut String, top: f64) {
-        let mut at = 0.0;
-        while at <= self.high * 1.001 {
-            let y = top + self.y(at);
-            line(out, "grid", (LEFT, y), (LEFT + PLOT, y));
+    pub(crate) fn y(&self, value: f64) -> f64 {
+        let at = (value - self.low) / (self.high - self.low);
+        self.height * (1.0 - at.clamp(0.0, 1.0))
+    }
+
+    pub(crate) fn draw(&self, out: &mut String, top: f64) {
+        self.draw_as(out, top, &|at| {
             let digits = if self.step < 1.0 {
                 1 + (-self.step.log10()) as usize
             } else {
                 0
             };
-            let words = match at {
+            match at {
                 at if at >= 1e6 => format!("{} M", at / 1e6),
                 at if at >= 1e4 => format!("{} k", at / 1e3),
                 at => format!("{at:.digits$}"),
-            };
-            text(out, "tick end", (LEFT - 6.0, y + 4.0), &words);
+            }
+        });
+    }
+
+    /// With labels that somebody else writes; words must be safe already.
+    pub(crate) fn draw_as(&self, out: &mut String, top: f64, label: &dyn Fn(f64) -> String) {
+        let mut at = (self.low / self.step).ceil() * self.step;
+        while at <= self.high + self.step * 0.001 {
+            let y = top + self.y(at);
+            line(out, "grid", (LEFT, y), (LEFT + PLOT, y));
+            text(out, "tick end", (LEFT - 6.0, y + 4.0), &label(at));
             at += self.step;
         }
     }
 }
 
+/// As people count.
+pub(crate) const STEPS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+
 /// The smallest of the steps times a power of ten that is at least `least`.
-fn nice(least: f64, steps: &[f64]) -> f64 {
+pub(crate) fn nice(least: f64, steps: &[f64]) -> f64 {
     let power = 10_f64.powf(least.max(1e-9).log10().floor());
     let step = steps.iter().find(|step| *step * power >= least * 0.999);
     step.copied().unwrap_or(10.0) * power
 }
 
-pub(super) fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
+pub(crate) fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     let ((x1, y1), (x2, y2)) = (from, to);
     let _ = write!(
         out,
@@ -196,7 +225,7 @@ pub(super) fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f6
 }
 
 /// Words must be safe already.
-pub(super) fn text(out: &mut String, class: &str, at: (f64, f64), words: &str) {
+pub(crate) fn text(out: &mut String, class: &str, at: (f64, f64), words: &str) {
     let (x, y) = at;
     let _ = write!(
         out,
@@ -204,8 +233,17 @@ pub(super) fn text(out: &mut String, class: &str, at: (f64, f64), words: &str) {
     );
 }
 
+/// A value as a dot.
+pub(crate) fn dot(out: &mut String, class: &str, at: (f64, f64)) {
+    let (x, y) = at;
+    let _ = write!(
+        out,
+        "<circle class=\"dot {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"
+    );
+}
+
 /// A part of a chart that says its numbers when it is pointed at. Words must be safe already.
-pub(super) fn told(out: &mut String, from: (f64, f64), to: (f64, f64), words: &str) {
+pub(crate) fn told(out: &mut String, from: (f64, f64), to: (f64, f64), words: &str) {
     let ((x, y), (w, h)) = (from, (to.0 - from.0, to.1 - from.1));
     let _ = write!(
         out,
@@ -214,7 +252,7 @@ pub(super) fn told(out: &mut String, from: (f64, f64), to: (f64, f64), words: &s
 }
 
 /// A line through points; where there is none, it is interrupted.
-pub(super) fn curve(
+pub(crate) fn curve(
     out: &mut String,
     class: &str,
     points: impl Iterator<Item = Option<(f64, f64)>>,
@@ -251,10 +289,7 @@ mod tests {
             (7.0, 10.0),
             (120.0, 200.0),
         ] {
-            assert!(
-                (nice(least, &[1.0, 2.0, 5.0, 10.0]) - step).abs() < 1e-9,
-                "{least}"
-            );
+            assert!((nice(least, &STEPS) - step).abs() < 1e-9, "{least}");
         }
     }
 

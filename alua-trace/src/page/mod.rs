@@ -20,10 +20,12 @@ use crate::{
     safe,
 };
 
+pub(crate) mod draw;
 mod html;
 mod object;
 
 pub use html::page;
+pub(crate) use html::{document, esc};
 pub use object::object;
 
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;

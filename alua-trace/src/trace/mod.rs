@@ -26,6 +26,8 @@ mod signals;
 mod slots;
 mod waiting;
 
+pub use signals::EndSignals;
+
 /// Runs a trace; gives the exit status.
 ///
 /// # Errors

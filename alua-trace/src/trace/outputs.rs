@@ -51,7 +51,8 @@ impl Outputs {
         let json = config.json.as_ref().map(JsonOutput::open).transpose()?;
         let started_at_ns = start.started_at_ns;
         let mut is_live = false;
-        let view = if json.as_ref().is_some_and(|json| json.is_stdout) {
+        let has_stdout = json.as_ref().is_some_and(|json| json.is_stdout);
+        let view = if has_stdout || config.show == Show::Nothing {
             None
         } else if config.show == Show::Live && live::usable() {
             is_live = true;
@@ -62,7 +63,7 @@ impl Outputs {
         } else {
             let view = match config.show {
                 Show::Events => View::events(),
-                Show::Live | Show::Plain => View::plain(),
+                Show::Live | Show::Plain | Show::Nothing => View::plain(),
             };
             Some(Output::start("plain lines", || Ok(view))?)
         };

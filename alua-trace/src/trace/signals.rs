@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 /// SIGINT, SIGTERM and SIGHUP.
-pub(super) struct EndSignals {
+pub struct EndSignals {
     interrupt: Signals,
     terminate: Signals,
     hang_up: Signals,

@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use super::{
-    Lane, Map, esc, numbers,
-    scale::{self, BELOW, LEFT, Log, PLOT, Time},
+    Lane, Map,
+    draw::{self, BELOW, LEFT, Log, PLOT, Time},
+    esc, numbers,
 };
 use crate::{
     evidence::{Evidence, timeline::Column},
@@ -46,7 +47,7 @@ pub(super) fn draw(out: &mut String, evidence: &Evidence, map: &Map<'_>) {
     legend(out);
     out.push_str("</figcaption>");
     let words = format!("Latency over time of {}", esc(&map.title));
-    scale::open(out, bottom + BELOW, &words);
+    draw::open(out, bottom + BELOW, &words);
     time.draw(out, MARKS, bottom);
     for (nth, lane) in map.lanes.iter().enumerate() {
         draw_lane(
@@ -60,7 +61,7 @@ pub(super) fn draw(out: &mut String, evidence: &Evidence, map: &Map<'_>) {
     }
     draw_groups(out, evidence, map, &groups, &time, MARKS + lanes * LANE);
     marks(out, evidence, map, &time, bottom);
-    scale::close(out);
+    draw::close(out);
     out.push_str("</figure>\n");
 }
 
@@ -116,7 +117,7 @@ fn draw_lane(
     time: &Time,
     top: f64,
 ) {
-    scale::text(out, "name", (LEFT, top + 13.0), &esc(&lane.title));
+    draw::text(out, "name", (LEFT, top + 13.0), &esc(&lane.title));
     let heat_top = top + TITLE + RIBBON + 3.0;
     ribbon(out, evidence, lane, time, top + TITLE);
     scale.draw(out, heat_top);
@@ -129,7 +130,7 @@ fn draw_lane(
         }
         let from = (time.x(span.from_ns), top + TITLE);
         let to = (time.x(span.to_ns), heat_top + ROWS as f64 * ROW);
-        scale::told(out, from, to, &words(&lane.title, *span, column));
+        draw::told(out, from, to, &words(&lane.title, *span, column));
     }
 }
 
@@ -248,7 +249,7 @@ fn draw_groups(
 ) {
     for (nth, group) in groups.iter().enumerate() {
         let y = top + nth as f64 * STRIP;
-        scale::text(
+        draw::text(
             out,
             "tick end",
             (LEFT - 6.0, y + 11.0),
@@ -282,7 +283,7 @@ fn draw_groups(
                 short(span.to_ns),
                 format::count(of_group)
             );
-            scale::told(out, (x, y), (to, y + STRIP - 4.0), &words);
+            draw::told(out, (x, y), (to, y + STRIP - 4.0), &words);
         }
     }
 }
@@ -342,7 +343,7 @@ fn marks(out: &mut String, evidence: &Evidence, map: &Map<'_>, time: &Time, bott
     for transfer in transfers.take(MOST_MARKS) {
         let at_ns = evidence.since_start_ns(transfer.started_at_ns);
         let x = time.x(at_ns);
-        scale::line(out, "transfer", (x, 12.0), (x, bottom));
+        draw::line(out, "transfer", (x, 12.0), (x, bottom));
         let words = format!(
             "transfer #{} at {} s: {}",
             transfer.id,

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::draw;
 use crate::{
     evidence::{
         Evidence,
@@ -18,7 +19,6 @@ use crate::{
 mod heat;
 mod nines;
 mod numbers;
-mod scale;
 mod series;
 mod setup;
 mod tables;
@@ -35,26 +35,27 @@ const COLOURS: usize = 8;
 
 /// The page.
 pub fn page(evidence: &Evidence, name: &str) -> String {
-    let mut out = String::new();
-    let title = safe::xml(&safe::name(name));
-    let _ = write!(
-        out,
+    let title = safe::name(name);
+    let mut body = String::new();
+    head(&mut body, evidence, &safe::xml(&title));
+    let maps = maps(evidence);
+    sections(&mut body, evidence, &maps);
+    document(&title, &body)
+}
+
+/// A page of these words and this body, which must be safe already.
+pub(crate) fn document(title: &str, body: &str) -> String {
+    let title = safe::xml(title);
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
          style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{SCRIPT_SHA256}'\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
-         <title>{title} – alua-trace</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
-    head(&mut out, evidence, &title);
-    let maps = maps(evidence);
-    sections(&mut out, evidence, &maps);
-    let _ = write!(
-        out,
-        "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
-    );
-    out
+         <title>{title} – alua-trace</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         {body}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    )
 }
 
 fn head(out: &mut String, evidence: &Evidence, title: &str) {
@@ -312,7 +313,7 @@ fn legend_of_lanes(out: &mut String, map: &Map<'_>) {
 }
 
 /// Text from anywhere, as text of the page.
-fn esc(text: &str) -> String {
+pub(crate) fn esc(text: &str) -> String {
     safe::xml(&safe::text(text, safe::TEXT_CHARS))
 }
 

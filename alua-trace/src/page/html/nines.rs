@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::{
-    Map, colour, esc,
-    scale::{self, BELOW, LEFT, Log, PLOT},
+    Map, colour,
+    draw::{self, BELOW, LEFT, Log, PLOT},
+    esc,
 };
 use crate::{
     format,
@@ -80,26 +81,26 @@ fn chart(out: &mut String, map: &Map<'_>, class: Class, series: &[Series<'_>]) {
     legend(out, series);
     out.push_str("</figcaption>");
     let name = format!("Latency by percentile, {what}s of {}", esc(&map.title));
-    scale::open(out, HEIGHT + TOP + BELOW, &name);
+    draw::open(out, HEIGHT + TOP + BELOW, &name);
     for (quantile, tick) in TICKS
         .iter()
         .filter(|(quantile, _)| nines(*quantile) <= most)
     {
-        scale::line(
+        draw::line(
             out,
             "grid",
             (x(*quantile), TOP),
             (x(*quantile), TOP + HEIGHT),
         );
-        scale::text(out, "tick mid", (x(*quantile), TOP + HEIGHT + 15.0), tick);
+        draw::text(out, "tick mid", (x(*quantile), TOP + HEIGHT + 15.0), tick);
     }
-    scale::line(out, "grid", (x(0.5), TOP), (x(0.5), TOP + HEIGHT));
-    scale::text(out, "tick mid", (x(0.5), TOP + HEIGHT + 15.0), "p50");
+    draw::line(out, "grid", (x(0.5), TOP), (x(0.5), TOP + HEIGHT));
+    draw::text(out, "tick mid", (x(0.5), TOP + HEIGHT + 15.0), "p50");
     scale.draw(out, TOP);
     for it in series {
         draw_series(out, it, &scale, &x);
     }
-    scale::close(out);
+    draw::close(out);
     out.push_str("</figure>\n");
 }
 
@@ -134,7 +135,7 @@ fn draw_series(out: &mut String, it: &Series<'_>, scale: &Log, x: &dyn Fn(f64) -
     let _ = write!(out, "<g data-series=\"{}\">", key(it));
     let class = format!("line p{}{dash}", it.colour);
     let points = points(it.latency, x).into_iter();
-    scale::curve(
+    draw::curve(
         out,
         &class,
         points.map(|(x, ns)| Some((x, TOP + scale.y(ns)))),
@@ -145,9 +146,9 @@ fn draw_series(out: &mut String, it: &Series<'_>, scale: &Log, x: &dyn Fn(f64) -
             TOP + scale.y(quantile.high_ns),
             TOP + scale.y(quantile.low_ns),
         );
-        scale::line(out, &format!("line p{}", it.colour), (at, high), (at, low));
+        draw::line(out, &format!("line p{}", it.colour), (at, high), (at, low));
         let words = words_of(it, quantile);
-        scale::told(out, (at - 6.0, high - 6.0), (at + 6.0, low + 6.0), &words);
+        draw::told(out, (at - 6.0, high - 6.0), (at + 6.0, low + 6.0), &words);
     }
     out.push_str("</g>");
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::{
-    Lane, Map, esc, heat, numbers,
-    scale::{self, BELOW, LEFT, Linear, Log, Time},
+    Lane, Map,
+    draw::{self, BELOW, LEFT, Linear, Log, Time},
+    esc, heat, numbers,
 };
 use crate::{
     evidence::{
@@ -33,14 +34,14 @@ pub(super) fn latencies(out: &mut String, evidence: &Evidence, map: &Map<'_>) {
          is interrupted where commands were too few for it</p></figcaption>",
     );
     let words = format!("p50, p99 and max over time of {}", esc(&map.title));
-    scale::open(out, bottom + BELOW, &words);
+    draw::open(out, bottom + BELOW, &words);
     time.draw(out, 0.0, bottom);
     for (nth, lane) in map.lanes.iter().enumerate() {
         let top = nth as f64 * LANE;
-        scale::text(out, "name", (LEFT, top + 13.0), &esc(&lane.title));
+        draw::text(out, "name", (LEFT, top + 13.0), &esc(&lane.title));
         latency_lane(out, evidence, lane, &scale, &time, top + TITLE);
     }
-    scale::close(out);
+    draw::close(out);
     out.push_str("</figure>\n");
 }
 
@@ -87,14 +88,14 @@ fn latency_lane(
     let quantile = |at: f64| {
         move |seen: &crate::evidence::timeline::Seen| seen.bins.quantile(at).map(|it| it.value_ns)
     };
-    scale::curve(out, "l-max", points(&|seen| seen.bins.max_ns()).into_iter());
-    scale::curve(out, "l-p99", points(&quantile(0.99)).into_iter());
-    scale::curve(out, "l-p50", points(&quantile(0.5)).into_iter());
+    draw::curve(out, "l-max", points(&|seen| seen.bins.max_ns()).into_iter());
+    draw::curve(out, "l-p99", points(&quantile(0.99)).into_iter());
+    draw::curve(out, "l-p50", points(&quantile(0.5)).into_iter());
     for (span, column) in spans.iter().zip(&lane.columns) {
         if column.total().bins.commands() > 0 {
             let from = (time.x(span.from_ns), top);
             let to = (time.x(span.to_ns), top + LANE - TITLE - GAP);
-            scale::told(out, from, to, &heat::words(&lane.title, *span, column));
+            draw::told(out, from, to, &heat::words(&lane.title, *span, column));
         }
     }
 }
@@ -155,7 +156,7 @@ fn draw_rate(out: &mut String, evidence: &Evidence, map: &Map<'_>, rate: &Rate) 
     super::legend_of_lanes(out, map);
     out.push_str("</figcaption>");
     let words = format!("{} of {}", rate.title, esc(&map.title));
-    scale::open(out, PLAIN + 8.0 + BELOW, &words);
+    draw::open(out, PLAIN + 8.0 + BELOW, &words);
     time.draw(out, 8.0, PLAIN + 8.0);
     scale.draw(out, 8.0);
     for (nth, lane) in map.lanes.iter().enumerate() {
@@ -163,7 +164,7 @@ fn draw_rate(out: &mut String, evidence: &Evidence, map: &Map<'_>, rate: &Rate) 
             let x = (time.x(span.from_ns) + time.x(span.to_ns)) / 2.0;
             Some((x, 8.0 + scale.y(value(lane, at))))
         });
-        scale::curve(out, &format!("line p{}", super::colour(nth)), points);
+        draw::curve(out, &format!("line p{}", super::colour(nth)), points);
     }
     for (at, span) in spans.iter().enumerate() {
         let from = (time.x(span.from_ns), 8.0);
@@ -182,8 +183,8 @@ fn draw_rate(out: &mut String, evidence: &Evidence, map: &Map<'_>, rate: &Rate) 
             }
         }
         let _ = write!(words, " all {}", (rate.say)(of_all));
-        scale::told(out, from, to, &words);
+        draw::told(out, from, to, &words);
     }
-    scale::close(out);
+    draw::close(out);
     out.push_str("</figure>\n");
 }
