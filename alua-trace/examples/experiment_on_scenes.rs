@@ -66,7 +66,7 @@ fn scene(seed: u64) -> Result<Scene> {
         (true, true) => 9,
     };
     Ok(Scene {
-        seconds: 6,
+        seconds: 7,
         rate: if is("load", "none") { 0 } else { 900 },
         slower,
         frames: if is("mtu", "9000") && !is("offload", "on") {

@@ -26,6 +26,7 @@ pub mod kernel;
 pub mod live;
 pub mod model;
 pub mod multipath_conf;
+pub mod out;
 pub mod page;
 pub mod paths;
 pub mod record;

@@ -207,7 +207,17 @@ set = "echo 9000 > {mtu}"
             (frames[1].as_f64().unwrap() - 8.0).abs() < 1.0,
             "{frames:?}"
         );
-        // What was done is told again, and how many blocks a smaller effect takes.
+        told_again(&place);
+        let page = fs::read_to_string(place.at("made/report.html")).unwrap();
+        assert_eq!(
+            page.matches("<svg").count(),
+            9,
+            "three figures of three metrics"
+        );
+    }
+
+    /// What was done is told again, and how many blocks a smaller effect takes.
+    fn told_again(place: &Place) {
         let said = place.only("power");
         assert!(
             said.contains(
@@ -235,12 +245,6 @@ set = "echo 9000 > {mtu}"
             "{said}"
         );
         assert_eq!(said.matches(" done").count(), 32, "{said}");
-        let page = fs::read_to_string(place.at("made/report.html")).unwrap();
-        assert_eq!(
-            page.matches("<svg").count(),
-            9,
-            "three figures of three metrics"
-        );
     }
 
     /// Whatever ends it, it goes on where it stopped, with the same schedule, no cell twice and none missing; and

@@ -140,7 +140,12 @@ fn of_inventory(inventory: &Value, add: &mut impl FnMut(&str, Option<String>)) {
             let paths = group.get("paths").and_then(Value::as_array);
             paths.map_or(0, Vec::len)
         });
-        add("paths of a map", Some(paths.sum::<usize>().to_string()));
+        let paths: Vec<usize> = paths.collect();
+        add("path groups", Some(paths.len().to_string()));
+        add(
+            "paths of a map",
+            Some(paths.iter().sum::<usize>().to_string()),
+        );
         of_value(map, add);
     }
 }

@@ -1,17 +1,9 @@
 //! `alua-trace compare`: by how much do the runs of two sides differ, and could they have shown it. The unit is the
 //! run: commands of a run depend on each other.
 
-use std::{
-    fs,
-    io::{self, Write},
-};
+use anyhow::{Result, bail};
 
-use anyhow::{Context, Result, bail};
-
-use crate::{
-    cli::{CompareConfig, JsonTarget},
-    gates, json,
-};
+use crate::{cli::CompareConfig, gates, out};
 
 mod conditions;
 mod facts;
@@ -35,18 +27,7 @@ const TOO_FEW: u8 = 2;
 /// A recording cannot be read, or an output not be written; a side has one run, which tells nothing of another.
 pub fn run(config: &CompareConfig) -> Result<u8> {
     let comparison = compare(config)?;
-    let text = text::text(&comparison);
-    match &config.json {
-        Some(JsonTarget::Stdout) => print(&json::to_line(&comparison)?)?,
-        Some(JsonTarget::File(file)) => {
-            fs::write(file, json::to_line(&comparison)?).with_context(|| {
-                let file = file.display();
-                format!("cannot write --json {file}; name a file that can be made")
-            })?;
-            print(&text)?;
-        }
-        None => print(&text)?,
-    }
+    out::tell(config.json.as_ref(), &comparison, &text::text(&comparison))?;
     let outcomes = findings::outcomes(&config.gates, &comparison);
     Ok(
         match (
@@ -83,12 +64,4 @@ pub fn compare(config: &CompareConfig) -> Result<Comparison> {
 
 fn runs_of(count: usize) -> String {
     crate::format::plural(count as u64, "run")
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cli::{CompareConfig, IoClass},
     evidence::Evidence,
-    model::{Class, Latency},
+    model::{AccessState, Class, Latency},
     record::{Part, reader::Reader},
     safe,
     stats::bins::Bins,
@@ -31,6 +31,9 @@ pub struct Run {
     pub metrics: Vec<Option<f64>>,
     /// In the order of [`Condition::ALL`]; `None` where the run does not carry it.
     pub conditions: Vec<Option<f64>>,
+    /// By how much the mean of the commands over paths that are not optimized is more than that of the others, in ns;
+    /// `None` where either are too few.
+    pub not_optimized_costs_ns: Option<f64>,
     /// At each of [`SHIFTED`], in ns.
     pub percentiles: Vec<Option<f64>>,
     /// What it was made under: the values of each fact, by its name.
@@ -95,9 +98,23 @@ pub fn run(files: &[PathBuf], maps: &[String], class: Option<IoClass>) -> Result
         conditions: conditions
             .map(|condition| condition.of(&evidence, bins.commands()))
             .collect(),
+        not_optimized_costs_ns: not_optimized_costs_ns(&evidence, class),
         percentiles: SHIFTED.iter().map(|at| bins.between(*at)).collect(),
         facts: facts(&evidence),
     })
+}
+
+fn not_optimized_costs_ns(evidence: &Evidence, class: Option<IoClass>) -> Option<f64> {
+    /// Of fewer a mean tells little.
+    const LEAST: u64 = 100;
+    let of = |optimized: bool| {
+        let known = latencies(evidence, class).filter(|it| it.state != AccessState::Unknown);
+        let bins = Bins::of_latencies(
+            known.filter(|it| (it.state == AccessState::Optimized) == optimized),
+        );
+        bins.mean_ns().filter(|_| bins.commands() >= LEAST)
+    };
+    Some(of(false)? - of(true)?)
 }
 
 /// Reads and writes of all paths, or the one of them.

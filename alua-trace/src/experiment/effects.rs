@@ -25,8 +25,6 @@ use crate::{
 const SEED: u64 = 12;
 /// What a verdict may be wrong by.
 const CHANCE: f64 = 0.05;
-/// A factor that moves less of the I/O says nothing of what moving it costs.
-const LEAST_SHARE: f64 = 0.1;
 
 /// An experiment, as far as it has been made.
 #[derive(Debug, Serialize)]
@@ -57,8 +55,7 @@ pub struct Results {
     pub metrics: Vec<MetricOf>,
     /// Metrics that not all runs carry.
     pub not_carried: Vec<Metric>,
-    /// How much longer an I/O takes that is not optimized, in ns, where a factor changes how many are: what it changes
-    /// of the mean, for what it changes of the part that is not optimized.
+    /// How much longer an I/O takes over a path that is not optimized, in ns: means of runs that have both.
     pub not_optimized_costs_ns: Option<Change>,
     /// What the host did for each command: means of the cells.
     pub conditions: Vec<ConditionOf>,
@@ -91,6 +88,8 @@ pub struct RunOf {
     pub values: Vec<Option<f64>>,
     /// Frames, interrupts and retransmits for each command; `null` where the run does not carry it.
     pub conditions: Vec<Option<f64>>,
+    /// By how much the mean of its commands over paths that are not optimized is more than that of the others, in ns.
+    pub not_optimized_costs_ns: Option<f64>,
     #[serde(skip)]
     pub(super) facts: Facts,
 }
@@ -175,6 +174,7 @@ pub fn results(plan: &Plan, done: &Done, dir: &Path) -> Result<Results> {
             rounds: run.warm_up.rounds,
             values: plan.metrics.iter().map(value).collect(),
             conditions: read.conditions.clone(),
+            not_optimized_costs_ns: read.not_optimized_costs_ns,
             facts: read.facts,
         });
     }
@@ -214,7 +214,7 @@ fn of_runs(plan: &Plan, factorial: &Factorial, done: &Done, runs: Vec<RunOf>) ->
         within: plan.within / 100.0,
         looked_at: plan.metrics.clone(),
         failed: done.failed.iter().map(FailedOf::of).collect(),
-        not_optimized_costs_ns: not_optimized_costs(plan, factorial, &runs, &blocks),
+        not_optimized_costs_ns: not_optimized_costs(&runs, &blocks),
         metrics,
         not_carried,
         conditions: conditions.collect(),
@@ -376,30 +376,16 @@ fn effect_of(
     })
 }
 
-/// `None` where no factor changes that part by as much as [`LEAST_SHARE`] in every block.
-fn not_optimized_costs(
-    plan: &Plan,
-    factorial: &Factorial,
-    runs: &[RunOf],
-    blocks: &[Vec<usize>],
-) -> Option<Change> {
-    let of = |metric: Metric| {
-        let nth = plan.metrics.iter().position(|it| *it == metric)?;
-        values(runs, blocks, |run| run.values[nth])
+/// Of each block that has runs with both sorts of paths the mean of what they say; `None` for fewer than two blocks.
+fn not_optimized_costs(runs: &[RunOf], blocks: &[Vec<usize>]) -> Option<Change> {
+    let of_block = |runs_of: &Vec<usize>| {
+        let costs = runs_of
+            .iter()
+            .filter_map(|nth| runs.get(*nth)?.not_optimized_costs_ns);
+        let costs: Vec<f64> = costs.collect();
+        (!costs.is_empty()).then(|| inference::mean(&costs))
     };
-    let (means, shares) = (of(Metric::MeanNs)?, of(Metric::NotOptimizedShare)?);
-    let main = factorial
-        .effects()
-        .into_iter()
-        .filter(|it| matches!(it, Effect::Main(_)));
-    let costs = main.filter_map(|effect| {
-        let of_block = means.iter().zip(&shares).map(|(means, shares)| {
-            let share = factorial.value(effect, shares);
-            (share.abs() >= LEAST_SHARE).then(|| factorial.value(effect, means) / share)
-        });
-        of_block.collect::<Option<Vec<f64>>>()
-    });
-    let costs = costs.collect::<Vec<_>>().into_iter().next()?;
+    let costs: Vec<f64> = blocks.iter().filter_map(of_block).collect();
     Some(Change::of(
         interval(Blocks::new(&costs)?, 0.95, SEED),
         false,

@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    cli::{ExperimentConfig, ExperimentWish, JsonTarget},
-    format, gates, json, safe,
+    cli::{ExperimentConfig, ExperimentWish},
+    format, gates, out, safe,
     trace::EndSignals as Signals,
 };
 use journal::{Done, Journal, Step};
@@ -171,36 +171,14 @@ fn tell(config: &ExperimentConfig, plan: &Plan, done: &Done) -> Result<u8> {
             file.display()
         )
     })?;
-    match &config.json {
-        Some(JsonTarget::Stdout) => print(&json::to_line(&results)?)?,
-        target => {
-            if let Some(JsonTarget::File(file)) = target {
-                fs::write(file, json::to_line(&results)?).with_context(|| {
-                    format!(
-                        "cannot write --json {}; name a file that can be made",
-                        file.display()
-                    )
-                })?;
-            }
-            print(&text)?;
-            let page = safe::name(&file.to_string_lossy());
-            print(&format!("\nThe page is {page}: open it in a browser.\n"))?;
-        }
-    }
+    let page = safe::name(&file.to_string_lossy());
+    let text = format!("{text}\nThe page is {page}: open it in a browser.\n");
+    out::tell(config.json.as_ref(), &results, &text)?;
     let outcomes = effects::outcomes(&config.gates, &results);
     Ok(match gates::told(&config.gates, "experiment", &outcomes)? {
         0 if results.blocks_needed.is_some() => FAILED,
         status => status,
     })
-}
-
-fn print(text: &str) -> Result<()> {
-    use std::io::{self, Write};
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
 
 /// The schedule, and how long it takes.

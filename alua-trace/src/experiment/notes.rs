@@ -92,6 +92,7 @@ mod tests {
                     rounds: 5,
                     values: Vec::new(),
                     conditions: Vec::new(),
+                    not_optimized_costs_ns: None,
                     facts: facts.into(),
                 }
             })

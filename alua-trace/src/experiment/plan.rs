@@ -406,6 +406,10 @@ set = "ip link set eth0 mtu 9000"
         let plan = text.split("```toml\n").nth(1).unwrap();
         let plan = Plan::parse(plan.split("```").next().unwrap()).unwrap();
         assert_eq!(plan.name_of(1, " "), "ALUA=off MTU=9000");
+        let lab = Plan::parse(include_str!("../../../docs/alua-mtu.toml")).unwrap();
+        assert_eq!(lab.name_of(2, " "), "ALUA=on MTU=1500");
+        assert_eq!(lab.blocks, 8);
+        assert!(lab.blocks >= crate::inference::blocks_for_verdict(lab.metrics.len()));
     }
 
     #[test]

@@ -374,11 +374,17 @@ fn log(file: &Path) -> Result<File> {
 struct Following<'a> {
     file: &'a Path,
     at: u64,
+    /// The load begins in the first round: that is none.
+    has_begun: bool,
 }
 
 impl<'a> Following<'a> {
     fn new(file: &'a Path) -> Self {
-        Self { file, at: 0 }
+        Self {
+            file,
+            at: 0,
+            has_begun: false,
+        }
     }
 
     /// Whole rounds that have been told since the last time.
@@ -397,13 +403,16 @@ impl<'a> Following<'a> {
         self.at += whole as u64;
         let lines = text[..whole].split(|it| *it == b'\n');
         let lines = lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok());
-        let rounds = lines.filter_map(|line| match line {
-            // The last one of a load is cut short.
-            Line::Interval(interval) if interval.interval_ns >= round_ns / 10 * 9 => {
-                Some(round(&interval))
-            }
+        let intervals = lines.filter_map(|line| match line {
+            Line::Interval(interval) => Some(interval),
             _ => None,
         });
+        // The last one of a load is cut short.
+        let whole = |it: &Interval| it.interval_ns >= round_ns / 10 * 9;
+        let rounds = intervals
+            .filter(|_| std::mem::replace(&mut self.has_begun, true))
+            .filter(whole)
+            .map(|interval| round(&interval));
         Ok(rounds.collect())
     }
 }

@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,9 +11,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    cli::{GainConfig, GainOf, JsonTarget},
-    json,
+    cli::{GainConfig, GainOf},
     model::{self, AccessState, Class, Line},
+    out,
     replay::{Audience, Playing, play},
     safe,
     scsi::opcode,
@@ -57,7 +56,7 @@ pub fn run(config: &GainConfig) -> Result<u8> {
             let first = files.first().map_or(Path::new("-"), PathBuf::as_path);
             let told = gain(files, &config.maps)
                 .with_context(|| format!("no gain of {}", safe::name(&first.to_string_lossy())))?;
-            tell(config, &told)?;
+            out::tell(config.json.as_ref(), &told, &text::text(&told))?;
             Ok(0)
         }
         GainOf::Trace(tracing) => {
@@ -76,7 +75,7 @@ pub fn run(config: &GainConfig) -> Result<u8> {
             let status = trace::run(&tracing)?;
             let told = gain(std::slice::from_ref(&file), &[])?;
             let _ = fs::remove_file(&file);
-            tell(config, &told)?;
+            out::tell(config.json.as_ref(), &told, &text::text(&told))?;
             Ok(status)
         }
     }
@@ -99,31 +98,6 @@ pub fn gain(files: &[PathBuf], maps: &[String]) -> Result<Told> {
         told.incomplete = Some(missing.to_string());
     }
     Ok(told)
-}
-
-fn tell(config: &GainConfig, told: &Told) -> Result<()> {
-    let text = text::text(told);
-    match &config.json {
-        Some(JsonTarget::Stdout) => return print(&json::to_line(told)?),
-        Some(JsonTarget::File(file)) => {
-            fs::write(file, json::to_line(told)?).with_context(|| {
-                format!(
-                    "cannot write --json {}; name a file that can be made",
-                    file.display()
-                )
-            })?
-        }
-        None => {}
-    }
-    print(&text)
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
 
 /// Commands of every path.

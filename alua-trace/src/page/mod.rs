@@ -3,19 +3,18 @@
 
 use std::{
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
 use crate::{
-    cli::{JsonTarget, ReportConfig},
+    cli::ReportConfig,
     evidence::{
         Evidence,
         verdict::{self, Tone},
     },
-    gates, json as lines, live, replay,
+    gates, live, out, replay,
     report::summary::summary,
     safe,
 };
@@ -65,24 +64,7 @@ pub fn run(config: &ReportConfig) -> Result<u8> {
             width,
         ));
     }
-    match &config.json {
-        Some(target) => {
-            let object = lines::to_line(&object(&evidence))?;
-            match target {
-                JsonTarget::Stdout => print(&object)?,
-                JsonTarget::File(file) => {
-                    fs::write(file, &object).with_context(|| {
-                        format!(
-                            "cannot write --json {}; name a file that can be made",
-                            file.display()
-                        )
-                    })?;
-                    print(&text)?;
-                }
-            }
-        }
-        None => print(&text)?,
-    }
+    out::tell(config.json.as_ref(), &object(&evidence), &text)?;
     let outcomes = gates::outcomes(&config.gates, &evidence.summary);
     let of = format!("report {}", first.display());
     Ok(match gates::told(&config.gates, &of, &outcomes)? {
@@ -101,12 +83,4 @@ fn verdict_text(evidence: &Evidence) -> String {
         format!("{mark} {}\n", safe::sentence(&sentence.text))
     });
     sentences.collect()
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
