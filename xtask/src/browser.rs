@@ -36,7 +36,7 @@ const QUIET: [&str; 14] = [
 #[derive(Debug)]
 pub(crate) struct Browser {
     program: PathBuf,
-    libraries: Option<PathBuf>,
+    libraries: Vec<PathBuf>,
 }
 
 /// How a page is looked at.
@@ -56,7 +56,7 @@ impl Browser {
         for name in OWN {
             let own = Self {
                 program: name.into(),
-                libraries: None,
+                libraries: Vec::new(),
             };
             if own.runs().is_ok() {
                 return Ok(own);
@@ -68,9 +68,11 @@ impl Browser {
             let apt = Apt::open(&paths.lab, &release, false)?;
             apt.tree(&paths.lab, "Chromium, as this machine has none", &PACKAGES)?;
         }
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
         let unpacked = Self {
             program: root.join("usr/lib/chromium/chromium"),
-            libraries: Some(root.join("usr/lib/x86_64-linux-gnu")),
+            // libpulse looks for a part of it where a package would be installed.
+            libraries: vec![libraries.join("pulseaudio"), libraries],
         };
         unpacked
             .runs()
@@ -84,7 +86,9 @@ impl Browser {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        if let Some(libraries) = &self.libraries {
+        if let Ok(libraries) = std::env::join_paths(&self.libraries)
+            && !libraries.is_empty()
+        {
             command.env("LD_LIBRARY_PATH", libraries);
         }
         command
