@@ -9,6 +9,7 @@ mod bench;
 mod cases;
 mod console;
 mod init;
+mod iscsi;
 mod lab;
 mod runner;
 mod sys;
@@ -27,6 +28,7 @@ pub fn guest_main() -> ExitCode {
         ["task"] => runner::main(),
         ["array", rest @ ..] => array::main(rest),
         ["array-say", words @ ..] => array::say(words),
+        ["far-array-say", words @ ..] => iscsi::say(words),
         _ => {
             eprintln!("usage: guest --list | task | array OPTIONS");
             ExitCode::from(2)

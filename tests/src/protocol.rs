@@ -34,6 +34,8 @@ pub enum Task {
     List,
     /// A shell on the interactive console, with an array set up.
     Shell(Terminal),
+    /// The same with the array of another guest.
+    IscsiShell(Terminal),
     /// The demonstration behind `cargo xtask run`: array, load, live table, forced move, summary.
     Demo {
         /// The user's terminal.
@@ -41,6 +43,15 @@ pub enum Task {
         /// How long the load runs, in seconds.
         seconds: u32,
     },
+    /// The experiment behind `cargo xtask lab experiment`, with the array of another guest.
+    Experiment {
+        /// The user's terminal.
+        terminal: Terminal,
+        /// Its plan.
+        plan: String,
+    },
+    /// The array of another guest, over networks, for as long as that one lives.
+    Array,
     /// One benchmark that prints [`Message::Figure`]s.
     Bench {
         /// Name of the benchmark.

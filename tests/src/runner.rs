@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail};
 
 use crate::protocol::{Message, TASK_PATH, Task};
-use crate::{bench, cases, console, sys};
+use crate::{bench, cases, console, iscsi, sys};
 
 /// Sends messages to the host. Standard output is the pipe to PID 1 when the process starts; it
 /// is taken away at once so that nothing but messages can get into it.
@@ -66,8 +66,11 @@ fn run(reporter: &Reporter) -> Result<i32> {
     let task = serde_json::from_str(&text).with_context(|| format!("bad task: {text}"))?;
     match task {
         Task::Test { group, filters } => cases::run_group(reporter, &group, &filters),
+        Task::Experiment { terminal, plan } => console::experiment(reporter, &terminal, &plan),
+        Task::Array => iscsi::serve(reporter),
         Task::Bench { name } => bench::run(reporter, &name),
-        Task::Shell(terminal) => console::shell(reporter, &terminal),
+        Task::Shell(terminal) => console::shell(reporter, &terminal, false),
+        Task::IscsiShell(terminal) => console::shell(reporter, &terminal, true),
         Task::Demo { terminal, seconds } => console::demo(reporter, &terminal, seconds),
         Task::List => bail!("the list is made on the host"),
     }

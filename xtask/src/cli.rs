@@ -81,11 +81,29 @@ pub(crate) struct FuzzArgs {
 /// Options of `lab`.
 #[derive(Debug, Args)]
 pub(crate) struct LabArgs {
+    /// Another lab than one with an array in the same guest
+    #[arg(value_name = "WHAT", value_enum)]
+    pub(crate) what: Option<LabWhat>,
+    /// Of `experiment`: another plan than docs/alua-mtu.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<std::path::PathBuf>,
+    /// Of `experiment`: so many blocks instead of the plan's; 2 take some minutes, and carry no verdict
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) blocks: Option<u32>,
     /// 6.1, 6.12, newest, or the beginning of a version
     #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
     pub(crate) kernel: String,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
+}
+
+/// Another lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LabWhat {
+    /// A shell with an array behind four iSCSI portals, in a guest of its own
+    Iscsi,
+    /// In that lab: what ALUA gains, what jumbo frames gain, and whether they add up (docs/alua-mtu.toml)
+    Experiment,
 }
 
 /// Options of `test`.

@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::console::kernel_failure;
 use crate::kernels::Kernel;
 use crate::paths::write_whole;
-use crate::qemu::{self, Accelerator, Machine, Qemu};
+use crate::qemu::{self, Accelerator, Machine, Qemu, Wire};
 use crate::results::{Lines, Report};
 use crate::say;
 use crate::terminal::Raw;
@@ -48,6 +48,10 @@ pub(crate) struct Boot<'a> {
     pub(crate) dir: &'a Path,
     /// How long it may run, counted from its hello; no limit for a person at work.
     pub(crate) limit: Option<Duration>,
+    /// Networks that it shares with another guest.
+    pub(crate) wires: &'a [Wire],
+    /// Set when nobody needs it any more.
+    pub(crate) unneeded: &'a AtomicBool,
 }
 
 /// How a guest ended.
@@ -139,6 +143,7 @@ fn attempt(
         interactive: boot.interactive,
         console: &console,
         results: &results,
+        wires: boot.wires,
     };
     let lines = Lines::open(&results)?;
     let mut raw = boot.interactive.then(Raw::enter);
@@ -190,7 +195,9 @@ impl Watch<'_> {
             {
                 return Ok(Stop::Bye(status));
             }
-            if exited || interrupted.load(Ordering::Relaxed) {
+            let is_over =
+                interrupted.load(Ordering::Relaxed) || boot.unneeded.load(Ordering::Relaxed);
+            if exited || is_over {
                 return Ok(Stop::Exited);
             }
             match (self.hello, boot.limit) {

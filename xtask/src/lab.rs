@@ -1,16 +1,18 @@
 //! The lab as the commands use it: everything fetched and ready, then one guest per task.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use alua_trace_tests::protocol::Task;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::guest::{self, Boot, Ended};
 use crate::initramfs::{self, Overlay};
 use crate::kernels::Kernel;
 use crate::paths::Paths;
 use crate::programs::Programs;
-use crate::qemu::{self, Accelerator, GuestDir, Qemu};
+use crate::qemu::{self, Accelerator, GuestDir, Qemu, Wire};
 use crate::results::Report;
 use crate::userland::{Set, Userland};
 
@@ -38,7 +40,12 @@ pub(crate) struct Job<'a> {
     pub(crate) counted: bool,
     /// Whether it owns the user's terminal.
     pub(crate) interactive: bool,
+    /// Whether the array is another guest, over networks.
+    pub(crate) array: bool,
 }
+
+/// Networks between the guests: one for each portal, and one for the control of the array.
+const WIRES: u8 = 5;
 
 impl<'a> Lab<'a> {
     /// Everything that guests with `set` on `kernel` need, fetched or made where missing.
@@ -66,8 +73,49 @@ impl<'a> Lab<'a> {
         })
     }
 
-    /// Runs one guest to its end. A broken guest is a failure in the report.
+    /// Runs one guest to its end, with its array beside it where that is another one. A broken guest is a failure in
+    /// the report.
     pub(crate) fn run(&self, programs: &Programs, job: &Job) -> Result<Report> {
+        let unneeded = AtomicBool::new(false);
+        if !job.array {
+            return self.boot(programs, job, &[], &unneeded);
+        }
+        let sockets = tempfile::Builder::new().prefix("alua").tempdir();
+        let sockets = sockets.context("no room for the sockets between guests; set TMPDIR")?;
+        let (host, array) = Wire::pairs(sockets.path(), WIRES);
+        let array_job = Job {
+            name: &format!("{}-array", job.name),
+            task: &Task::Array,
+            limit: None,
+            interactive: false,
+            ..*job
+        };
+        thread::scope(|scope| {
+            let beside = scope.spawn(|| self.boot(programs, &array_job, &array, &unneeded));
+            let report = self.boot(programs, job, &host, &AtomicBool::new(false));
+            unneeded.store(true, Ordering::Relaxed);
+            let array = beside
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("the array's thread panicked")));
+            let mut report = report?;
+            // One that has failed before its host's end is why that failed, if it did.
+            for failed in array?.totals.failed {
+                report.totals.fail(
+                    &format!("the array's guest: {}", failed.name),
+                    &failed.detail,
+                );
+            }
+            Ok(report)
+        })
+    }
+
+    fn boot(
+        &self,
+        programs: &Programs,
+        job: &Job,
+        wires: &[Wire],
+        unneeded: &AtomicBool,
+    ) -> Result<Report> {
         let dir = GuestDir::take(self.paths, job.name)?;
         let initrd = dir.path.join("initrd");
         let btf = self.paths.root.join("tests/fixtures/btf");
@@ -90,11 +138,17 @@ impl<'a> Lab<'a> {
             interactive: job.interactive,
             dir: &dir.path,
             limit: job.limit,
+            wires,
+            unneeded,
         };
         let mut report = Report::new(&dir.path, job.interactive);
         let ended = guest::run(&boot, &mut report);
         std::fs::remove_file(&initrd).ok();
-        judge(&mut report, &ended?);
+        let ended = ended?;
+        // One that was no more needed was ended, and has not failed.
+        if !unneeded.load(Ordering::Relaxed) {
+            judge(&mut report, &ended);
+        }
         Ok(report)
     }
 }

@@ -31,7 +31,22 @@ pub(crate) const LOADED: [&str; 19] = [
 ];
 
 /// What a guest has for `modprobe` but does not load by itself: loading creates devices.
-pub(crate) const OPTIONAL: [&str; 4] = ["scsi_debug", "null_blk", "loop", "scsi_dh_hp_sw"];
+pub(crate) const OPTIONAL: [&str; 13] = [
+    "scsi_debug",
+    "null_blk",
+    "loop",
+    "scsi_dh_hp_sw",
+    // Networks, and both ends of iSCSI.
+    "virtio_net",
+    "veth",
+    "bridge",
+    "sch_netem",
+    "tcp_diag",
+    "inet_diag",
+    "crc32c_generic",
+    "iscsi_tcp",
+    "iscsi_target_mod",
+];
 
 /// `modules.dep`: a module's file and those it depends on, by module name.
 #[derive(Debug, Default)]

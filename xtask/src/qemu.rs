@@ -52,6 +52,32 @@ pub(crate) struct Machine<'a> {
     pub(crate) console: &'a Path,
     /// Where its messages go.
     pub(crate) results: &'a Path,
+    /// Networks that it shares with another guest.
+    pub(crate) wires: &'a [Wire],
+}
+
+/// One end of a network between two guests: what goes in at one socket comes out of the other's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wire {
+    /// This end's socket.
+    pub(crate) local: PathBuf,
+    /// The other end's.
+    pub(crate) remote: PathBuf,
+    /// Address of the interface that the guest sees.
+    pub(crate) mac: String,
+}
+
+impl Wire {
+    /// Both ends of so many networks, their sockets in `dir`: of names so short that `struct sockaddr_un` takes them.
+    pub(crate) fn pairs(dir: &Path, count: u8) -> (Vec<Self>, Vec<Self>) {
+        let end = |own: u8, other: u8, nth: u8| Self {
+            local: dir.join(format!("{own}-{nth}")),
+            remote: dir.join(format!("{other}-{nth}")),
+            mac: format!("52:54:00:00:{own:02x}:{nth:02x}"),
+        };
+        let ends = |own: u8, other: u8| (0..count).map(|nth| end(own, other, nth)).collect();
+        (ends(0, 1), ends(1, 0))
+    }
 }
 
 /// A QEMU that works here.
@@ -259,6 +285,18 @@ fn command(machine: &Machine) -> Command {
             "-device",
             &format!("virtserialport,chardev=results,name={RESULTS_PORT}"),
         ]);
+    for (nth, wire) in machine.wires.iter().enumerate() {
+        let (local, remote) = (escaped(&wire.local), escaped(&wire.remote));
+        let netdev = format!(
+            "dgram,id=net{nth},local.type=unix,local.path={local},remote.type=unix,remote.path={remote}"
+        );
+        let device = format!("virtio-net-pci,netdev=net{nth},mac={}", wire.mac);
+        command.args(["-netdev", &netdev, "-device", &device]);
+    }
+    if !machine.wires.is_empty() && machine.accelerator == Accelerator::Tcg {
+        // Two guests share the processors.
+        command.args(["-smp", "1"]);
+    }
     if machine.interactive {
         command
             .args(["-chardev", "stdio,id=tty,signal=off"])
@@ -410,6 +448,7 @@ mod tests {
             interactive: false,
             console: Path::new("/c"),
             results: Path::new("/a,b"),
+            wires: &Wire::pairs(Path::new("/w"), 2).0,
         };
         let line = command(&machine)
             .get_args()
@@ -422,5 +461,7 @@ mod tests {
         );
         assert!(line.contains("path=/a,,b"), "{line}");
         assert!(!line.contains("virtconsole"), "{line}");
+        let wire = "local.path=/w/0-1,remote.type=unix,remote.path=/w/1-1 -device virtio-net-pci,netdev=net1,mac=52:54:00:00:00:01";
+        assert!(line.contains(wire), "{line}");
     }
 }

@@ -259,7 +259,13 @@ impl Report {
     pub(crate) fn finish_interactive(&self) -> bool {
         self.print_figures();
         for path in &self.saved {
-            say::step(&format!("open in a browser: {}", path.display()));
+            let is_page = path.extension().is_some_and(|it| it == "html");
+            let what = if is_page {
+                "open in a browser"
+            } else {
+                "saved"
+            };
+            say::step(&format!("{what}: {}", path.display()));
         }
         let good = self.totals.failed.is_empty();
         if !good {

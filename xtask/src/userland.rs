@@ -11,7 +11,7 @@ use crate::paths::{Paths, remove_dir};
 use crate::say;
 
 const RELEASE: &str = "trixie";
-const COMMON: [&str; 11] = [
+const COMMON: [&str; 13] = [
     "busybox-static",
     "multipath-tools",
     "sg3-utils",
@@ -20,6 +20,8 @@ const COMMON: [&str; 11] = [
     "udev",
     "kmod",
     "iproute2",
+    "ethtool",
+    "open-iscsi",
     "strace",
     "xz-utils",
     "zstd",

@@ -1,6 +1,8 @@
 //! The other end of the control socket, and the reader of both logs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -11,11 +13,24 @@ use super::changes::StateChange;
 use super::scsi::Sense;
 
 /// A connection to a running array.
-#[derive(Debug)]
 pub(crate) struct Client {
-    stream: UnixStream,
-    answers: BufReader<UnixStream>,
+    requests: Box<dyn Write + Send>,
+    answers: BufReader<Box<dyn Read + Send>>,
+    /// It runs on another machine: its files are not here.
+    is_remote: bool,
 }
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.is_remote { "there" } else { "here" };
+        write!(f, "Client({place})")
+    }
+}
+
+/// An answer takes no longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Nor when a whole log comes over a network.
+const NETWORK_ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// A command in the array's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +64,36 @@ impl Client {
     pub(crate) fn connect(socket: &str) -> Result<Client> {
         let stream =
             UnixStream::connect(socket).with_context(|| format!("failed to reach {socket}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let answers = BufReader::new(stream.try_clone()?);
-        Ok(Client { stream, answers })
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        let answers: Box<dyn Read + Send> = Box::new(stream.try_clone()?);
+        Ok(Client {
+            requests: Box::new(stream),
+            answers: BufReader::new(answers),
+            is_remote: false,
+        })
+    }
+
+    /// Connects to an array's guest.
+    pub(crate) fn over_network(address: &str) -> Result<Client> {
+        let to = address
+            .parse()
+            .with_context(|| format!("{address} is no address"))?;
+        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))
+            .with_context(|| format!("failed to reach {address}"))?;
+        stream.set_read_timeout(Some(NETWORK_ANSWER_WITHIN))?;
+        let answers: Box<dyn Read + Send> = Box::new(stream.try_clone()?);
+        Ok(Client {
+            requests: Box::new(stream),
+            answers: BufReader::new(answers),
+            is_remote: true,
+        })
     }
 
     /// Sends a request and returns what it answers before `ok`.
     pub(crate) fn ask(&mut self, request: &str) -> Result<Vec<String>> {
-        writeln!(self.stream, "{request}").with_context(|| format!("failed to send {request}"))?;
+        let line = format!("{request}\n");
+        (self.requests.write_all(line.as_bytes()))
+            .with_context(|| format!("failed to send {request}"))?;
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -101,6 +138,9 @@ impl Client {
     fn written(&mut self, request: &str) -> Result<String> {
         let file = format!("/tmp/array.{request}");
         self.ask(&format!("{request} {file}"))?;
+        if self.is_remote {
+            return Ok(self.ask(&format!("read {file}"))?.join("\n"));
+        }
         let text =
             std::fs::read_to_string(&file).with_context(|| format!("failed to read {file}"))?;
         let _ = std::fs::remove_file(&file);

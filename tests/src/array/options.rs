@@ -81,7 +81,7 @@ impl Options {
     }
 
     /// Reads the words of a command line.
-    pub(super) fn parse(words: &[&str]) -> Result<Options> {
+    pub(crate) fn parse(words: &[&str]) -> Result<Options> {
         let mut options = Options::default();
         for pair in words.chunks(2) {
             let [name, value] = pair else {

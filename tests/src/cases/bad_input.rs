@@ -25,6 +25,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 600,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "no-scsi-device",

@@ -20,6 +20,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 600,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "thrash-alua",

@@ -24,6 +24,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 600,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "covers-the-load",

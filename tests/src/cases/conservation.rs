@@ -21,6 +21,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 900,
     kernels: Kernels::All,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "matches-dm",
@@ -47,6 +48,7 @@ pub(super) const FAULTS: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "retries",

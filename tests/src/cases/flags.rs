@@ -21,6 +21,7 @@ pub(super) const LATENCY: Group = Group {
     limit_seconds: 600,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "quick-array",
@@ -38,6 +39,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "avoidable",

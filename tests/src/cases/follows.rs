@@ -19,6 +19,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "path-deleted-and-back",

@@ -22,6 +22,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 600,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "non-optimized-2ms",

@@ -19,6 +19,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 360,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "lio",

@@ -22,6 +22,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 300,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "several-files",
@@ -48,6 +49,7 @@ pub(super) const LONG: Group = Group {
     kernels: Kernels::OnRequest,
     // Time passes as fast as there is little to do.
     clock: Clock::Instructions,
+    array: false,
     cases: &[Case {
         name: "after-12",
         run: |lab| led_to_a_flag(lab, &TWELVE_MINUTES),

@@ -19,6 +19,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 900,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
+    array: false,
     cases: &[Case {
         name: "reloads-and-rescans",
         run: reloads_and_rescans,

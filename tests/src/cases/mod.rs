@@ -6,11 +6,13 @@ mod bad_input;
 mod cluster;
 mod command_mode;
 mod conservation;
+mod experiments;
 mod fio_one_path;
 mod flags;
 mod follows;
 mod ground_truth;
 mod hostile;
+mod iscsi;
 mod judge;
 mod judgements;
 mod lab_itself;
@@ -80,6 +82,8 @@ struct Group {
     limit_seconds: u32,
     kernels: Kernels,
     clock: Clock,
+    /// Whether the array is another guest.
+    array: bool,
     cases: &'static [Case],
 }
 
@@ -96,6 +100,7 @@ const GROUPS: &[&Group] = &[
     &fio_one_path::GROUP,
     &recordings::GROUP,
     &long_runs::GROUP,
+    &iscsi::GROUP,
     &flags::GROUP,
     &follows::GROUP,
     &judgements::GROUP,
@@ -108,6 +113,8 @@ const GROUPS: &[&Group] = &[
     &cluster::GROUP,
     &waits::GROUP,
     &readers::GROUP,
+    &experiments::GROUP,
+    &experiments::LONG,
     &recordings::LONG,
     &long_runs::LONG,
     &rights::GROUP,
@@ -139,6 +146,7 @@ fn list() -> serde_json::Value {
                 "seconds": group.limit_seconds,
                 "kernels": kernels,
                 "clock": clock,
+                "array": group.array,
                 "cases": cases,
             })
         })

@@ -21,6 +21,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "attach",

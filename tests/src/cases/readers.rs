@@ -26,6 +26,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "full-disk",

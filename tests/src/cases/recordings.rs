@@ -22,6 +22,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::DefaultOnly,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "sizes",
@@ -47,6 +48,7 @@ pub(super) const LONG: Group = Group {
     limit_seconds: 3600,
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
+    array: false,
     cases: &[Case {
         name: "replayed",
         run: |lab| killed(lab, 200),

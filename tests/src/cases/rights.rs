@@ -23,6 +23,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 300,
     kernels: Kernels::All,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "exactly-those",

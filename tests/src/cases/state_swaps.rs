@@ -22,6 +22,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 400,
     kernels: Kernels::All,
     clock: Clock::Host,
+    array: false,
     cases: &[
         Case {
             name: "emulator",

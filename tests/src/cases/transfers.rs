@@ -23,6 +23,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 900,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "handler-stpg",

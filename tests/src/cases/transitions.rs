@@ -24,6 +24,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 3600,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "alua",

@@ -21,6 +21,7 @@ pub(super) const GROUP: Group = Group {
     limit_seconds: 480,
     kernels: Kernels::OnRequest,
     clock: Clock::Instructions,
+    array: false,
     cases: &[
         Case {
             name: "held-in-dm",

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::termios::Winsize;
 
+use crate::array::Options;
 use crate::lab::Lab;
 use crate::lab::disk;
 use crate::lab::multipath::{Map, MapOptions};
@@ -41,13 +42,43 @@ A dm-multipath map over an array with two controllers, four paths:
   exit (or Ctrl-D) ends the machine.
 ";
 
+const ISCSI_MESSAGE: &str = "\
+A dm-multipath map over an array in another guest, by four iSCSI sessions, a network for each:
+
+  mpatha    path group 1: controller A, active/optimized: portals 10.0.0.1 and 10.0.1.1, by eth0 and eth1
+            path group 2: controller B, active/non-optimized and 2 ms slower: 10.0.2.1 and 10.0.3.1, by eth2 and eth3
+
+  alua-trace paths                             sessions, portals, interfaces, MTU, MSS, RTT, retransmits
+  alua-trace run -- fio --name=load --filename=/dev/mapper/mpatha --rw=randread --bs=64k \\
+      --direct=1 --ioengine=libaio --iodepth=4 --time_based --runtime=10 --output=/dev/null
+  iscsiadm -m session -P 3; ss -tin            what others say
+  ip link set eth0 mtu 1500                    the host's end of the first network
+  array ip link set p0 mtu 1500                the array's end
+  array ip link set sw0-p mtu 1500             the switch between them: large frames vanish
+  array tc qdisc add dev p2 root netem delay 5ms
+  array swap                                   the controllers trade their states
+  array delay A 5ms..10ms                      controller A is slow and irregular
+
+  exit (or Ctrl-D) ends both machines.
+";
+
 /// An array, a map, and a shell until the user leaves it.
-pub(crate) fn shell(reporter: &Reporter, terminal: &Terminal) -> Result<i32> {
+pub(crate) fn shell(reporter: &Reporter, terminal: &Terminal, iscsi: bool) -> Result<i32> {
     let mut lab = Lab::new(reporter, "shell");
-    set_up(&mut lab)?;
-    sys::write("/etc/motd", MESSAGE)?;
-    let profile = "cat /etc/motd\narray() { /init array-say \"$*\"; }\nPS1='lab# '\n";
-    sys::write("/etc/profile", profile)?;
+    let (message, say) = match iscsi {
+        true => (ISCSI_MESSAGE, "far-array-say"),
+        false => (MESSAGE, "array-say"),
+    };
+    if iscsi {
+        lab.iscsi(Options::default())?.ask("delay B 2ms")?;
+        lab.map(&MapOptions::default())?;
+        let _ = sys::process::run("dmsetup", &["mknodes"]);
+    } else {
+        set_up(&mut lab)?;
+    }
+    sys::write("/etc/motd", message)?;
+    let profile = format!("cat /etc/motd\narray() {{ /init {say} \"$*\"; }}\nPS1='lab# '\n");
+    sys::write("/etc/profile", &profile)?;
     let mut command = Command::new("busybox");
     command.args(["sh", "-l"]);
     let status = on_console(&mut command, terminal)?
@@ -62,6 +93,44 @@ fn set_up(lab: &mut Lab) -> Result<Map> {
     let map = lab.map(&MapOptions::default())?;
     let _ = sys::process::run("dmsetup", &["mknodes"]);
     Ok(map)
+}
+
+/// An experiment over iSCSI, whose other controller is 2 ms slower: its page, what it printed and its results go to
+/// the host.
+pub(crate) fn experiment(reporter: &Reporter, terminal: &Terminal, plan: &str) -> Result<i32> {
+    let mut lab = Lab::new(reporter, "experiment");
+    lab.iscsi(Options {
+        tpgs: 1,
+        ..Options::default()
+    })?
+    .ask("delay B 2ms")?;
+    lab.map(&MapOptions::default())?;
+    let _ = sys::process::run("dmsetup", &["mknodes"]);
+    sys::write("/tmp/plan.toml", plan)?;
+    let mut command = Command::new(TOOL);
+    command.args([
+        "experiment",
+        "/tmp/plan.toml",
+        "--json",
+        "/tmp/results.json",
+    ]);
+    command.args(tracer::btf());
+    let mut tool = on_console(&mut command, terminal)?;
+    let status = wait(&mut tool, Duration::from_secs(7000))?;
+    for (name, file) in [
+        ("experiment.html", "/tmp/plan.experiment/report.html"),
+        ("experiment.json", "/tmp/results.json"),
+        ("experiment.jsonl", "/tmp/plan.experiment/journal.jsonl"),
+    ] {
+        if let Ok(text) = sys::read(file) {
+            reporter.send(&Message::File {
+                name: name.to_owned(),
+                text,
+            });
+        }
+    }
+    lab.tear_down()?;
+    Ok(status)
 }
 
 /// The tool at work: load through a map, which half-way is sent to the non-optimized group; later

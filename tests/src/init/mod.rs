@@ -83,7 +83,8 @@ fn task_limit() -> Option<Duration> {
         Task::Test { group, .. } => Some(crate::cases::limit(&group) + Duration::from_secs(20)),
         Task::Bench { .. } => Some(Duration::from_secs(3600)),
         Task::Demo { seconds, .. } => Some(Duration::from_secs(u64::from(seconds) + 120)),
-        Task::Shell(_) | Task::List => None,
+        Task::Experiment { .. } => Some(Duration::from_secs(7200)),
+        Task::Shell(_) | Task::IscsiShell(_) | Task::Array | Task::List => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The emulator as a process of its own, connected by tcm_loop.
+//! The emulator as a process of its own, connected by tcm_loop; or in another guest, connected by iSCSI.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::loopback::{self, LabPath};
 use crate::array::{self, Client, LoggedCommand, Options, StateChange};
+use crate::iscsi::initiator;
 use crate::sys;
 use crate::sys::process::Background;
 
@@ -16,13 +17,26 @@ pub(crate) struct Emulator {
     options: Options,
     process: Option<Background>,
     client: Client,
-    /// Each LUN over A1, then over B1 A2 B2.
+    /// Each LUN over A1, then over B1 A2 B2; by iSCSI A1 A2 B1 B2.
     pub(crate) paths: Vec<LabPath>,
+    is_remote: bool,
 }
 
 impl Emulator {
     /// Starts it and connects every path.
     pub(crate) fn start(options: Options) -> Result<Emulator> {
+        let mut emulator = Emulator::launch(options)?;
+        for name in emulator.options.paths() {
+            let luns = 0..emulator.options.luns;
+            let backstores: Vec<String> = luns.map(|lun| array::backstore_dir(name, lun)).collect();
+            let paths = loopback::connect(name, &backstores)?;
+            emulator.paths.extend(paths);
+        }
+        Ok(emulator)
+    }
+
+    /// Starts it, for somebody else to connect.
+    pub(crate) fn launch(options: Options) -> Result<Emulator> {
         let mut command = Command::new("/proc/self/exe");
         command.arg("array").args(options.to_arguments());
         let mut process = Background::start(&mut command)?;
@@ -39,19 +53,26 @@ impl Emulator {
             return Err(error).context(said.unwrap_or_default());
         }
         let client = client.context("no connection to the emulator")?;
-        let mut emulator = Emulator {
+        Ok(Emulator {
             options,
             process: Some(process),
             client,
             paths: Vec::new(),
-        };
-        for name in emulator.options.paths() {
-            let luns = 0..emulator.options.luns;
-            let backstores: Vec<String> = luns.map(|lun| array::backstore_dir(name, lun)).collect();
-            let paths = loopback::connect(name, &backstores)?;
-            emulator.paths.extend(paths);
-        }
-        Ok(emulator)
+            is_remote: false,
+        })
+    }
+
+    /// Has the array's guest start it, and logs in to every portal.
+    pub(crate) fn start_remote(options: Options) -> Result<Emulator> {
+        let mut client = initiator::client()?;
+        let paths = initiator::connect(&mut client, &options)?;
+        Ok(Emulator {
+            options,
+            process: None,
+            client,
+            paths,
+            is_remote: true,
+        })
     }
 
     /// Sends a request over the control socket.
@@ -71,6 +92,9 @@ impl Emulator {
 
     /// Disconnects every path and ends the process.
     pub(crate) fn stop(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_remote) {
+            return initiator::disconnect(&mut self.client);
+        }
         let Some(process) = self.process.take() else {
             return Ok(());
         };

@@ -18,6 +18,8 @@ pub(crate) struct Load {
     pub(crate) rw: &'static str,
     /// fio's `ioengine`: `psync` or `libaio`.
     pub(crate) engine: &'static str,
+    /// Bytes of an I/O.
+    pub(crate) block_bytes: u64,
     /// Commands in flight a job.
     pub(crate) depth: u32,
     /// Jobs.
@@ -51,6 +53,7 @@ impl Load {
             device: device.to_owned(),
             rw: "randread",
             engine: "libaio",
+            block_bytes: BLOCK,
             depth: 16,
             jobs: 1,
             think_us: 0,
@@ -74,7 +77,7 @@ impl Load {
             "--name=load".to_owned(),
             format!("--filename={}", self.device),
             format!("--rw={}", self.rw),
-            format!("--bs={BLOCK}"),
+            format!("--bs={}", self.block_bytes),
             format!("--ioengine={}", self.engine),
             format!("--iodepth={}", self.depth),
             format!("--numjobs={}", self.jobs),
@@ -92,7 +95,7 @@ impl Load {
             Until::Milliseconds(time) => {
                 words.extend(["--time_based".to_owned(), format!("--runtime={time}ms")]);
             }
-            Until::Count(count) => words.push(format!("--io_size={}", count * BLOCK)),
+            Until::Count(count) => words.push(format!("--io_size={}", count * self.block_bytes)),
         }
         if self.each {
             words.extend([

@@ -107,6 +107,15 @@ impl<'r> Lab<'r> {
         self.array()
     }
 
+    /// The emulator in the array's guest, over iSCSI. The states are known from the start.
+    pub(crate) fn iscsi(&mut self, options: Options) -> Result<&mut Emulator> {
+        let emulator =
+            Emulator::start_remote(options).context("failed to connect the array's guest")?;
+        self.emulator = Some(emulator);
+        self.paths().iter().try_for_each(LabPath::rescan)?;
+        self.array()
+    }
+
     fn expect_handler(&self, handler: Handler) -> Result<()> {
         for path in self.paths() {
             let attached = sys::read(path.sysfs("dh_state"))?;

@@ -21,7 +21,7 @@ pub(crate) enum Selector {
 
 impl Selector {
     /// A group of `paths` in a table.
-    fn group(self, paths: &[LabPath]) -> String {
+    pub(crate) fn group(self, paths: &[LabPath]) -> String {
         let (name, values) = match self {
             Selector::ServiceTime => ("service-time", " 1 1"),
             Selector::RoundRobin => ("round-robin", " 1"),

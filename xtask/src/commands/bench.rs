@@ -66,6 +66,7 @@ fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
         limit: Some(LIMIT),
         counted: true,
         interactive: false,
+        array: false,
     };
     let report = lab.run(&programs, &job)?;
     report.print_figures();

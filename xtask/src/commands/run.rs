@@ -120,6 +120,7 @@ fn demonstrate(paths: &Paths, args: &RunArgs) -> Result<bool> {
         limit: Some(limit),
         counted: false,
         interactive: true,
+        array: false,
     };
     let report = lab.run(&programs, &job)?;
     Ok(report.finish_interactive())

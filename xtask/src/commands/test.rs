@@ -36,6 +36,8 @@ struct Group {
     seconds: u64,
     kernels: Kernels,
     clock: Clock,
+    /// Whether its array is another guest.
+    array: bool,
     cases: Vec<String>,
 }
 
@@ -202,6 +204,7 @@ fn run_group(
         limit: Some(Duration::from_secs(group.seconds)),
         counted: group.clock == Clock::Instructions,
         interactive: false,
+        array: group.array,
     };
     let report = lab.run(programs, &job)?;
     // Locked first: what another group prints must not come between.
@@ -243,8 +246,8 @@ mod tests {
 
     fn groups() -> Vec<Group> {
         let text = r#"{"groups":[
-            {"name":"alua-lio","seconds":90,"kernels":"all","clock":"host","cases":["a","switch-b"]},
-            {"name":"rdac","seconds":60,"kernels":"default","clock":"instructions","cases":["x"]}]}"#;
+            {"name":"alua-lio","seconds":90,"kernels":"all","clock":"host","array":true,"cases":["a","switch-b"]},
+            {"name":"rdac","seconds":60,"kernels":"default","clock":"instructions","array":false,"cases":["x"]}]}"#;
         serde_json::from_str::<Listing>(text).unwrap().groups
     }
 
@@ -256,6 +259,7 @@ mod tests {
             (groups[1].seconds, groups[1].kernels),
             (60, Kernels::Default)
         );
+        assert!(groups[0].array && !groups[1].array);
         assert_eq!(groups[0].clock, Clock::Host);
         assert_eq!(groups[1].clock, Clock::Instructions);
     }

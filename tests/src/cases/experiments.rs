@@ -1,0 +1,283 @@
+//! What the tool tells of factors and gains on a real kernel, against what was planted in the array.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{Case, Clock, Group, Kernels, Outcome};
+use crate::lab::Lab;
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
+use crate::lab::loopback::LabPath;
+use crate::lab::multipath::{Map, MapOptions, Selector};
+use crate::lab::tracer::{self, TOOL, btf};
+use crate::sys::process::{Background, command, run};
+
+pub(super) const GROUP: Group = Group {
+    name: "experiments",
+    limit_seconds: 900,
+    kernels: Kernels::DefaultOnly,
+    clock: Clock::Instructions,
+    array: false,
+    cases: &[
+        Case {
+            name: "one-factor",
+            run: one_factor,
+        },
+        Case {
+            name: "gain",
+            run: |lab| gains(lab, &[200, 1_000, 5_000]),
+        },
+        Case {
+            name: "gain-of-other-sizes",
+            run: other_sizes,
+        },
+    ],
+};
+
+pub(super) const LONG: Group = Group {
+    name: "gain-of-20-runs",
+    limit_seconds: 3600,
+    kernels: Kernels::OnRequest,
+    clock: Clock::Instructions,
+    array: false,
+    cases: &[Case {
+        name: "planted",
+        run: |lab| gains(lab, &[200, 1_000, 5_000].repeat(7)[..20]),
+    }],
+};
+
+const LIMIT: Duration = Duration::from_secs(600);
+const PLAN: &str = "/tmp/plan.toml";
+const DIR: &str = "/tmp/made";
+const RESULTS: &str = "/tmp/results.json";
+/// What an I/O over the other controller takes longer.
+const PLANTED_NS: f64 = 2e6;
+
+/// I/O on optimized paths alone against I/O over all of them.
+fn one_factor(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?.ask("delay B 2ms")?;
+    let map = lab.map(&MapOptions::default())?;
+    let kept = run("dmsetup", &["table", &map.name])?;
+    std::fs::write("/tmp/kept", &kept)?;
+    let table = spread(&lab.paths(), &map, Selector::ServiceTime)?;
+    std::fs::write("/tmp/spread", table)?;
+    std::fs::write(PLAN, plan(&map))?;
+    let results = experiment(lab)?;
+    ensure!(
+        run("dmsetup", &["table", &map.name])? == kept,
+        "the table is not as it was"
+    );
+    judge(lab, &results)?;
+    Ok(Outcome::Passed)
+}
+
+fn plan(map: &Map) -> String {
+    let name = &map.name;
+    let switch = |table: &str| {
+        format!("dmsetup load {name} {table} && dmsetup suspend {name} && dmsetup resume {name}")
+    };
+    let words = |milliseconds| {
+        let load = load(&map.node(), Until::Milliseconds(milliseconds));
+        load.arguments().join(" ")
+    };
+    let (warm_up, measured) = (words(UNTIL_STOPPED_MS), words(2_000));
+    let (before, off, on) = (
+        switch("/tmp/before"),
+        switch("/tmp/spread"),
+        switch("/tmp/kept"),
+    );
+    format!(
+        r#"
+title = "What does ALUA gain?"
+blocks = 2
+seed = 1
+load = "fio {measured}"
+maps = ["{name}"]
+metrics = ["mean", "not-optimized"]
+[warm_up]
+load = "exec fio {warm_up}"
+round = "500ms"
+[[factor]]
+name = "ALUA"
+save = "dmsetup table {name}"
+restore = "cat > /tmp/before; {before}"
+[[factor.level]]
+name = "off"
+set = "{off}"
+check = "dmsetup table {name} | grep -q '1 alua 1 1'"
+[[factor.level]]
+name = "on"
+set = "{on}"
+"#
+    )
+}
+
+/// Makes it; two blocks are too few for a verdict, which is said.
+fn experiment(lab: &mut Lab) -> Result<Value> {
+    let _ = std::fs::remove_dir_all(DIR);
+    let mut words = vec!["experiment", PLAN, "--dir", DIR, "--json", RESULTS];
+    for word in btf() {
+        words.push(word);
+    }
+    let said = tracer::say(&words, LIMIT)?;
+    let text = format!("{}{}", said.stdout, said.stderr);
+    lab.evidence("experiment.txt", text.clone());
+    let results =
+        std::fs::read_to_string(RESULTS).with_context(|| format!("no results: {text}"))?;
+    lab.evidence("results.json", results.clone());
+    ensure!(
+        said.code() == 2 && text.contains("No verdict: 2 whole blocks are too few"),
+        "{text}"
+    );
+    Ok(serde_json::from_str(&results)?)
+}
+
+fn judge(lab: &Lab, results: &Value) -> Result<()> {
+    let costs = &results["not_optimized_costs_ns"];
+    let of = |name: &str| {
+        let value = costs[name].as_f64();
+        value.with_context(|| format!("no {name} of costs"))
+    };
+    lab.figure(
+        "an I/O over the other controller takes longer by",
+        of("value")?,
+        "ns",
+    );
+    ensure!(
+        of("low")? <= PLANTED_NS * 1.02 && PLANTED_NS * 0.98 <= of("high")?,
+        "2 ms were planted, and {costs} are told"
+    );
+    // Some of the I/O went there: its selector avoids what is slow.
+    let share = &results["metrics"][1]["effects"][0]["change"]["value"];
+    let share = share
+        .as_f64()
+        .context("no effect on the part not optimized")?;
+    lab.figure("no more over it", -100.0 * share, "% of the I/O");
+    ensure!(
+        (-0.5..=-0.02).contains(&share),
+        "{share} of the I/O is no more on the other controller"
+    );
+    let notes = results["notes"].as_array().context("no notes")?;
+    let groups = notes.iter().find(|it| it["what"] == "path groups");
+    let with = groups.map(|it| it["goes_with"].clone());
+    ensure!(
+        with == Some("ALUA".into()),
+        "the path groups go with {with:?}: {notes:?}"
+    );
+    Ok(())
+}
+
+/// The map's table with one group of all paths.
+fn spread(paths: &[LabPath], map: &Map, selector: Selector) -> Result<String> {
+    let table = run("dmsetup", &["table", &map.name])?;
+    let mut words = table.split_whitespace();
+    let sectors = words.nth(1).context("a table without a size")?;
+    Ok(format!(
+        "0 {sectors} multipath 1 queue_if_no_path 1 alua 1 1 {}\n",
+        selector.group(paths)
+    ))
+}
+
+/// Two reads at once, with pauses: what waits for the guest's only processor would wait the longer, the more the array
+/// delays, and what is planted must be all there is.
+fn load(device: &str, until: Until) -> Load {
+    Load {
+        engine: "psync",
+        depth: 1,
+        jobs: 2,
+        think_us: 1000,
+        until,
+        ..Load::random_reads(device, 0)
+    }
+}
+
+/// Over all paths, with the other controller slower by so much each time.
+fn gains(lab: &mut Lab, planted_us: &[u64]) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    let map = lab.map(&MapOptions {
+        selector: Selector::RoundRobin,
+        ..MapOptions::default()
+    })?;
+    let table = spread(&lab.paths(), &map, Selector::RoundRobin)?;
+    std::fs::write("/tmp/spread", table)?;
+    run("dmsetup", &["load", &map.name, "/tmp/spread"])?;
+    run("dmsetup", &["suspend", &map.name])?;
+    run("dmsetup", &["resume", &map.name])?;
+    let mut worst: f64 = 0.0;
+    for planted_us in planted_us {
+        lab.array()?.ask("delay A 300us")?;
+        lab.array()?
+            .ask(&format!("delay B {}us", 300 + planted_us))?;
+        let running = load(&map.node(), Until::Milliseconds(UNTIL_STOPPED_MS)).start()?;
+        let told = gain(&["--duration", "12s", "--map", &map.name])?;
+        running.stop()?;
+        let gain = &told["maps"][0];
+        let of = |what: &str, end: &str| {
+            let value = gain[what][end].as_f64();
+            value.with_context(|| format!("{planted_us} us were planted, and this is told: {gain}"))
+        };
+        let planted = *planted_us as f64 * 1e3;
+        let off = (of("costs_ns", "value")? / planted - 1.0).abs();
+        lab.figure(
+            &format!("{planted_us} us planted, off by"),
+            100.0 * off,
+            "%",
+        );
+        ensure!(
+            off <= 0.05,
+            "{planted_us} us were planted, and this is told: {gain}"
+        );
+        // What is gained is what the mean would be less.
+        let share = gain["not_optimized_share"].as_f64().unwrap_or_default();
+        let mean = gain["mean_ns"].as_f64().unwrap_or_default();
+        let truth = share * planted / mean;
+        ensure!(
+            (of("gain", "value")? / truth - 1.0).abs() <= 0.05,
+            "{truth} is gained, and this is told: {gain}"
+        );
+        worst = worst.max(off);
+    }
+    lab.figure("worst of all", 100.0 * worst, "%");
+    Ok(Outcome::Passed)
+}
+
+/// Small reads over one controller, large ones over the other: nothing of it is alike.
+fn other_sizes(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?.ask("delay all 1ms")?;
+    let map = lab.map(&MapOptions::default())?;
+    let of_other = lab.path("B1")?.node();
+    let small = load(&map.node(), Until::Milliseconds(UNTIL_STOPPED_MS)).start()?;
+    let large = Load {
+        block_bytes: 65_536,
+        ..load(&of_other, Until::Milliseconds(UNTIL_STOPPED_MS))
+    };
+    let large = large.start()?;
+    let told = gain(&["--duration", "6s"])?;
+    small.stop()?;
+    large.stop()?;
+    let gain = &told["maps"][0];
+    let why = gain["why"].as_str().unwrap_or_default();
+    ensure!(
+        gain["verdict"] == "cannot-tell" && why.contains("64 KiB against reads of 4 KiB"),
+        "{gain}"
+    );
+    Ok(Outcome::Passed)
+}
+
+/// The tool takes what the load leaves of the guest's only processor: on a host with several it would be another one's.
+fn gain(words: &[&str]) -> Result<Value> {
+    let mut all = vec!["-n", "19", TOOL, "gain", "--json", "-"];
+    all.extend(words);
+    for word in btf() {
+        all.push(word);
+    }
+    let said = Background::start(&mut command("nice", &all))?.finish(LIMIT)?;
+    ensure!(
+        said.code() == 0,
+        "gain ended with {}: {}",
+        said.code(),
+        said.stderr
+    );
+    serde_json::from_str(&said.stdout).with_context(|| format!("no JSON: {}", said.stdout))
+}
