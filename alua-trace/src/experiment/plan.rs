@@ -80,6 +80,9 @@ pub struct WarmUp {
     /// It is not steady if it is not by then.
     #[serde(default = "thirty")]
     pub rounds: usize,
+    /// What must be steady.
+    #[serde(default = "measures", deserialize_with = "named_metrics")]
+    pub measures: Vec<Metric>,
 }
 
 impl Default for WarmUp {
@@ -88,6 +91,7 @@ impl Default for WarmUp {
             load: None,
             round: two_seconds(),
             rounds: thirty(),
+            measures: measures(),
         }
     }
 }
@@ -204,6 +208,10 @@ fn metrics() -> Vec<Metric> {
     METRICS.to_vec()
 }
 
+fn measures() -> Vec<Metric> {
+    super::steady::MEASURES.to_vec()
+}
+
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     cli::duration(&text).map_err(|why| D::Error::custom(format!("{text:?} {why}, such as \"10s\"")))
@@ -282,6 +290,13 @@ impl Plan {
         ensure!(
             self.warm_up.round >= Duration::from_millis(100),
             "warm_up.round: must be 100ms or more"
+        );
+        ensure!(
+            self.warm_up
+                .measures
+                .iter()
+                .all(|it| super::steady::KNOWN.contains(it)),
+            "warm_up.measures: there are iops, mean, p50, p99"
         );
         names("factor", self.factors.iter().map(|it| &it.name))?;
         for factor in &self.factors {
@@ -439,6 +454,11 @@ set = "ip link set eth0 mtu 9000"
                 "no metric \"p98\"; there are iops",
             ),
             ("seed = 7", "metrics = []", "needs a metric"),
+            (
+                "round = \"1s\"",
+                "measures = [\"cpu\"]",
+                "there are iops, mean, p50, p99",
+            ),
             ("seed = 7", "tries = 0", "must be from 1 to 10"),
             ("seed = 7", "within = 0", "between 0 and 100"),
             ("set = \"spread\"", "set = []", "needs a program"),

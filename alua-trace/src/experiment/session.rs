@@ -244,7 +244,7 @@ impl Session<'_> {
             loop {
                 let ended = running.try_ended()?;
                 rounds.extend(following.rounds(ns(round))?);
-                if let Some(steadiness) = Steadiness::of(&rounds)
+                if let Some(steadiness) = Steadiness::of(&rounds, &self.plan.warm_up.measures)
                     && steadiness.is_steady()
                 {
                     running.end().await?;
@@ -253,7 +253,10 @@ impl Session<'_> {
                 }
                 if rounds.len() >= self.plan.warm_up.rounds {
                     running.end().await?;
-                    return Ok(Outcome::Failed(not_steady(&rounds)));
+                    return Ok(Outcome::Failed(not_steady(
+                        &rounds,
+                        &self.plan.warm_up.measures,
+                    )));
                 }
                 if let Some(status) = ended {
                     if !status.success() {
@@ -340,8 +343,8 @@ pub(super) fn ns(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn not_steady(rounds: &[Round]) -> String {
-    let words = Steadiness::of(rounds)
+fn not_steady(rounds: &[Round], measures: &[Metric]) -> String {
+    let words = Steadiness::of(rounds, measures)
         .map(|it| it.words())
         .unwrap_or_default();
     format!(
@@ -427,6 +430,7 @@ fn round(interval: &Interval) -> Round {
     let seconds = interval.interval_ns as f64 / 1e9;
     Round {
         iops: (seconds > 0.0).then(|| bins.commands() as f64 / seconds),
+        mean_ns: bins.mean_ns(),
         p50_ns: bins.between(0.5),
         p99_ns: bins.between(0.99),
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::Metric;
+
 /// Rounds that are looked at.
 pub const ROUNDS: usize = 5;
 /// Between the largest and the smallest of them, as a part of their mean.
@@ -10,11 +12,18 @@ const MOST_RANGE: f64 = 0.20;
 /// What the line that fits them best rises or falls from the first to the last, as a part of their mean.
 const MOST_SLOPE: f64 = 0.10;
 
+/// What is looked at, where a plan names nothing.
+pub const MEASURES: [Metric; 3] = [Metric::Iops, Metric::P50Ns, Metric::P99Ns];
+/// What can be looked at.
+pub const KNOWN: [Metric; 4] = [Metric::Iops, Metric::MeanNs, Metric::P50Ns, Metric::P99Ns];
+
 /// What a round saw; a percentile is `None` where its commands were too few.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// Reads and writes per second.
     pub iops: Option<f64>,
+    /// Their mean latency.
+    pub mean_ns: Option<f64>,
     /// Their median latency.
     pub p50_ns: Option<f64>,
     /// Their 99th percentile.
@@ -37,6 +46,18 @@ pub struct Steadiness {
     pub rounds: usize,
     /// Of each measure, by its name: of the last five rounds; `None` where not all of them carry it.
     pub measures: Vec<(String, Option<Spread>)>,
+}
+
+impl Round {
+    fn of(&self, measure: Metric) -> Option<f64> {
+        match measure {
+            Metric::Iops => self.iops,
+            Metric::MeanNs => self.mean_ns,
+            Metric::P50Ns => self.p50_ns,
+            Metric::P99Ns => self.p99_ns,
+            _ => None,
+        }
+    }
 }
 
 impl Spread {
@@ -69,20 +90,16 @@ impl Spread {
 impl Steadiness {
     /// Of all rounds of a load so far; `None` for fewer than [`ROUNDS`].
     #[must_use]
-    pub fn of(rounds: &[Round]) -> Option<Self> {
+    pub fn of(rounds: &[Round], measures: &[Metric]) -> Option<Self> {
         let last = rounds.get(rounds.len().checked_sub(ROUNDS)?..)?;
-        let measures = [
-            ("IOPS", (|it| it.iops) as fn(&Round) -> Option<f64>),
-            ("p50", |it| it.p50_ns),
-            ("p99", |it| it.p99_ns),
-        ];
-        let measures = measures.map(|(name, of)| {
-            let values: Option<Vec<f64>> = last.iter().map(of).collect();
-            (name.to_owned(), values.map(|values| Spread::of(&values)))
+        let measures = measures.iter().map(|measure| {
+            let values: Option<Vec<f64>> = last.iter().map(|it| it.of(*measure)).collect();
+            let name = measure.name().to_owned();
+            (name, values.map(|values| Spread::of(&values)))
         });
         Some(Self {
             rounds: rounds.len(),
-            measures: measures.to_vec(),
+            measures: measures.collect(),
         })
     }
 
@@ -119,6 +136,7 @@ mod tests {
     fn rounds(iops: &[f64]) -> Vec<Round> {
         let round = |iops: &f64| Round {
             iops: Some(*iops),
+            mean_ns: None,
             p50_ns: Some(1e5),
             p99_ns: Some(1e6),
         };
@@ -127,7 +145,8 @@ mod tests {
 
     #[test]
     fn both_conditions_hold_for_all_measures() {
-        let is_steady = |iops: &[f64]| Steadiness::of(&rounds(iops)).map(|it| it.is_steady());
+        let is_steady =
+            |iops: &[f64]| Steadiness::of(&rounds(iops), &MEASURES).map(|it| it.is_steady());
         assert_eq!(is_steady(&[100.0; 4]), None);
         assert_eq!(is_steady(&[100.0; 5]), Some(true));
         // What was before the last five does not count.
@@ -144,7 +163,10 @@ mod tests {
         assert_eq!(is_steady(&[0.0; 5]), Some(false), "nothing was done");
         let mut unknown = rounds(&[100.0; 5]);
         unknown[2].p99_ns = None;
-        let unknown = Steadiness::of(&unknown).unwrap();
+        // What is not looked at need not be there.
+        let of_others = Steadiness::of(&unknown, &[Metric::Iops, Metric::P50Ns]);
+        assert!(of_others.is_some_and(|it| it.is_steady()));
+        let unknown = Steadiness::of(&unknown, &MEASURES).unwrap();
         assert!(!unknown.is_steady());
         assert!(
             unknown.words().contains("p99 unknown: too few"),
@@ -155,7 +177,8 @@ mod tests {
 
     #[test]
     fn range_and_slope_are_those_of_the_specification() {
-        let steadiness = Steadiness::of(&rounds(&[95.0, 100.0, 105.0, 100.0, 100.0])).unwrap();
+        let steadiness =
+            Steadiness::of(&rounds(&[95.0, 100.0, 105.0, 100.0, 100.0]), &MEASURES).unwrap();
         let (name, spread) = &steadiness.measures[0];
         let spread = spread.unwrap();
         assert_eq!(name, "IOPS");

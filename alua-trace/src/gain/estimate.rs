@@ -187,6 +187,15 @@ impl Commands {
         all.optimized.commands + all.other.commands + self.unknown
     }
 
+    /// Without the first and the last slice, which are not whole: the trace begins and ends there.
+    fn whole(&self) -> impl Iterator<Item = (&(u64, Kind), &Both)> {
+        let slice = |key: Option<&(u64, Kind)>| key.map_or(0, |(slice, _)| *slice);
+        let first = slice(self.seen.keys().next());
+        let last = slice(self.seen.keys().next_back());
+        let seen = self.seen.iter();
+        seen.filter(move |((slice, _), _)| first < *slice && *slice < last)
+    }
+
     fn all(&self) -> Both {
         let mut all = Both::default();
         for both in self.seen.values() {
@@ -230,7 +239,7 @@ impl Commands {
     fn same_time(&self) -> Result<Found, String> {
         let mut slices: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
         let mut covered = 0;
-        for ((slice, _), both) in &self.seen {
+        for ((slice, _), both) in self.whole() {
             if both.optimized.commands < LEAST_COMMANDS || both.other.commands < LEAST_COMMANDS {
                 continue;
             }
@@ -254,7 +263,7 @@ impl Commands {
     /// Slices of one sort with those of the other, where kinds and load are the same.
     fn before_and_after(&self) -> Result<Found, String> {
         let mut kinds: BTreeMap<Kind, Both> = BTreeMap::new();
-        for ((_, kind), both) in &self.seen {
+        for ((_, kind), both) in self.whole() {
             let sum = kinds.entry(*kind).or_default();
             sum.optimized.add(both.optimized);
             sum.other.add(both.other);
@@ -292,7 +301,7 @@ impl Commands {
     /// were not optimized are.
     fn slices_of(&self, alike: &BTreeMap<Kind, f64>, optimized: bool) -> Slices {
         let mut by_slice: BTreeMap<u64, BTreeMap<Kind, Both>> = BTreeMap::new();
-        for ((slice, kind), both) in &self.seen {
+        for ((slice, kind), both) in self.whole() {
             by_slice.entry(*slice).or_default().insert(*kind, *both);
         }
         let mut slices = Slices::default();
@@ -328,7 +337,8 @@ impl Commands {
     }
 
     fn covered(&self, commands: u64) -> Result<f64, String> {
-        let part = commands as f64 / self.all().other.commands as f64;
+        let of_whole = self.whole().map(|(_, both)| both.other.commands);
+        let part = commands as f64 / of_whole.sum::<u64>().max(1) as f64;
         if part >= LEAST_COVERED {
             return Ok(part);
         }
@@ -403,21 +413,31 @@ fn too_short() -> String {
     )
 }
 
-/// Weighted means of stretches of slices, each of about as many.
+/// Weighted means of stretches of slices, each of about the same weight: one of few commands must not count as one of
+/// many.
 fn blocks(slices: &[(f64, f64)]) -> Result<Vec<f64>, String> {
     let count = slices.len().min(BLOCKS);
     if count < LEAST_BLOCKS {
         return Err(too_short());
     }
-    let of_block = |nth: usize| {
-        let slices = &slices[nth * slices.len() / count..(nth + 1) * slices.len() / count];
-        let sums = slices.iter();
-        let (sum, weight) = sums.fold((0.0, 0.0), |(sum, all), (it, weight)| {
-            (sum + it, all + weight)
-        });
-        sum / weight
-    };
-    Ok((0..count).map(of_block).collect())
+    let whole = slices.iter().map(|(_, weight)| weight).sum::<f64>() / count as f64;
+    let mut blocks: Vec<(f64, f64)> = vec![(0.0, 0.0)];
+    for (sum, weight) in slices {
+        match blocks.last_mut() {
+            Some(last) if last.1 < 0.75 * whole => *last = (last.0 + sum, last.1 + weight),
+            _ => blocks.push((*sum, *weight)),
+        }
+    }
+    // What is left over belongs to the one before.
+    if let Some((sum, weight)) = blocks.pop_if(|last| last.1 < 0.75 * whole)
+        && let Some(last) = blocks.last_mut()
+    {
+        *last = (last.0 + sum, last.1 + weight);
+    }
+    match blocks.len() {
+        LEAST_BLOCKS.. => Ok(blocks.iter().map(|(sum, weight)| sum / weight).collect()),
+        _ => Err(too_short()),
+    }
 }
 
 /// To an eighth of a power of two.

@@ -106,6 +106,42 @@ fn what_cannot_be_compared_is_told() {
     assert!(why(&Commands::default()).contains("nothing was read"));
 }
 
+/// The trace begins and ends in a second of few commands, some of which waited for that.
+#[test]
+fn seconds_that_are_not_whole_do_not_count() {
+    let mut load = Load::new(1);
+    (1..13).for_each(|at_s| load.second(at_s, 50, 200 * US, [4096; 2]));
+    for (at_s, nth) in [(0, 0), (0, 1), (13, 0), (13, 1)] {
+        for optimized in [true, false] {
+            for _ in 0..10 {
+                load.commands.add(Command {
+                    class: Class::Read,
+                    bytes: 4096,
+                    at_ns: at_s * SLICE_NS + nth,
+                    latency_ns: if optimized { 300 * US } else { 10_000 * US },
+                    optimized: Some(optimized),
+                });
+            }
+        }
+    }
+    let found = estimate(&load.commands).costs_ns;
+    assert!(
+        (found.value / 2e5 - 1.0).abs() < 0.05 && found.high < 2.2e5,
+        "{found:?}"
+    );
+}
+
+#[test]
+fn blocks_weigh_the_same() {
+    let mut slices = vec![(100.0, 100.0); 10];
+    slices.push((50.0, 1.0));
+    // The odd one of one command is a part of the last one: 150 of 101.
+    let found = blocks(&slices).unwrap();
+    assert_eq!(found.len(), 10);
+    assert!((found[9] - 150.0 / 101.0).abs() < 1e-9, "{found:?}");
+    assert!(blocks(&slices[..4]).is_err());
+}
+
 #[test]
 fn sizes_are_alike_to_an_eighth() {
     assert_eq!(size(4096), 4096);
