@@ -34,7 +34,7 @@ pub struct Run {
     /// By how much the mean of the commands over paths that are not optimized is more than that of the others, in ns;
     /// `None` where either are too few.
     pub not_optimized_costs_ns: Option<f64>,
-    /// At each of [`SHIFTED`], in ns.
+    /// Latency at each percentile of the shift function, in ns.
     pub percentiles: Vec<Option<f64>>,
     /// What it was made under: the values of each fact, by its name.
     pub facts: Facts,
