@@ -122,10 +122,12 @@ fn run(words: &[&str]) -> Result<u8> {
 fn record_load(words: &[&str]) -> Result<u8> {
     let file = option(words, "-o")?;
     let status = load(words)?;
-    // Another one each time, but the same in each experiment.
-    let seed = file
-        .bytes()
-        .fold(7_u64, |seed, byte| (seed * 31 + u64::from(byte)) % 99_991);
+    // Another one each time, but the same in each experiment, wherever that is kept.
+    let name = Path::new(file).file_name().unwrap_or_default();
+    let seed = name
+        .as_encoded_bytes()
+        .iter()
+        .fold(7_u64, |seed, byte| (seed * 31 + u64::from(*byte)) % 99_991);
     record(&scene(seed + 2)?, Path::new(file));
     Ok(status)
 }
