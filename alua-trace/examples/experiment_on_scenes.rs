@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let status = match words.as_slice() {
         ["experiment-guard", dir] => experiment::guard(Path::new(dir)),
         ["make", plan, dir, json @ ..] => make(plan, dir, json.first().copied()),
+        ["run", "--no-live", "--duration", ..] => try_trace(),
         ["run", rest @ ..] => run(rest),
         ["record", rest @ ..] => record_load(rest),
         _ => Err(anyhow::anyhow!("make PLAN DIR [JSON]")),
@@ -97,6 +98,13 @@ fn load(words: &[&str]) -> Result<u8> {
         .code()
         .and_then(|it| it.try_into().ok())
         .unwrap_or(128))
+}
+
+/// The first trace, before anything is switched.
+fn try_trace() -> Result<u8> {
+    let state = PathBuf::from(std::env::var_os("STATE").context("STATE names a directory")?);
+    anyhow::ensure!(!state.join("untraceable").exists(), "tracing needs root");
+    Ok(0)
 }
 
 /// Rounds at once, then the load.

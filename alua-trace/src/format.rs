@@ -194,6 +194,15 @@ pub fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{s}", self::count(count))
 }
 
+/// How likely chance alone makes something: `0.004`.
+pub fn chance(p: f64) -> String {
+    if p < 0.001 {
+        "0.001 or less".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,3 +39,30 @@ pub fn print(text: &str) -> Result<()> {
         written => Ok(written?),
     }
 }
+
+/// Rows of as many cells each, as columns: the first `left` of them to the left, the others to the right.
+#[must_use]
+pub fn columns<Row: AsRef<[String]>>(rows: &[Row], left: usize) -> String {
+    let count = rows.first().map_or(0, |row| row.as_ref().len());
+    let width = |nth: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| Some(row.as_ref().get(nth)?.chars().count()));
+        cells.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (nth, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate() {
+            line.push_str("  ");
+            match nth < left {
+                true => line.push_str(&format!("{cell:<width$}")),
+                false => line.push_str(&format!("{cell:>width$}")),
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}

@@ -424,39 +424,47 @@ set = "echo 9000 > {mtu}"
         );
     }
 
-    /// Room enough for its journal and a part of its recordings.
+    /// No file grows beyond so many blocks of 512 bytes: first a recording is too large, then the journal itself.
     #[test]
     fn a_full_disk_is_said_and_can_be_gone_on_from() {
-        let place = Place::new(|plan| plan.replace("blocks = 8", "blocks = 2"));
-        let made = place.at("made");
-        fs::create_dir(&made).unwrap();
-        let mount = |arguments: &[&str]| {
-            let status = Command::new("mount").args(arguments).arg(&made).status();
-            status.is_ok_and(|it| it.success())
-        };
-        if !mount(&["-t", "tmpfs", "-o", "size=256k", "none"]) {
-            eprintln!("not run: a file system of a certain size takes root");
-            return;
+        for (blocks, expected) in [
+            (32, "two blocks in a row have no result"),
+            (5, "cannot write"),
+        ] {
+            let place = Place::new(|plan| plan.replace("blocks = 8", "blocks = 2"));
+            let made = place.command();
+            let mut limited = Command::new("sh");
+            let line = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+            limited
+                .args(["-c", &line, "sh"])
+                .arg(made.get_program())
+                .args(made.get_args());
+            let output = limited.env("STATE", place.dir.path()).output().unwrap();
+            let said = stdout(&output);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(expected), "{blocks}: {said}");
+            place.wait_for_guard();
+            assert!(place.is_as_it_was(), "{said}");
+            let said = stdout(&place.make());
+            assert!(said.contains("2 whole blocks are too few"), "{said}");
+            assert!(place.is_as_it_was());
         }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_traced_is_known_before_anything_is_switched() {
+        let place = Place::new(|plan| plan);
+        fs::write(place.at("untraceable"), "").unwrap();
         let output = place.make();
         let said = stdout(&output);
-        let is_as_it_was = place.is_as_it_was();
-        let mounted = mount(&["-o", "remount,size=64m"]);
-        let again = place.make();
-        assert!(
-            Command::new("umount")
-                .arg(&made)
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(mounted && is_as_it_was, "{said}");
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(
-            stdout(&again).contains("2 whole blocks are too few"),
-            "{}",
-            stdout(&again)
+            said.contains("cannot trace this host; nothing has been switched: "),
+            "{said}"
         );
+        assert!(said.contains("tracing needs root"), "{said}");
+        assert!(steps(&place.journal(), "switched").is_empty());
+        assert!(place.is_as_it_was());
     }
 
     #[test]

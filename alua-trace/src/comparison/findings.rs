@@ -127,6 +127,21 @@ pub struct Shift {
     pub change: Change,
 }
 
+impl Verdict {
+    /// Of a change that chance makes with this probability, among all that is looked at; `is_small` says that the
+    /// one-sided tests leave none that would matter.
+    #[must_use]
+    pub fn of(enough: bool, p_adjusted: f64, change: f64, is_small: bool) -> Self {
+        match (enough, p_adjusted <= CHANCE) {
+            (false, _) => Self::TooFew,
+            (true, true) if change > 0.0 => Self::Higher,
+            (true, true) => Self::Lower,
+            (true, false) if is_small => Self::Same,
+            (true, false) => Self::CannotTell,
+        }
+    }
+}
+
 impl Change {
     /// Of a difference, which is one of logarithms where a ratio is told.
     #[must_use]
@@ -150,10 +165,9 @@ pub(super) fn compare(one: &[Run], other: &[Run], config: &CompareConfig) -> Com
     let wanted = |metric: &Metric| config.metrics.is_empty() || config.metrics.contains(metric);
     let mut not_carried = Vec::new();
     let mut metrics: Vec<Finding> = Vec::new();
-    let all = Metric::ALL.into_iter().enumerate();
-    for (nth, metric) in all.filter(|(_, metric)| wanted(metric)) {
+    for metric in Metric::ALL.into_iter().filter(wanted) {
         let of = |side: &[Run]| -> Option<Vec<f64>> {
-            side.iter().map(|run| run.metrics[nth]).collect()
+            side.iter().map(|run| run.metric(metric)).collect()
         };
         match (of(one), of(other)) {
             (Some(of_one), Some(of_other)) => {
@@ -167,7 +181,8 @@ pub(super) fn compare(one: &[Run], other: &[Run], config: &CompareConfig) -> Com
     let enough = is_enough(one.len(), other.len(), looked_at);
     for (finding, p_adjusted) in metrics.iter_mut().zip(holm(&chances)) {
         finding.p_adjusted = p_adjusted;
-        finding.verdict = verdict(finding, enough, config.within);
+        let change = finding.change.value;
+        finding.verdict = Verdict::of(enough, p_adjusted, change, finding.at_most <= config.within);
     }
     Comparison {
         one: one.iter().map(RunOf::of).collect(),
@@ -263,33 +278,17 @@ fn finding(metric: Metric, of_one: Vec<f64>, of_other: Vec<f64>, within: f64) ->
     })
 }
 
-fn verdict(finding: &Finding, enough: bool, within: f64) -> Verdict {
-    if !enough {
-        Verdict::TooFew
-    } else if finding.p_adjusted <= CHANCE {
-        match finding.change.value > 0.0 {
-            true => Verdict::Higher,
-            false => Verdict::Lower,
-        }
-    } else if finding.at_most <= within {
-        Verdict::Same
-    } else {
-        Verdict::CannotTell
-    }
-}
-
 /// Of what all runs carry.
 fn went(one: &[Run], other: &[Run]) -> Vec<Went> {
-    let mean = |side: &[Run], nth: usize| -> Option<f64> {
-        let of_each: Option<Vec<f64>> = side.iter().map(|run| run.conditions[nth]).collect();
+    let mean = |side: &[Run], condition: Condition| -> Option<f64> {
+        let of_each: Option<Vec<f64>> = side.iter().map(|run| run.condition(condition)).collect();
         Some(inference::mean(&of_each?))
     };
-    let all = Condition::ALL.into_iter().enumerate();
-    let carried = all.filter_map(|(nth, condition)| {
+    let carried = Condition::ALL.into_iter().filter_map(|condition| {
         Some(Went {
             condition,
-            one: mean(one, nth)?,
-            other: mean(other, nth)?,
+            one: mean(one, condition)?,
+            other: mean(other, condition)?,
         })
     });
     carried.collect()

@@ -46,6 +46,14 @@ impl Metric {
         self != Self::NotOptimizedShare
     }
 
+    /// Of a change of it.
+    pub fn unit(self) -> &'static str {
+        match self.is_ratio() {
+            true => "%",
+            false => "points",
+        }
+    }
+
     /// Whether more of it is better.
     pub fn is_better_higher(self) -> bool {
         matches!(self, Self::Iops | Self::BytesPerS)

@@ -27,10 +27,10 @@ pub struct Run {
     pub commands: u64,
     /// Why it is not whole, if it is not.
     pub incomplete: Option<String>,
-    /// In the order of [`Metric::ALL`]; `None` where the run does not carry it.
-    pub metrics: Vec<Option<f64>>,
-    /// In the order of [`Condition::ALL`]; `None` where the run does not carry it.
-    pub conditions: Vec<Option<f64>>,
+    /// In the order of [`Metric::ALL`].
+    metrics: Vec<Option<f64>>,
+    /// In the order of [`Condition::ALL`].
+    conditions: Vec<Option<f64>>,
     /// By how much the mean of the commands over paths that are not optimized is more than that of the others, in ns;
     /// `None` where either are too few.
     pub not_optimized_costs_ns: Option<f64>,
@@ -38,6 +38,23 @@ pub struct Run {
     pub percentiles: Vec<Option<f64>>,
     /// What it was made under: the values of each fact, by its name.
     pub facts: Facts,
+}
+
+impl Run {
+    /// Its value; `None` where the run does not carry it: one that is told as a ratio is more than 0.
+    #[must_use]
+    pub fn metric(&self, metric: Metric) -> Option<f64> {
+        let at = Metric::ALL.iter().position(|it| *it == metric)?;
+        let value = self.metrics.get(at).copied().flatten();
+        value.filter(|it| it.is_finite() && (*it > 0.0 || !metric.is_ratio()))
+    }
+
+    /// For each command; `None` where the run does not carry it.
+    #[must_use]
+    pub fn condition(&self, condition: Condition) -> Option<f64> {
+        let at = Condition::ALL.iter().position(|it| *it == condition)?;
+        self.conditions.get(at).copied().flatten()
+    }
 }
 
 /// The runs whose files these are. Files of one recording in several are one run, in the order of their names here.

@@ -1,7 +1,7 @@
 //! A comparison as people read it: the verdict, then the evidence.
 
 use super::findings::{Change, Comparison, Finding, RunOf, Verdict};
-use crate::{format, safe};
+use crate::{format, out, safe};
 
 /// All of it.
 pub(super) fn text(comparison: &Comparison) -> String {
@@ -75,7 +75,7 @@ fn differs(finding: &Finding) -> String {
         Verdict::Higher => (low, high),
         _ => (-high, -low),
     };
-    let unit = unit(finding);
+    let unit = finding.metric.unit();
     format!(
         "{} is {:.1} {unit} {than} [{:.1}, {:.1}]: {} instead of {}; p = {}.",
         finding.metric.name(),
@@ -84,20 +84,12 @@ fn differs(finding: &Finding) -> String {
         100.0 * ends.1,
         finding.metric.shown(finding.other),
         finding.metric.shown(finding.one),
-        chance(finding.p_adjusted),
+        format::chance(finding.p_adjusted),
     )
 }
 
-/// Of a change.
-fn unit(finding: &Finding) -> &'static str {
-    match finding.metric.is_ratio() {
-        true => "%",
-        false => "points",
-    }
-}
-
 fn between(finding: &Finding) -> String {
-    let unit = unit(finding);
+    let unit = finding.metric.unit();
     let Change { low, high, .. } = finding.change;
     format!(
         "between {:+.1} and {:+.1} {unit}",
@@ -107,16 +99,8 @@ fn between(finding: &Finding) -> String {
 }
 
 fn percent(finding: &Finding, part: f64) -> String {
-    let unit = unit(finding);
+    let unit = finding.metric.unit();
     format!("{:.1} {unit}", 100.0 * part)
-}
-
-fn chance(p: f64) -> String {
-    if p < 0.001 {
-        "0.001 or less".to_owned()
-    } else {
-        format!("{p:.3}")
-    }
 }
 
 /// What makes the comparison less than it seems.
@@ -166,7 +150,7 @@ fn table(comparison: &Comparison) -> String {
     ];
     let rows = comparison.metrics.iter().map(|it| {
         let change = it.change;
-        let unit = unit(it);
+        let unit = it.metric.unit();
         [
             it.metric.name().to_owned(),
             it.metric.shown(it.one),
@@ -178,7 +162,7 @@ fn table(comparison: &Comparison) -> String {
         ]
     });
     let rows: Vec<[String; 7]> = std::iter::once(header).chain(rows).collect();
-    format!("\n{}", columns(&rows))
+    format!("\n{}", out::columns(&rows, 1))
 }
 
 fn shift(comparison: &Comparison) -> String {
@@ -206,7 +190,7 @@ fn shift(comparison: &Comparison) -> String {
     let rows: Vec<[String; 5]> = std::iter::once(header).chain(rows).collect();
     format!(
         "\nLatency by percentile; the band holds all of them at once, with 95 %\n{}",
-        columns(&rows)
+        out::columns(&rows, 1)
     )
 }
 
@@ -224,24 +208,5 @@ fn went(comparison: &Comparison) -> String {
         "vs".to_owned(),
     ];
     let rows: Vec<[String; 3]> = std::iter::once(header).chain(rows).collect();
-    format!("\n{}", columns(&rows))
-}
-
-/// The first one to the left, the others to the right.
-fn columns<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let width = |nth: usize| {
-        let cells = rows.iter().map(|row| row[nth].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let mut out = String::new();
-    for row in rows {
-        let mut line = format!("  {:<1$}", row[0], widths[0]);
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            line.push_str(&format!("  {cell:>width$}"));
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    format!("\n{}", out::columns(&rows, 1))
 }

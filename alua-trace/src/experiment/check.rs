@@ -60,8 +60,5 @@ pub(super) fn frames(plan: &Plan, journal: &Journal, of: Try) -> Result<()> {
 
 fn of_run(plan: &Plan, journal: &Journal, recording: &str) -> Result<Option<f64>> {
     let run = comparison::run_of(&[journal.dir().join(recording)], &plan.maps, None)?;
-    let at = Condition::ALL
-        .iter()
-        .position(|it| *it == Condition::Frames);
-    Ok(at.and_then(|at| run.conditions.get(at).copied().flatten()))
+    Ok(run.condition(Condition::Frames))
 }

@@ -23,8 +23,6 @@ use crate::{
 
 /// The same runs give the same numbers.
 const SEED: u64 = 12;
-/// What a verdict may be wrong by.
-const CHANCE: f64 = 0.05;
 
 /// An experiment, as far as it has been made.
 #[derive(Debug, Serialize)]
@@ -155,6 +153,18 @@ pub struct EffectOf {
     contrasts: Vec<f64>,
 }
 
+impl EffectOf {
+    /// `MTU=9000`, `MTU=9000, where ALUA=on`, `ALUA=on × MTU=9000`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match (&self.r#where, &self.with) {
+            (Some(place), _) => format!("{}, where {place}", self.of),
+            (None, Some(with)) => format!("{} × {with}", self.of),
+            (None, None) => self.of.clone(),
+        }
+    }
+}
+
 /// What a journal's runs come to; their recordings are in `dir`.
 ///
 /// # Errors
@@ -164,16 +174,12 @@ pub fn results(plan: &Plan, done: &Done, dir: &Path) -> Result<Results> {
     let mut runs = Vec::new();
     for run in &done.runs {
         let read = comparison::run_of(&[dir.join(&run.recording)], &plan.maps, None)?;
-        let value = |metric: &Metric| {
-            let at = Metric::ALL.iter().position(|it| it == metric)?;
-            read.metrics.get(at).copied().flatten()
-        };
         runs.push(RunOf {
             of: run.of,
             recording: run.recording.clone(),
             rounds: run.warm_up.rounds,
-            values: plan.metrics.iter().map(value).collect(),
-            conditions: read.conditions.clone(),
+            values: plan.metrics.iter().map(|it| read.metric(*it)).collect(),
+            conditions: Condition::ALL.map(|it| read.condition(it)).to_vec(),
             not_optimized_costs_ns: read.not_optimized_costs_ns,
             facts: read.facts,
         });
@@ -394,21 +400,15 @@ fn not_optimized_costs(runs: &[RunOf], blocks: &[Vec<usize>]) -> Option<Change> 
 
 /// Each effect is a question of its own, which is asked of all metrics.
 fn judge(metrics: &mut [MetricOf], enough: bool, within: f64) {
-    let count = |of: fn(&MetricOf) -> &Vec<EffectOf>| metrics.first().map_or(0, |it| of(it).len());
-    let (main, each) = (count(|it| &it.effects), count(|it| &it.each));
-    for nth in 0..main {
-        judge_one(
-            metrics.iter_mut().map(|it| &mut it.effects[nth]),
-            enough,
-            within,
-        );
-    }
-    for nth in 0..each {
-        judge_one(
-            metrics.iter_mut().map(|it| &mut it.each[nth]),
-            enough,
-            within,
-        );
+    for of in [
+        (|it| &mut it.effects) as fn(&mut MetricOf) -> &mut Vec<EffectOf>,
+        |it| &mut it.each,
+    ] {
+        let count = metrics.iter_mut().map(|it| of(it).len()).max();
+        for nth in 0..count.unwrap_or(0) {
+            let of_each = metrics.iter_mut().filter_map(|it| of(it).get_mut(nth));
+            judge_one(of_each, enough, within);
+        }
     }
 }
 
@@ -417,18 +417,8 @@ fn judge_one<'a>(of_each: impl Iterator<Item = &'a mut EffectOf>, enough: bool, 
     let chances: Vec<f64> = of_each.iter().map(|it| it.p).collect();
     for (effect, p_adjusted) in of_each.into_iter().zip(holm(&chances)) {
         effect.p_adjusted = p_adjusted;
-        effect.verdict = if !enough {
-            Verdict::TooFew
-        } else if p_adjusted <= CHANCE {
-            match effect.change.value > 0.0 {
-                true => Verdict::Higher,
-                false => Verdict::Lower,
-            }
-        } else if effect.at_most <= within {
-            Verdict::Same
-        } else {
-            Verdict::CannotTell
-        };
+        let is_small = effect.at_most <= within;
+        effect.verdict = Verdict::of(enough, p_adjusted, effect.change.value, is_small);
     }
 }
 

@@ -119,6 +119,7 @@ async fn session(config: &ExperimentConfig, plan: &Plan, journal: Journal) -> Re
         return Ok(Ended::Whole);
     }
     let (child, mut watch) = guard::start(config, &journal)?;
+    session::try_trace(config, plan, &mut watch).await?;
     let saved = session::saved(plan, &mut watch).await?;
     journal.say(Step::Switched { saved })?;
     let mut session = Session {
@@ -213,7 +214,8 @@ fn say_plan(plan: &Plan, done: &Done, dir: &Path) {
     }
     let warm_up = plan.warm_up.round * u32::try_from(steady::ROUNDS).unwrap_or(1);
     let longest = plan.warm_up.round * u32::try_from(plan.warm_up.rounds).unwrap_or(u32::MAX);
-    let left: usize = schedule.iter().map(Vec::len).sum::<usize>() - done.runs.len();
+    let all = schedule.iter().map(Vec::len).sum::<usize>();
+    let left = all.saturating_sub(done.runs.len());
     let runs = u32::try_from(left).unwrap_or(u32::MAX);
     say(&format!(
         "{left} runs to make, each after a warm-up of {} to {}, in {}",

@@ -65,21 +65,8 @@ pub fn page(results: &Results) -> String {
 
 /// Effects with their intervals, and the line that is none.
 fn effects(out: &mut String, metric: &MetricOf) {
-    let all: Vec<(&EffectOf, String)> = metric
-        .effects
-        .iter()
-        .map(|it| match &it.with {
-            Some(with) => (it, format!("{} × {with}", it.of)),
-            None => (it, it.of.clone()),
-        })
-        .chain(metric.each.iter().map(|it| {
-            let place = it.r#where.as_deref().unwrap_or_default();
-            (it, format!("{}, where {place}", it.of))
-        }))
-        .collect();
-    let ends = all
-        .iter()
-        .flat_map(|(it, _)| [it.change.low, it.change.high]);
+    let all: Vec<&EffectOf> = metric.effects.iter().chain(&metric.each).collect();
+    let ends = all.iter().flat_map(|it| [it.change.low, it.change.high]);
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), it| {
         (low.min(it), high.max(it))
     });
@@ -87,11 +74,7 @@ fn effects(out: &mut String, metric: &MetricOf) {
     let (low, high) = (low - room, high + room);
     let x = |value: f64| draw::LEFT + NAME + (value - low) / (high - low) * (PLOT - NAME);
     let bottom = all.len() as f64 * ROW + 6.0;
-    let unit = if metric.metric.is_ratio() {
-        "%"
-    } else {
-        "points"
-    };
+    let unit = metric.metric.unit();
     let _ = write!(
         out,
         "<figure><figcaption><h3>What changes {}</h3><p class=\"legend\">in {unit}, with intervals of 95 %</p></figcaption>",
@@ -110,10 +93,11 @@ fn effects(out: &mut String, metric: &MetricOf) {
         at += step;
     }
     draw::line(out, "transfer", (x(0.0), 0.0), (x(0.0), bottom));
-    for (nth, (effect, name)) in all.iter().enumerate() {
+    for (nth, effect) in all.iter().enumerate() {
+        let name = escaped(&effect.name());
         let y = nth as f64 * ROW + 16.0;
         let change = effect.change;
-        draw::text(out, "", (draw::LEFT, y + 4.0), &escaped(name));
+        draw::text(out, "", (draw::LEFT, y + 4.0), &name);
         draw::line(out, "line p0", (x(change.low), y), (x(change.high), y));
         for end in [change.low, change.high] {
             draw::line(out, "line p0", (x(end), y - 5.0), (x(end), y + 5.0));
@@ -121,7 +105,7 @@ fn effects(out: &mut String, metric: &MetricOf) {
         draw::dot(out, "b0", (x(change.value), y));
         let words = format!(
             "{}: {:+.2} {unit}, from {:+.2} to {:+.2}; p = {:.4}; {unit} from {:.1} on would have been seen",
-            escaped(name),
+            name,
             100.0 * change.value,
             100.0 * change.low,
             100.0 * change.high,
@@ -154,17 +138,11 @@ fn adding_up(out: &mut String, results: &Results, metric: &MetricOf) {
         "<figure><figcaption><h3>Do they add up?</h3><p class=\"legend\">means of {}; parallel lines add up ",
         metric.metric.name()
     );
-    for nth in 0..of_each {
-        let cell = results.cells.get(nth * across).map_or("", String::as_str);
-        let name = cell.rsplit_once(' ').map_or(cell, |(others, _)| others);
-        let _ = write!(
-            out,
-            "<span class=\"item\"><i class=\"key b{}\"></i>{}</span> ",
-            nth.min(COLOURS - 1),
-            escaped(name)
-        );
-    }
-    out.push_str("</p></figcaption>");
+    let lines = results.cells.iter().step_by(across).take(of_each);
+    legend(
+        out,
+        lines.map(|cell| cell.rsplit_once(' ').map_or(&**cell, |(others, _)| others)),
+    );
     draw::open(
         out,
         TALL + 8.0 + draw::BELOW,
@@ -180,7 +158,7 @@ fn adding_up(out: &mut String, results: &Results, metric: &MetricOf) {
             .iter()
             .enumerate()
             .map(|(level, value)| (x(level), 8.0 + scale.y(*value)));
-        let colour = nth.min(COLOURS - 1);
+        let colour = colour(nth);
         draw::curve(out, &format!("line p{colour}"), points.clone().map(Some));
         points.for_each(|at| draw::dot(out, &format!("b{colour}"), at));
         for (level, value) in cells.iter().enumerate() {
@@ -202,6 +180,24 @@ fn adding_up(out: &mut String, results: &Results, metric: &MetricOf) {
     out.push_str("</figure>\n");
 }
 
+/// Names and their colours, and the end of a caption.
+fn legend<'a>(out: &mut String, names: impl Iterator<Item = &'a str>) {
+    for (nth, name) in names.enumerate() {
+        let _ = write!(
+            out,
+            "<span class=\"item\"><i class=\"key b{}\"></i>{}</span> ",
+            colour(nth),
+            escaped(name)
+        );
+    }
+    out.push_str("</p></figcaption>");
+}
+
+/// Further ones share the last.
+fn colour(nth: usize) -> usize {
+    nth.min(COLOURS - 1)
+}
+
 /// Of every run that carries it.
 fn values_of(results: &Results, metric: &MetricOf) -> Vec<f64> {
     let nth = results.looked_at.iter().position(|it| *it == metric.metric);
@@ -221,15 +217,7 @@ fn order(out: &mut String, results: &Results, metric: &MetricOf) {
         "<figure><figcaption><h3>Runs in their order</h3><p class=\"legend\">{} of each; lines part the blocks ",
         metric.metric.name()
     );
-    for (cell, name) in results.cells.iter().enumerate() {
-        let colour = cell.min(COLOURS - 1);
-        let _ = write!(
-            out,
-            "<span class=\"item\"><i class=\"key b{colour}\"></i>{}</span> ",
-            escaped(name)
-        );
-    }
-    out.push_str("</p></figcaption>");
+    legend(out, results.cells.iter().map(String::as_str));
     draw::open(
         out,
         TALL + 8.0 + draw::BELOW,
@@ -251,7 +239,7 @@ fn order(out: &mut String, results: &Results, metric: &MetricOf) {
             continue;
         };
         let place = (x(at), 8.0 + scale.y(value));
-        draw::dot(out, &format!("b{}", run.of.cell.min(COLOURS - 1)), place);
+        draw::dot(out, &format!("b{}", colour(run.of.cell)), place);
         let name = results.cells.get(run.of.cell).map_or("", String::as_str);
         let words = format!(
             "block {}, {}, try {}: {}; steady after {} rounds",

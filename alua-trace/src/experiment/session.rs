@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::ExitStatus,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// How often a warm-up is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(100);
 /// So many blocks in a row without a result, and it is not by chance.
 const MOST_LEFT_OUT: usize = 2;
 const WARM_UP: &str = "warm-up.jsonl";
@@ -154,8 +155,7 @@ impl Session<'_> {
         })?;
         self.cells_done += 1;
         let shown = |metric: Metric| {
-            let at = Metric::ALL.iter().position(|it| *it == metric)?;
-            let value = run.metrics.get(at).copied().flatten()?;
+            let value = run.metric(metric)?;
             Some(format!("{} {}", metric.name(), metric.shown(value)))
         };
         let shown: Vec<String> = self
@@ -177,7 +177,7 @@ impl Session<'_> {
     fn time_left(&self) -> String {
         let (done, all) = self.journal.done.progress();
         let of_a_cell = self.began.elapsed() / self.cells_done.max(1);
-        let left = of_a_cell * u32::try_from(all - done).unwrap_or(u32::MAX);
+        let left = of_a_cell * u32::try_from(all.saturating_sub(done)).unwrap_or(u32::MAX);
         match done < all {
             true => format!(
                 "{done} of {all} cells, about {} left",
@@ -201,21 +201,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Words of the tracer's command line, up to the load.
-    fn traced(&self, verb: &[&str], load: &Words) -> Vec<std::ffi::OsString> {
-        let mut words: Vec<std::ffi::OsString> = vec![self.config.tracer.clone().into()];
-        words.extend(verb.iter().map(Into::into));
-        for map in &self.plan.maps {
-            words.extend(["--map".into(), map.into()]);
-        }
-        if let Some(btf) = &self.config.btf {
-            words.extend(["--btf".into(), btf.into()]);
-        }
-        words.push("--".into());
-        words.extend(load.words().iter().map(Into::into));
-        words
-    }
-
     /// The load, again and again, until it is steady.
     async fn warm_up(&mut self, of: Try) -> Result<Outcome<Steadiness>> {
         let load = self.plan.warm_up.load.as_ref().unwrap_or(&self.plan.load);
@@ -230,16 +215,17 @@ impl Session<'_> {
             "--json",
             &told_as,
         ];
-        let words = self.traced(&verb, load);
+        let words = traced(self.config, self.plan, &verb, load.words());
         let log_file = self.file_of(of, "log");
         let mut rounds: Vec<Round> = Vec::new();
+        let began = Instant::now();
         loop {
             let before = rounds.len();
             // What the last one told is not of this one.
             let _ = fs::remove_file(&told);
             let log = log(&log_file)?;
             let from = log.metadata()?.len();
-            let mut running = Running::start(&words, "", &log, &mut self.watch).await?;
+            let mut running = Running::start(&words, &log, &mut self.watch).await?;
             let mut following = Following::new(&told);
             loop {
                 let ended = running.try_ended()?;
@@ -257,6 +243,10 @@ impl Session<'_> {
                         &rounds,
                         &self.plan.warm_up.measures,
                     )));
+                }
+                if began.elapsed() > self.plan.at_most {
+                    running.end().await?;
+                    return Ok(Outcome::Failed(self.too_long("the warm-up")));
                 }
                 if let Some(status) = ended {
                     if !status.success() {
@@ -301,11 +291,11 @@ impl Session<'_> {
         for label in &labels {
             verb.extend(["--label", label]);
         }
-        let words = self.traced(&verb, &self.plan.load);
+        let words = traced(self.config, self.plan, &verb, self.plan.load.words());
         let log_file = self.file_of(of, "log");
         let log = log(&log_file)?;
         let from = log.metadata()?.len();
-        let mut running = Running::start(&words, "", &log, &mut self.watch).await?;
+        let mut running = Running::start(&words, &log, &mut self.watch).await?;
         let until = tokio::time::Instant::now() + self.plan.at_most;
         tokio::select! {
             status = running.ended() => match status? {
@@ -318,10 +308,14 @@ impl Session<'_> {
             }
             () = sleep_until(until) => {
                 running.end().await?;
-                let limit = format::duration(ns(self.plan.at_most));
-                Ok(Outcome::Failed(format!("the load took longer than {limit} (at_most)")))
+                Ok(Outcome::Failed(self.too_long("the load")))
             }
         }
+    }
+
+    fn too_long(&self, what: &str) -> String {
+        let limit = format::duration(ns(self.plan.at_most));
+        format!("{what} took longer than {limit} (at_most)")
     }
 
     /// `block-03.ALUA=on-MTU=9000.try-1.atr`.
@@ -332,6 +326,41 @@ impl Session<'_> {
     }
 }
 
+/// Words of the tracer's command line, with its load if there is one.
+fn traced(config: &ExperimentConfig, plan: &Plan, verb: &[&str], load: &[String]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec![config.tracer.clone().into()];
+    words.extend(verb.iter().map(Into::into));
+    for map in &plan.maps {
+        words.extend(["--map".into(), map.into()]);
+    }
+    if let Some(btf) = &config.btf {
+        words.extend(["--btf".into(), btf.into()]);
+    }
+    if !load.is_empty() {
+        words.push("--".into());
+        words.extend(load.iter().map(Into::into));
+    }
+    words
+}
+
+/// Whether this host can be traced: asked before anything is switched.
+///
+/// # Errors
+/// It cannot, and why.
+pub(super) async fn try_trace(
+    config: &ExperimentConfig,
+    plan: &Plan,
+    watch: &mut Watch,
+) -> Result<()> {
+    const WITHIN: Duration = Duration::from_secs(120);
+    let verb = ["run", "--no-live", "--duration", "100ms"];
+    let words = traced(config, plan, &verb, &[]);
+    let tried = shell::run_words(&words, "", WITHIN, watch).await;
+    tried
+        .map(drop)
+        .context("cannot trace this host; nothing has been switched")
+}
+
 /// A line of progress.
 pub(super) fn say(text: &str) {
     use std::io::Write;
@@ -339,7 +368,7 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", safe::sentence(text));
 }
 
-pub(super) fn ns(time: std::time::Duration) -> u64 {
+pub(super) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncWriteExt,
@@ -26,6 +26,8 @@ use crate::safe;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What a command says when it fails is told up to here.
 const TOLD_BYTES: u64 = 2000;
+/// What a command may print, where that is kept: how something is set.
+const MOST_BYTES: u64 = 1 << 20;
 /// What a command waits for.
 const GO: &str = "go";
 
@@ -61,19 +63,18 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts a command with this input, whose output goes to the end of `log`. It begins when it is watched over, and
+    /// Starts a command, whose output goes to the end of `log`. It begins when it is watched over, and
     /// never does if this process ends before.
     pub(super) async fn start(
         words: &[impl AsRef<OsStr>],
-        input: &str,
         log: &File,
         watch: &mut Watch,
     ) -> Result<Self> {
         let mut running = Self::waiting(words, log)?;
         watch.over(running.group).await?;
-        if let Some(mut stdin) = running.child.stdin.take() {
-            // One that reads nothing may have ended by now.
-            let _ = stdin.write_all(format!("{GO}\n{input}").as_bytes()).await;
+        if let Some(stdin) = &mut running.child.stdin {
+            // One that was ended meanwhile reads nothing.
+            let _ = stdin.write_all(format!("{GO}\n").as_bytes()).await;
         }
         Ok(running)
     }
@@ -101,6 +102,19 @@ impl Running {
             group,
             shown,
         })
+    }
+
+    /// Gives it all of its input, and waits for its end.
+    async fn fed(&mut self, input: &str) -> Result<ExitStatus> {
+        let stdin = self.child.stdin.take();
+        let feeding = async {
+            if let Some(mut stdin) = stdin {
+                // One that reads nothing may have ended by now.
+                let _ = stdin.write_all(input.as_bytes()).await;
+            }
+        };
+        let (_, waited) = tokio::join!(feeding, self.child.wait());
+        waited.with_context(|| format!("cannot wait for `{}`", self.shown))
     }
 
     /// Waits for its end.
@@ -161,10 +175,24 @@ pub(super) async fn run(
     at_most: Duration,
     watch: &mut Watch,
 ) -> Result<String> {
+    run_words(words.words(), input, at_most, watch).await
+}
+
+/// The same of words that stand in no plan.
+///
+/// # Errors
+/// The same.
+pub(super) async fn run_words(
+    words: &[impl AsRef<OsStr>],
+    input: &str,
+    at_most: Duration,
+    watch: &mut Watch,
+) -> Result<String> {
     let said = tempfile()?;
-    let mut running = Running::start(words.words(), input, &said, watch).await?;
+    let mut running = Running::start(words, &said, watch).await?;
     let shown = running.shown.clone();
-    let status = match timeout_at(Instant::now() + at_most, running.ended()).await {
+    let ended = timeout_at(Instant::now() + at_most, running.fed(input)).await;
+    let status = match ended {
         Ok(status) => status?,
         Err(_) => {
             running.end().await?;
@@ -181,6 +209,11 @@ pub(super) async fn run(
         };
         bail!("`{shown}` {}{said}", how(status));
     }
+    ensure!(
+        text.len() as u64 <= MOST_BYTES,
+        "`{shown}` prints more than {} KiB",
+        MOST_BYTES >> 10
+    );
     Ok(text)
 }
 
@@ -221,7 +254,8 @@ fn text_of(said: &File) -> Result<String> {
     let mut text = Vec::new();
     let mut said = said.try_clone()?;
     said.rewind()?;
-    said.take(64 * TOLD_BYTES).read_to_end(&mut text)?;
+    // One more than may be: what is cut is not taken for all of it.
+    said.take(MOST_BYTES + 1).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -242,6 +276,13 @@ mod tests {
     async fn commands_say_what_they_print_and_how_they_fail() {
         assert_eq!(said("cat", "1500\n").await.unwrap(), "1500\n");
         assert_eq!(said("true", &"x".repeat(1 << 20)).await.unwrap(), "");
+        // What does not read its input is not waited for for ever, and what is printed is not cut.
+        let much = "x".repeat(1 << 20);
+        let error = said("sleep 60", &much).await.unwrap_err().to_string();
+        assert!(error.contains("took longer"), "{error}");
+        assert_eq!(said("cat", &much).await.unwrap(), much);
+        let error = said("cat; echo", &much).await.unwrap_err().to_string();
+        assert!(error.contains("prints more than 1024 KiB"), "{error}");
         let error = said("echo 'no such \u{1b}[31m interface' >&2; exit 3", "")
             .await
             .unwrap_err();
@@ -278,7 +319,7 @@ mod tests {
         let log = tempfile().unwrap();
         let line = ["sh", "-c", "trap '' INT; echo begun; sleep 600 & sleep 600"];
         let mut watch = Watch::nobody();
-        let mut running = Running::start(&line, "", &log, &mut watch).await.unwrap();
+        let mut running = Running::start(&line, &log, &mut watch).await.unwrap();
         let group = running.group.unwrap();
         while text_of(&log).unwrap().is_empty() {
             sleep(Duration::from_millis(5)).await;

@@ -8,7 +8,7 @@ use crate::{
     comparison::{Change, Metric, Verdict},
     format,
     inference::Effect,
-    safe,
+    out, safe,
 };
 
 /// Rows of a table, the first column to the left.
@@ -22,11 +22,14 @@ pub fn text(results: &Results) -> String {
         out.push_str(&safe::sentence(&sentence));
         out.push('\n');
     }
-    for rows in [effects(results), each(results), cells(results)] {
-        if rows.len() > 1 {
-            out.push('\n');
-            out.push_str(&columns(&rows));
-        }
+    let tables = [
+        (effects(results, |it| &it.effects), 2),
+        (effects(results, |it| &it.each), 2),
+        (cells(results), 1),
+    ];
+    for (rows, left) in tables.iter().filter(|(rows, _)| rows.len() > 1) {
+        out.push('\n');
+        out.push_str(&out::columns(rows, *left));
     }
     out
 }
@@ -87,7 +90,7 @@ fn of_metric(results: &Results, metric: &MetricOf) -> impl Iterator<Item = Strin
             format!(
                 "{subject}: {name} {}{}",
                 changed(metric.metric, it),
-                judged(it)
+                judged(metric.metric, it)
             )
         })
     });
@@ -119,23 +122,20 @@ fn changed(metric: Metric, effect: &EffectOf) -> String {
     format!(
         "{:+.1} {} [{:.1}, {:.1}]",
         100.0 * value,
-        unit(metric),
+        metric.unit(),
         100.0 * low,
         100.0 * high
     )
 }
 
-fn unit(metric: Metric) -> &'static str {
-    match metric.is_ratio() {
-        true => "%",
-        false => "points",
-    }
-}
-
-fn judged(effect: &EffectOf) -> String {
+fn judged(metric: Metric, effect: &EffectOf) -> String {
+    let unit = metric.unit();
     match effect.verdict {
-        Verdict::Higher | Verdict::Lower => format!("; p = {}", chance(effect.p_adjusted)),
-        Verdict::Same => format!("; no more than {:.1} % either way", 100.0 * effect.at_most),
+        Verdict::Higher | Verdict::Lower => format!("; p = {}", format::chance(effect.p_adjusted)),
+        Verdict::Same => format!(
+            "; no more than {:.1} {unit} either way",
+            100.0 * effect.at_most
+        ),
         Verdict::CannotTell => "; these blocks cannot tell whether that is anything".to_owned(),
         Verdict::TooFew => String::new(),
     }
@@ -151,10 +151,13 @@ fn adds_up(metric: &MetricOf, main: &EffectOf) -> String {
             Verdict::Higher | Verdict::Lower => {
                 format!(
                     "; they do not add up: {change} beyond that, p = {}",
-                    chance(it.p_adjusted)
+                    format::chance(it.p_adjusted)
                 )
             }
-            Verdict::Same => format!("; they add up, to {:.1} %", 100.0 * it.at_most),
+            Verdict::Same => {
+                let unit = metric.metric.unit();
+                format!("; they add up, to {:.1} {unit}", 100.0 * it.at_most)
+            }
             Verdict::CannotTell => {
                 format!("; whether they add up these blocks cannot tell: {change} beyond that")
             }
@@ -162,14 +165,6 @@ fn adds_up(metric: &MetricOf, main: &EffectOf) -> String {
         }
     });
     words.collect()
-}
-
-fn chance(p: f64) -> String {
-    if p < 0.001 {
-        "0.001 or less".to_owned()
-    } else {
-        format!("{p:.3}")
-    }
 }
 
 /// What makes it less than it seems, and what goes with the factors.
@@ -208,7 +203,8 @@ fn note(note: &Note) -> String {
     }
 }
 
-fn effects(results: &Results) -> Rows {
+/// Main effects and interactions, or the effects of each factor at each level of another one.
+fn effects(results: &Results, of: fn(&MetricOf) -> &Vec<EffectOf>) -> Rows {
     let header = [
         "metric",
         "effect",
@@ -219,48 +215,20 @@ fn effects(results: &Results) -> Rows {
     ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for metric in &results.metrics {
-        rows.extend(metric.effects.iter().map(|it| {
-            let name = match &it.with {
-                Some(with) => format!("{} × {with}", it.of),
-                None => it.of.clone(),
-            };
-            let mut row = vec![metric.metric.name().to_owned(), name];
-            row.extend(numbers(metric.metric, it));
-            row
+        let unit = metric.metric.unit();
+        rows.extend(of(metric).iter().map(|it| {
+            let change = it.change;
+            vec![
+                metric.metric.name().to_owned(),
+                it.name(),
+                format!("{:+.1} {unit}", 100.0 * change.value),
+                format!("{:+.1} to {:+.1}", 100.0 * change.low, 100.0 * change.high),
+                format!("{:.4}", it.p_adjusted),
+                format!("{:.1} {unit}", 100.0 * it.detectable),
+            ]
         }));
     }
     rows
-}
-
-fn each(results: &Results) -> Rows {
-    let header = [
-        "metric",
-        "effect, where",
-        "change",
-        "95 % interval",
-        "p",
-        "they show",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for metric in &results.metrics {
-        rows.extend(metric.each.iter().map(|it| {
-            let name = format!("{}, {}", it.of, it.r#where.as_deref().unwrap_or_default());
-            let mut row = vec![metric.metric.name().to_owned(), name];
-            row.extend(numbers(metric.metric, it));
-            row
-        }));
-    }
-    rows
-}
-
-fn numbers(metric: Metric, effect: &EffectOf) -> [String; 4] {
-    let (change, unit) = (effect.change, unit(metric));
-    [
-        format!("{:+.1} {unit}", 100.0 * change.value),
-        format!("{:+.1} to {:+.1}", 100.0 * change.low, 100.0 * change.high),
-        format!("{:.4}", effect.p_adjusted),
-        format!("{:.1} {unit}", 100.0 * effect.detectable),
-    ]
 }
 
 fn cells(results: &Results) -> Rows {
@@ -286,32 +254,4 @@ fn cells(results: &Results) -> Rows {
         );
     }
     rows
-}
-
-/// The first one to the left, the others to the right.
-fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.first().map_or(0, Vec::len);
-    let width = |nth: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| Some(row.get(nth)?.chars().count()));
-        cells.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..count).map(width).collect();
-    let is_text =
-        |nth: usize| nth == 0 || rows.first().is_some_and(|it| it[nth].starts_with("effect"));
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (nth, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            line.push_str("  ");
-            match is_text(nth) {
-                true => line.push_str(&format!("{cell:<width$}")),
-                false => line.push_str(&format!("{cell:>width$}")),
-            }
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }
