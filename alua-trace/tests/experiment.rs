@@ -43,11 +43,11 @@ mod tests {
 title = "Does it add up?"
 blocks = 8
 seed = 5
-load = "echo $$ > {pid}; sleep 0.02"
+load = "echo $$ > {pid}; sleep 0.02; true"
 metrics = ["iops", "p50", "p99"]
 [warm_up]
 round = "1s"
-load = "echo $$ > {pid}; sleep 60"
+load = "echo $$ > {pid}; sleep 60; true"
 [[factor]]
 name = "ALUA"
 save = "cat {alua}"
@@ -299,6 +299,32 @@ set = "echo 9000 > {mtu}"
         assert_eq!(place.make().status.code(), Some(2));
         assert!(begun.elapsed() < Duration::from_secs(10));
         assert_eq!(place.journal().len(), journal.len());
+    }
+
+    /// A load outlives who started it, but not the guard.
+    #[test]
+    fn a_load_whose_experiment_was_killed_is_ended() {
+        let place = Place::new(|plan| plan.replace("sleep 0.02", "sleep 60"));
+        let mut command = place.command();
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // One that is not about to end: a warm-up takes no second here.
+        let load = || fs::read_to_string(place.at("pid")).ok();
+        let begun = Instant::now();
+        let mut since = (None, Instant::now());
+        while since.1.elapsed() < Duration::from_secs(3) || !place.load_runs() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no load");
+            if load() != since.0 {
+                since = (load(), Instant::now());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        end(&mut child, Signal::KILL);
+        place.wait_for_guard();
+        assert!(place.is_as_it_was(), "{}", place.state());
     }
 
     fn end(child: &mut Child, signal: Signal) {

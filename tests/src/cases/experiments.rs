@@ -1,5 +1,6 @@
 //! What the tool tells of factors and gains on a real kernel, against what was planted in the array.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -224,7 +225,7 @@ fn gains(lab: &mut Lab, planted_us: &[u64]) -> Result<Outcome> {
         lab.array()?.ask("forget")?;
         niced(&["record", "-o", RECORDING, "--duration", "12s"])?;
         running.stop()?;
-        let planted = planted_ns(lab)?;
+        let planted = planted_ns(lab, measured()?)?;
         lab.evidence("report.txt", niced(&["report", RECORDING])?);
         let told: Value = serde_json::from_str(&niced(&["gain", RECORDING, "--json", "-"])?)?;
         let gain = &told["maps"][0];
@@ -250,13 +251,29 @@ fn gains(lab: &mut Lab, planted_us: &[u64]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// What reads took longer in the array over the other controller: its delays are a thread's that sleeps.
-fn planted_ns(lab: &mut Lab) -> Result<f64> {
+/// The whole seconds of the recording. Before and after them the tool has the guest's only processor for itself while it
+/// attaches and writes its summary, and the array waits for it.
+fn measured() -> Result<Range<u64>> {
+    let told = niced(&["replay", RECORDING, "--json", "-"])?;
+    let of_lines = |field: &str| -> Vec<u64> {
+        let lines = told
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|it| it[field].as_u64()).collect()
+    };
+    let (starts, ends) = (of_lines("started_at_ns"), of_lines("interval_ns"));
+    let start = *starts.first().context("no start of the trace")?;
+    Ok(start + 1_000_000_000..start + ends.iter().sum::<u64>().saturating_sub(1_000_000_000))
+}
+
+/// What reads took longer in the array over the other controller, at that time: its delays are a thread's that sleeps.
+fn planted_ns(lab: &mut Lab, during: Range<u64>) -> Result<f64> {
     let log = lab.array()?.log()?;
     let mean = |controller: Controller| {
-        let reads = log
-            .iter()
-            .filter(|it| it.opcode == 0x28 && it.path.controller == controller);
+        let reads = log.iter().filter(|it| {
+            let is_read = it.opcode == 0x28 && it.path.controller == controller;
+            is_read && during.contains(&it.seen_at_ns)
+        });
         let times: Vec<f64> = reads
             .map(|it| (it.completed_at_ns - it.seen_at_ns) as f64)
             .collect();

@@ -1,6 +1,7 @@
 //! The host's guest: its interfaces, open-iscsi's sessions, and what the array is told.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,10 +32,12 @@ const SETTINGS: [(&str, &str); 4] = [
 
 /// A connection to the array's guest; what it takes to be there is done once.
 pub(crate) fn client() -> Result<Client> {
-    static WIRED: std::sync::Once = std::sync::Once::new();
-    let mut wired = Ok(());
-    WIRED.call_once(|| wired = wire());
-    wired?;
+    static WIRED: Mutex<bool> = Mutex::new(false);
+    let mut wired = WIRED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*wired {
+        wire()?;
+        *wired = true;
+    }
     let mut client = None;
     sys::wait_for(ARRAY_WITHIN, "the array's guest", || {
         client = Client::over_network(CONTROL).ok();
@@ -134,9 +137,8 @@ pub(crate) fn disconnect(client: &mut Client) -> Result<()> {
 /// The session over a path's network, by its connection's portal: `session3`.
 pub(crate) fn session(path: PathName) -> Option<String> {
     let class = "/sys/class/iscsi_connection";
-    let (address, _) = portal(network(path))
-        .rsplit_once(':')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    let portal = portal(network(path));
+    let (address, _) = portal.rsplit_once(':')?;
     let connection = sys::names(class).into_iter().find(|name| {
         let own = sys::read(format!("{class}/{name}/persistent_address"));
         own.is_ok_and(|it| it == address)
