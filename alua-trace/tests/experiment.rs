@@ -94,6 +94,12 @@ set = "echo 9000 > {mtu}"
             self.command().output().unwrap()
         }
 
+        fn begin(&self) -> Child {
+            let mut command = self.command();
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().unwrap()
+        }
+
         fn only(&self, wish: &str) -> String {
             let output = self.command().env("WISH", wish).output().unwrap();
             assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
@@ -259,12 +265,7 @@ set = "echo 9000 > {mtu}"
             Signal::HUP,
         ];
         for nth in 0..10 {
-            let mut child = place
-                .command()
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut child = place.begin();
             thread::sleep(Duration::from_millis(random.u64(5..1200)));
             end(&mut child, signals[nth % signals.len()]);
             place.wait_for_guard();
@@ -305,22 +306,13 @@ set = "echo 9000 > {mtu}"
     #[test]
     fn a_load_whose_experiment_was_killed_is_ended() {
         let place = Place::new(|plan| plan.replace("sleep 0.02", "sleep 60"));
-        let mut command = place.command();
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = place.begin();
         // One that is not about to end: a warm-up takes no second here.
         let load = || fs::read_to_string(place.at("pid")).ok();
-        let begun = Instant::now();
-        let mut since = (None, Instant::now());
-        while since.1.elapsed() < Duration::from_secs(3) || !place.load_runs() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no load");
-            if load() != since.0 {
-                since = (load(), Instant::now());
-            }
-            thread::sleep(Duration::from_millis(5));
+        let mut before = None;
+        while load() != before || !place.load_runs() {
+            before = load();
+            thread::sleep(Duration::from_secs(3));
         }
         end(&mut child, Signal::KILL);
         place.wait_for_guard();
