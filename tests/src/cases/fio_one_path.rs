@@ -16,7 +16,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "fio-one-path",
     limit_seconds: 300,
-    kernels: Kernels::All,
+    kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     array: false,
     cases: &[

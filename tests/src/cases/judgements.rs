@@ -17,7 +17,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "judgements",
     limit_seconds: 400,
-    kernels: Kernels::All,
+    kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     array: false,
     cases: &[
