@@ -21,6 +21,7 @@ pub mod import;
 pub mod inference;
 pub mod ingest;
 pub mod inventory;
+pub mod iscsi;
 pub mod json;
 pub mod kernel;
 pub mod live;

@@ -42,6 +42,22 @@ mod tests {
         }
     }
 
+    /// An array behind iSCSI in the lab, Linux 6.1: a switch's port got a smaller MTU, and later its own again.
+    #[test]
+    fn what_was_told_of_a_network_is_told_again() {
+        let said = std::fs::read_to_string(fixture("said-of-network.txt")).unwrap();
+        let output = replay(&fixture("version-4.atr"), &[]);
+        assert_eq!(text(&output.stdout), said);
+        assert_eq!(output.status.code(), Some(0));
+        for part in [
+            "flag raised #1 warning: stuck-path on mpatha",
+            "flag raised #2 warning: mtu-mismatch on mpatha; 3:0:0:0 over eth0 (MTU 9000)",
+            "sent again",
+        ] {
+            assert!(said.contains(part), "{part}");
+        }
+    }
+
     #[test]
     fn its_commands_are_those_of_its_summary() {
         let lines = VERSIONS.map(|version| {

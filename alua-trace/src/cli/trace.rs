@@ -344,6 +344,8 @@ pub enum ThresholdName {
     StateDisagrees,
     /// How long a unit is owned by the wrong side before that is told
     NotPreferredOwner,
+    /// How long a path completes nothing before it is stuck; its p99 counts, too
+    StuckPath,
     /// From when on a wait in dm counts as held
     Held,
 }

@@ -42,6 +42,9 @@ impl Engine {
         });
         // Millions of commands a second say the same as the one before on their path.
         let news = entry.saw(followed, record.dispatch_ns);
+        if !passthrough {
+            entry.watched.completed(record);
+        }
         if slow {
             self.keep_slow(index, record, (class, state));
         }

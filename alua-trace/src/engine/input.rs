@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
-use crate::{model::Probe, topology::Topology};
+use crate::{iscsi::Connection, model::Probe, topology::Topology};
 
 /// One input of [`super::Engine::take`].
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,10 @@ pub enum Input<'a> {
     MissedRuns(u64),
     /// A kernel module that probes were on is gone.
     ModuleUnloaded(&'a str),
+    /// Block I/O in flight in the probes' slots, by path id: of paths that have none there is nothing.
+    InFlight(&'a [InFlight]),
+    /// Every iSCSI session, and its TCP connection.
+    Connections(&'a [Connection]),
     /// Time goes on: flags are raised and ended, observations put in order.
     Tick,
     /// An interval ends, and the next begins.
@@ -45,6 +49,17 @@ pub enum Input<'a> {
     NotRecorded(u64),
     /// The probes are detached, and everything they told has been taken.
     End(&'a End),
+}
+
+/// Block I/O in flight on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// Id of the path.
+    pub path: u16,
+    /// Commands.
+    pub commands: u64,
+    /// When the oldest of them was dispatched.
+    pub oldest_ns: u64,
 }
 
 /// What only the end of a trace tells.
@@ -79,6 +94,8 @@ pub struct Wants {
     /// Path ids that must not be used for further commands: topology has another logical unit at
     /// their address. Each is told once.
     pub retire: Vec<u16>,
+    /// A path is silent: the probes' slots should be read now and then.
+    pub in_flight: bool,
     /// Handlers (`alua`, `rdac`) with a path in a state in which they refuse I/O.
     pub refusing: Vec<&'static str>,
 }

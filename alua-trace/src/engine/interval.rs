@@ -12,12 +12,19 @@ impl Engine {
         self.flags.update(&mut |event| events.push(event));
         self.say_flags(events);
         let interval_ns = now_ns.saturating_sub(self.interval_began_ns).max(1);
-        let mut rows: Vec<Row> = self.shown().map(|entry| row(entry, interval_ns)).collect();
+        let mut rows: Vec<Row> = self
+            .shown()
+            .map(|entry| Row {
+                network: self.connections.in_interval(entry),
+                ..row(entry, interval_ns)
+            })
+            .collect();
         share(&mut rows);
         for entry in self.paths.entries_mut() {
             entry.stats.end_interval();
             entry.ios = 0;
         }
+        self.connections.end_interval();
         self.interval_began_ns = now_ns;
         self.lines.push(Line::Interval(Interval {
             ended_at_ns: now_ns,
@@ -44,6 +51,7 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
         max_ns: latency.max_ns(),
         share: 0.0,
         cells: entry.stats.interval_cells(),
+        network: None,
     }
 }
 

@@ -4,6 +4,8 @@
 //! its source should do next, and [`Engine::take_lines`] gives what is to be said. The order of the
 //! inputs decides every line, byte for byte: a recording drives it as a live trace does.
 
+use std::collections::BTreeMap;
+
 use alua_trace_ebpf::{GlobalCounts, MAX_PATHS, PathCounts, PathSlot};
 
 use crate::{
@@ -11,18 +13,23 @@ use crate::{
     model::{Line, PathEvent},
     topology::Topology,
 };
+use book::Book;
+use connections::Connections;
 use flags::Flags;
 use ids::Ids;
 use io::Carried;
 use ownership::Ownership;
 use paths::Paths;
+use stuck::Stuck;
 use witness::Witness;
 
-pub use input::{End, Input, Wants};
+pub use input::{End, InFlight, Input, Wants};
 pub use summary::share;
 pub use thresholds::Thresholds;
 
+mod book;
 mod commands;
+mod connections;
 mod early;
 mod flags;
 mod ids;
@@ -34,6 +41,7 @@ mod paths;
 mod resume;
 mod shown;
 mod slowest;
+mod stuck;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -61,6 +69,10 @@ pub struct Engine {
     carried: Carried,
     ownership: Ownership,
     unnoted: slowest::Unnoted,
+    connections: Connections,
+    stuck: Stuck,
+    /// Flags of `connections` and `stuck`.
+    book: Book,
     lines: Vec<Line>,
     global: GlobalCounts,
     /// Those that are not counted here: a trace was under way.
@@ -84,6 +96,9 @@ impl Engine {
     pub fn new(wanted: Wanted) -> Self {
         Self {
             ownership: Ownership::new(wanted.thresholds),
+            connections: Connections::default(),
+            stuck: Stuck::default(),
+            book: Book::new(wanted.thresholds),
             wanted,
             paths: Paths::default(),
             ids: Ids::new(),
@@ -144,6 +159,8 @@ impl Engine {
             Input::NotRecorded(commands) => {
                 self.not_recorded = self.not_recorded.saturating_add(commands);
             }
+            Input::InFlight(in_flight) => self.looked(in_flight, at_ns),
+            Input::Connections(connections) => self.connections.take(connections, at_ns),
             Input::Tick => self.tick(at_ns),
             Input::Interval => self.interval(at_ns),
             Input::End(end) => self.end(end, at_ns),
@@ -156,6 +173,7 @@ impl Engine {
             scan: self.flags.pending(&self.paths),
             scan_before_end: self.paths.any_unknown(),
             retire: self.paths.take_stale(),
+            in_flight: self.stuck.wants_look(),
             refusing: self.paths.refusing(),
         }
     }
@@ -256,10 +274,41 @@ impl Engine {
         self.flags
             .tick(&self.paths, at_ns, &mut |event| events.push(event));
         self.say_flags(events);
+        self.tick_paths(at_ns);
         self.ownership.tick(at_ns, self.flags.last_id());
         self.note_around(at_ns);
         self.paths.contradict(|lun| self.ownership.owner_of(lun));
         self.say_ownership();
+    }
+
+    fn looked(&mut self, in_flight: &[InFlight], at_ns: u64) {
+        let mut of_path: BTreeMap<usize, InFlight> = BTreeMap::new();
+        for one in in_flight {
+            // A path has several ids when its device came and went.
+            if let Some(index) = self.ids.path(one.path) {
+                let its = of_path.entry(index).or_insert(InFlight {
+                    commands: 0,
+                    ..*one
+                });
+                its.commands = its.commands.saturating_add(one.commands);
+                its.oldest_ns = its.oldest_ns.min(one.oldest_ns);
+            }
+        }
+        Stuck::looked(&mut self.paths, &of_path, at_ns);
+    }
+
+    /// Findings about what a path goes over.
+    fn tick_paths(&mut self, at_ns: u64) {
+        self.book.number_from(*self.flags.last_id());
+        self.stuck
+            .tick(&self.paths, &self.connections, &mut self.book, at_ns);
+        self.connections.tick(&self.paths, &mut self.book, at_ns);
+        *self.flags.last_id() = self.book.last_id();
+        for line in self.book.take_lines() {
+            if let Line::Flag(event) = line {
+                self.say_flags(vec![event]);
+            }
+        }
     }
 
     fn module_unloaded(&mut self, module: &str, at_ns: u64) {

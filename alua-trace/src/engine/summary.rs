@@ -20,6 +20,7 @@ impl Engine {
         self.note_around(u64::MAX);
         let left_out = outcome.flags_left_out
             + self.flags.left_out()
+            + self.book.all().1
             + outcome.observations_left_out
             + self.witness.early.left_out;
         let losses = self.losses();
@@ -43,6 +44,7 @@ impl Engine {
     fn all_flags(&mut self, of_ownership: Vec<Flag>) -> Vec<Flag> {
         let mut flags = self.flags.all();
         flags.extend(of_ownership);
+        flags.extend(self.book.all().0);
         flags.sort_by_key(|flag| flag.id);
         flags.retain(|flag| self.wants_flag(flag));
         flags
@@ -68,6 +70,7 @@ impl Engine {
                 counts: account(entry),
                 share: 0.0,
                 latency: slowest::latencies(entry),
+                network: self.connections.in_all(entry),
             })
             .collect();
         share(&mut paths);

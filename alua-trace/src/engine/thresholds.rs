@@ -17,6 +17,8 @@ pub struct Thresholds {
     pub disagrees_ns: u64,
     /// A logical unit may be away from its preferred owner for this long.
     pub not_preferred_ns: u64,
+    /// A path that completes nothing for this long, and for ten times its p99, is stuck.
+    pub stuck_ns: u64,
     /// A wait that counts as held in dm: near an event the waits of all commands are measured, and most are
     /// the few µs that dm takes.
     pub held_ns: u64,
@@ -32,6 +34,7 @@ impl Default for Thresholds {
             mode_select_ns: 30 * SECOND_NS,
             disagrees_ns: 3 * SECOND_NS,
             not_preferred_ns: 5 * SECOND_NS,
+            stuck_ns: SECOND_NS,
             held_ns: SECOND_NS / 1000,
         }
     }

@@ -238,14 +238,19 @@ impl Engine {
             minor: record.device & ((1 << MINOR_BITS) - 1),
         }
         .to_string();
-        let entry = self
-            .paths
-            .entries()
-            .iter()
-            .find(|entry| entry.present && entry.label.devno.as_ref() == Some(&device));
-        let Some((lun, path)) = entry.map(|entry| (entry.lun, u32::from(entry.label.id))) else {
+        let is_it = |entry: &Entry| entry.present && entry.label.devno.as_ref() == Some(&device);
+        let Some(index) = self.paths.entries().iter().position(is_it) else {
             return;
         };
+        let Some(entry) = self.paths.get(index) else {
+            return;
+        };
+        let (lun, path) = (entry.lun, u32::from(entry.label.id));
+        if record.event == dm_event::FAIL_PATH
+            && let Some(entry) = self.paths.get_mut(index)
+        {
+            entry.watched.failed_ns = at_ns;
+        }
         self.ownership.observe(match record.event {
             dm_event::FAIL_PATH => Observation::PathFailed { lun, path, at_ns },
             dm_event::REINSTATE_PATH => Observation::PathReinstated { lun, path, at_ns },

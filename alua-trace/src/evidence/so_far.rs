@@ -52,6 +52,7 @@ fn path(track: &Track) -> PathSummary {
         },
         share: 0.0,
         latency,
+        network: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Column {
     P999,
     Max,
     Share,
+    Rtt,
+    Retransmits,
     Bar,
 }
 
@@ -33,11 +35,13 @@ const fn layout(column: Column) -> (&'static str, u16, u8) {
         Column::P999 => ("p99.9", 7, 11),
         Column::Max => ("max", 7, 7),
         Column::Share => ("share", 7, 5),
-        Column::Bar => ("", 10, 12),
+        Column::Rtt => ("RTT", 7, 12),
+        Column::Retransmits => ("resent", 7, 9),
+        Column::Bar => ("", 10, 13),
     }
 }
 
-const ALL: [Column; 13] = [
+const ALL: [Column; 15] = [
     Column::Path,
     Column::PathGroup,
     Column::PortGroup,
@@ -50,6 +54,8 @@ const ALL: [Column; 13] = [
     Column::P999,
     Column::Max,
     Column::Share,
+    Column::Rtt,
+    Column::Retransmits,
     Column::Bar,
 ];
 
@@ -78,8 +84,9 @@ impl Column {
 }
 
 /// The columns that fit into `width`, left to right with a blank between them, where paths want
-/// `path_width`. Only the path may get more or less than it wants.
-pub(super) fn places(width: u16, path_width: u16) -> Vec<Place> {
+/// `path_width`; those about the network where there is one to tell of. Only the path may get more or less than
+/// it wants.
+pub(super) fn places(width: u16, path_width: u16, network: bool) -> Vec<Place> {
     let path_width = path_width.clamp(PATH_MIN, PATH_MAX);
     let width_of = |column: &Column| match column {
         Column::Path => path_width,
@@ -87,6 +94,7 @@ pub(super) fn places(width: u16, path_width: u16) -> Vec<Place> {
     };
     let used = |kept: &[Column]| kept.iter().map(|column| width_of(column) + 1).sum::<u16>() - 1;
     let mut kept = ALL.to_vec();
+    kept.retain(|it| network || !matches!(it, Column::Rtt | Column::Retransmits));
     let least = if width >= TWO_COLUMNS { 2 } else { 1 };
     while kept.len() > least && used(&kept) > width {
         let last = kept.iter().map(|column| layout(*column).2).max();
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn columns_fit_and_never_overlap() {
         for (width, path) in (0..300).flat_map(|width| [(width, 0), (width, 20), (width, 99)]) {
-            let places = places(width, path);
+            let places = places(width, path, width % 2 == 0);
             assert_eq!(places.first().map(|place| place.column), Some(Column::Path));
             let mut end = 0;
             for place in &places {
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn what_matters_most_stays() {
         let titles = |width| {
-            places(width, 0)
+            places(width, 0, false)
                 .iter()
                 .map(|p| p.column.title())
                 .collect::<Vec<_>>()
@@ -144,5 +152,8 @@ mod tests {
         assert_eq!(titles(20).join(" "), "path state");
         assert_eq!(titles(10).join(" "), "path");
         assert_eq!(titles(120).len(), 13);
+        let of_network = places(200, 0, true);
+        let titles: Vec<_> = of_network.iter().map(|it| it.column.title()).collect();
+        assert_eq!(titles[12..14], ["RTT", "resent"]);
     }
 }

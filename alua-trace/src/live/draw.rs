@@ -157,7 +157,8 @@ fn table(canvas: &mut Canvas<'_>, screen: &Screen, mut y: u16, end: u16) -> u16 
         });
         return (y + 1).min(end);
     }
-    let places = places(width, path_width(screen.rows()));
+    let network = screen.rows().iter().any(|row| row.network.is_some());
+    let places = places(width, path_width(screen.rows()), network);
     if end.saturating_sub(y) >= 3 {
         titles(canvas, &places, y);
         y += 1;
@@ -301,6 +302,14 @@ fn push_number(out: &mut String, column: Column, row: &Row, share: Option<f64>) 
         Column::P999 => format::push_latency(out, row.p999_ns),
         Column::Max => format::push_latency(out, row.max_ns),
         Column::Share => format::push_share(out, share),
+        Column::Rtt => {
+            let rtt_us = row.network.and_then(|it| it.rtt_us);
+            format::push_latency(out, rtt_us.map(|us| u64::from(us) * 1000));
+        }
+        Column::Retransmits => match row.network {
+            Some(network) => format::push_count(out, network.retransmits),
+            None => out.push_str(format::UNKNOWN),
+        },
         Column::Path | Column::State | Column::Bar => {}
     }
 }

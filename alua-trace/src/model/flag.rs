@@ -27,6 +27,10 @@ pub enum FlagKind {
     StateDisagrees,
     /// A logical unit is owned by a side that is not its preferred one.
     NotPreferredOwner,
+    /// A path completes nothing, while dm sends I/O there and other paths go on.
+    StuckPath,
+    /// Large frames do not get through between this host and an iSCSI portal, small ones do.
+    MtuMismatch,
 }
 
 /// How much it matters.
@@ -74,7 +78,7 @@ pub struct Flag {
     pub optimized_p50_ns: Option<u64>,
     /// Period `optimized_p50_ns` comes from.
     pub baseline: Option<Baseline>,
-    /// H:C:T:L of the paths that carried the offending commands.
+    /// H:C:T:L of the paths that carried the offending commands, or that it is about.
     pub paths: Vec<String>,
     /// For `non-optimized-io`: whether it could have been avoided, and each time that changed, in
     /// order.

@@ -145,6 +145,18 @@ pub struct Row {
     pub share: f64,
     /// Commands by class and state at dispatch: those of which there were any.
     pub cells: Vec<Cell>,
+    /// Of the interval, and of a path over iSCSI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
+/// The TCP connection of a path over iSCSI. All LUNs of a session share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Smoothed round-trip time (`tcpi_rtt`); `None` while there is no connection.
+    pub rtt_us: Option<u32>,
+    /// Segments that this host has sent again (`tcpi_total_retrans`).
+    pub retransmits: u64,
 }
 
 /// Commands of one class and state in one interval of one path. Cells add up: bucket by bucket they are the

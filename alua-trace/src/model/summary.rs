@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessState, Class, Command, Flag, Ownership, Path, Probe};
+use super::{AccessState, Class, Command, Flag, Network, Ownership, Path, Probe};
 
 /// Exact counts of one path. `dispatched = completed + failed + timed_out + superseded +
 /// untracked + in_flight`, and `completed = recorded + ring_full + implausible`.
@@ -100,6 +100,9 @@ pub struct PathSummary {
     pub share: f64,
     /// Histograms.
     pub latency: Vec<Latency>,
+    /// Of a path over iSCSI: the last round-trip time, and what was sent again in all of the trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
 }
 
 /// I/O that waited in dm for a path group to be initialised or a path to appear, from its

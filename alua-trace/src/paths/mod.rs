@@ -8,7 +8,6 @@ mod device;
 mod disagree;
 #[cfg(test)]
 mod fixture;
-mod netlink;
 mod refresh;
 mod sg_io;
 mod transport;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     engine::{End, Input},
+    iscsi::Connection,
     topology::Topology,
 };
 
@@ -38,6 +39,8 @@ mod tag {
     pub const END: u8 = 13;
     pub const NOT_RECORDED: u8 = 14;
     pub const RESUMED: u8 = 15;
+    pub const IN_FLIGHT: u8 = 16;
+    pub const CONNECTIONS: u8 = 17;
 }
 
 /// What both sides know from the inputs before: counts and topology are told by what is new in them.
@@ -175,6 +178,14 @@ impl Encoder {
             Input::ModuleUnloaded(module) => {
                 out.push(tag::MODULE_UNLOADED);
                 put_bytes(out, module.as_bytes());
+            }
+            Input::InFlight(in_flight) => {
+                out.push(tag::IN_FLIGHT);
+                rare::put_in_flight(out, in_flight);
+            }
+            Input::Connections(connections) => {
+                out.push(tag::CONNECTIONS);
+                put_bytes(out, &serde_json::to_vec(connections)?);
             }
             Input::Tick => out.push(tag::TICK),
             Input::Interval => out.push(tag::INTERVAL),
@@ -319,6 +330,13 @@ impl Decoder {
                 let module = std::str::from_utf8(take_bytes(left)?)
                     .map_err(|_| Malformed("the name of a module is no text"))?;
                 tell(at_ns, Input::ModuleUnloaded(module));
+            }
+            tag::IN_FLIGHT => {
+                tell(at_ns, Input::InFlight(&rare::take_in_flight(left)?));
+            }
+            tag::CONNECTIONS => {
+                let connections: Vec<Connection> = json(take_bytes(left)?)?;
+                tell(at_ns, Input::Connections(&connections));
             }
             tag::TICK => tell(at_ns, Input::Tick),
             tag::INTERVAL => tell(at_ns, Input::Interval),

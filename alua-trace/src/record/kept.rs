@@ -5,7 +5,8 @@ use std::sync::Arc;
 use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
 use crate::{
-    engine::{End, Input},
+    engine::{End, InFlight, Input},
+    iscsi::Connection,
     topology::Topology,
 };
 
@@ -34,6 +35,10 @@ pub enum Kept {
     MissedRuns(u64),
     /// [`Input::ModuleUnloaded`].
     ModuleUnloaded(String),
+    /// [`Input::InFlight`].
+    InFlight(Vec<InFlight>),
+    /// [`Input::Connections`].
+    Connections(Vec<Connection>),
     /// [`Input::Tick`].
     Tick,
     /// [`Input::Interval`].
@@ -58,6 +63,8 @@ impl Kept {
             Input::Topology(topology) => Self::Topology(Arc::new(topology.clone())),
             Input::MissedRuns(runs) => Self::MissedRuns(runs),
             Input::ModuleUnloaded(module) => Self::ModuleUnloaded(module.to_owned()),
+            Input::InFlight(in_flight) => Self::InFlight(in_flight.to_vec()),
+            Input::Connections(connections) => Self::Connections(connections.to_vec()),
             Input::Tick => Self::Tick,
             Input::Interval => Self::Interval,
             Input::End(end) => Self::End(Box::new(end.clone())),
@@ -78,6 +85,8 @@ impl Kept {
             Self::Topology(topology) => Input::Topology(topology),
             Self::MissedRuns(runs) => Input::MissedRuns(*runs),
             Self::ModuleUnloaded(module) => Input::ModuleUnloaded(module),
+            Self::InFlight(in_flight) => Input::InFlight(in_flight),
+            Self::Connections(connections) => Input::Connections(connections),
             Self::Tick => Input::Tick,
             Self::Interval => Input::Interval,
             Self::End(end) => Input::End(end),
@@ -93,6 +102,9 @@ impl Kept {
                 size_of_val(per_path.as_slice())
             }
             Self::Topology(topology) => topology.devices().len() * DEVICE_BYTES,
+            Self::InFlight(in_flight) => size_of_val(in_flight.as_slice()),
+            // With their texts.
+            Self::Connections(connections) => 2 * size_of_val(connections.as_slice()),
             _ => 0,
         };
         size_of::<Self>() + more

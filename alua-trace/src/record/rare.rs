@@ -7,6 +7,7 @@ use super::{
     error::Malformed,
     pack::{put, put_signed, take_number, take_signed},
 };
+use crate::engine::InFlight;
 
 /// Appends what is told of a path: bit 0 of the first number, that its slot is not used again; its
 /// address; its handler, `port_group` in place of the handler's address; state and controller; its route.
@@ -68,6 +69,33 @@ pub fn take_route(left: &mut &[u8]) -> Result<RouteSlot, Malformed> {
         minor: field(left)?,
         ..RouteSlot::default()
     })
+}
+
+/// Appends what is in flight: how many paths, and of each its id, commands, and the oldest one's dispatch.
+pub fn put_in_flight(out: &mut Vec<u8>, in_flight: &[InFlight]) {
+    put(out, in_flight.len() as u64);
+    for one in in_flight {
+        for number in [one.path.into(), one.commands, one.oldest_ns] {
+            put(out, number);
+        }
+    }
+}
+
+/// The inverse of [`put_in_flight`].
+///
+/// # Errors
+/// As [`take_path`].
+pub fn take_in_flight(left: &mut &[u8]) -> Result<Vec<InFlight>, Malformed> {
+    let count = take_number(left)?;
+    let mut in_flight = Vec::new();
+    for _ in 0..count {
+        in_flight.push(InFlight {
+            path: field(left)?,
+            commands: take_number(left)?,
+            oldest_ns: take_number(left)?,
+        });
+    }
+    Ok(in_flight)
 }
 
 /// Appends a path's counts as what is new since `before`.

@@ -95,6 +95,7 @@ fn thresholds(config: &ReplayConfig) -> Thresholds {
             ThresholdName::ModeSelectOutstanding => &mut thresholds.mode_select_ns,
             ThresholdName::StateDisagrees => &mut thresholds.disagrees_ns,
             ThresholdName::NotPreferredOwner => &mut thresholds.not_preferred_ns,
+            ThresholdName::StuckPath => &mut thresholds.stuck_ns,
             ThresholdName::Held => &mut thresholds.held_ns,
         };
         *ns = *value;

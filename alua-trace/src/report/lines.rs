@@ -194,6 +194,10 @@ impl Lines {
             self.cell(out, 8, |cell| format::push_latency(cell, ns));
         }
         self.cell(out, 8, |cell| format::push_share(cell, Some(row.share)));
+        if let Some(network) = &row.network {
+            out.push_str("  ");
+            words::push_network(out, network);
+        }
         out.push('\n');
     }
 

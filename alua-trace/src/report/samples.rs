@@ -69,6 +69,7 @@ pub(crate) fn path_with(id: u16, state: AccessState, buckets: &[(u64, u64)]) -> 
         },
         share: 1.0,
         latency: vec![latency],
+        network: None,
     }
 }
 
@@ -292,6 +293,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         max_ns: Some(1_940_000),
         share: 1.0 / f64::from(count),
         cells: Vec::new(),
+        network: None,
     });
     Interval {
         ended_at_ns: STARTED_AT_NS + 12 * SECOND,

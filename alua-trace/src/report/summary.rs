@@ -136,6 +136,10 @@ fn path_heading(summary: &PathSummary, completed: u64) -> String {
     if path.state != AccessState::Unknown {
         let _ = write!(out, " ({})", words::source(path.state_source));
     }
+    if let Some(network) = &summary.network {
+        out.push_str("  ");
+        words::push_network(&mut out, network);
+    }
     if !summary.present {
         out.push_str("  vanished");
     }

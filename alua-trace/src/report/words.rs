@@ -2,7 +2,7 @@
 
 use crate::format;
 use crate::model::{
-    AccessState, Class, Flag, FlagKind, Losses, Path, PathChange, ProbeStatus, Severity,
+    AccessState, Class, Flag, FlagKind, Losses, Network, Path, PathChange, ProbeStatus, Severity,
     StateSource, Verdict,
 };
 use crate::safe;
@@ -100,6 +100,18 @@ pub fn kind(kind: FlagKind) -> &'static str {
         FlagKind::ModeSelectOutstanding => "mode-select-outstanding",
         FlagKind::StateDisagrees => "state-disagrees",
         FlagKind::NotPreferredOwner => "not-preferred-owner",
+        FlagKind::StuckPath => "stuck-path",
+        FlagKind::MtuMismatch => "mtu-mismatch",
+    }
+}
+
+/// `RTT 310 µs, 4 segments sent again`.
+pub fn push_network(out: &mut String, network: &Network) {
+    out.push_str("RTT ");
+    format::push_latency(out, network.rtt_us.map(|us| u64::from(us) * 1000));
+    if network.retransmits > 0 {
+        let segments = format::plural(network.retransmits, "segment");
+        out.push_str(&format!(", {segments} sent again"));
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Device {
     pub state: Option<String>,
     /// Whether the device is in state `running`.
     pub running: bool,
+    /// The SCSI command timer in seconds (`timeout`).
+    #[serde(default)]
+    pub timeout_s: Option<u32>,
     /// Target port group, VPD 83h designator type 5.
     pub port_group: Option<u16>,
     /// Relative target port identifier, VPD 83h designator type 4.
@@ -98,6 +101,7 @@ impl Device {
             preferred: None,
             state: None,
             running: false,
+            timeout_s: None,
             port_group: None,
             relative_port: None,
             tpgs: None,
@@ -117,6 +121,7 @@ impl Device {
         device.read_identification(&dir);
         device.read_block(&dir);
         device.read_handler(&dir);
+        device.timeout_s = dir.text("timeout").ok().and_then(|it| it.parse().ok());
         // Read last: every SCSI device has it, until it is removed.
         let state = dir.text("state").ok()?;
         device.running = state == "running";

@@ -104,3 +104,22 @@ impl Session<'_> {
         Ok(())
     }
 }
+
+/// Of a trace that has ended; says what is missing of it.
+pub(super) fn exit_status(command_status: Option<i32>, unloaded: &[&str], unsaid: &[String]) -> u8 {
+    for what in unsaid {
+        eprintln!("alua-trace: {what}");
+    }
+    if !unloaded.is_empty() {
+        eprintln!(
+            "alua-trace: {} was unloaded while tracing: the trace is incomplete; keep it loaded \
+             and trace again",
+            unloaded.join(", ")
+        );
+    }
+    match command_status {
+        Some(status) if status != 0 => u8::try_from(status).unwrap_or(1),
+        _ if unloaded.is_empty() && unsaid.is_empty() => 0,
+        _ => 2,
+    }
+}

@@ -17,6 +17,7 @@ mod copied;
 mod ending;
 mod feed;
 mod load;
+mod network;
 mod outputs;
 pub mod privileges;
 mod recording;

@@ -13,13 +13,15 @@ use tokio::time::sleep;
 
 use super::{
     attached::{Attached, refuse_without_required},
+    ending::exit_status,
     feed::Feed,
     load::{self, Load, Running},
+    network::Network,
     outputs::Outputs,
     recording::Recording,
     scanner::{Scan, Scanner},
     signals::{self, EndSignals},
-    slots::Slots,
+    slots::{self, Slots},
     waiting::{announcement, listen_to_uevents, timer},
 };
 use crate::{
@@ -48,6 +50,8 @@ const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
 const FLAG_PATIENCE_NS: u64 = 250_000_000;
 /// How often the paths' counts are read while a flag is up: there may be thousands, by CPU.
 const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
+/// How often the probes' slots are read while a path is silent.
+const IN_FLIGHT_NS: u64 = 50_000_000;
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
 /// Lines that are handed over at once.
@@ -72,6 +76,7 @@ pub(super) struct Session<'config> {
     pub(super) feed: Feed,
     pub(super) outputs: Outputs,
     pub(super) scanner: Scanner,
+    network: Network,
     pub(super) signals: EndSignals,
     /// When the last scan was asked for.
     pub(super) looked_at_ns: u64,
@@ -84,6 +89,8 @@ pub(super) struct Session<'config> {
     /// When the paths' counts were last read.
     pub(super) counted_at_ns: u64,
     pub(super) recycling: Recycling,
+    /// When the probes' slots were last read for commands in flight.
+    in_flight_at_ns: u64,
     /// Modules that were unloaded under the trace.
     pub(super) unloaded: Vec<&'static str>,
 }
@@ -135,7 +142,6 @@ impl<'config> Session<'config> {
         }
         Ok(Self {
             config,
-            root,
             attached,
             complaints,
             ring: Ring::new(ring),
@@ -143,6 +149,8 @@ impl<'config> Session<'config> {
             feed,
             outputs,
             scanner,
+            network: Network::start(root.clone())?,
+            root,
             signals,
             looked_at_ns: started_at_ns,
             announced: false,
@@ -150,6 +158,7 @@ impl<'config> Session<'config> {
             not_optimized: 0,
             counted_at_ns: 0,
             recycling: Recycling::default(),
+            in_flight_at_ns: 0,
             unloaded: Vec::new(),
         })
     }
@@ -226,6 +235,9 @@ impl<'config> Session<'config> {
                 }
                 _ = poll.tick() => self.poll()?,
                 scan = self.scanner.next() => self.scanned(scan?)?,
+                seen = self.network.next() => {
+                    self.feed.take(seen.at_ns, Input::Connections(&seen.connections));
+                }
                 _ = interval.tick() => self.interval()?,
                 _ = look.tick() => self.announced = true,
                 () = announcement(&mut uevents) => self.announced = true,
@@ -249,7 +261,11 @@ impl<'config> Session<'config> {
             slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
             self.read_counts()?;
         }
-        if self.may_tick(now_ns)? {
+        let wants = self.obey()?;
+        if wants.in_flight {
+            self.look_at_those_in_flight(now_ns)?;
+        }
+        if self.may_tick(now_ns, wants.scan) {
             self.tick();
         }
         self.outputs.say_failures(now_ns);
@@ -261,6 +277,18 @@ impl<'config> Session<'config> {
                 self.outputs.say_text(now_ns, &what);
             }
         }
+        Ok(())
+    }
+
+    /// While a path is silent: what is in flight there, and since when.
+    fn look_at_those_in_flight(&mut self, now_ns: u64) -> Result<()> {
+        if now_ns.saturating_sub(self.in_flight_at_ns) < IN_FLIGHT_NS {
+            return Ok(());
+        }
+        self.in_flight_at_ns = now_ns;
+        let commands = self.attached.probes.tables.in_flight()?;
+        self.feed
+            .take(now_ns, Input::InFlight(&slots::of_paths(&commands)));
         Ok(())
     }
 
@@ -336,10 +364,10 @@ impl<'config> Session<'config> {
 
     /// Whether flags may be raised: whether I/O could have gone elsewhere is judged by what is true
     /// now, so that they wait for a scan that begins after their cause, but not for long.
-    fn may_tick(&mut self, now_ns: u64) -> Result<bool> {
-        if !self.obey()?.scan {
+    fn may_tick(&mut self, now_ns: u64, scan: bool) -> bool {
+        if !scan {
             self.flag_waits_since_ns = None;
-            return Ok(true);
+            return true;
         }
         let since_ns = match self.flag_waits_since_ns {
             Some(since_ns) => since_ns,
@@ -349,7 +377,7 @@ impl<'config> Session<'config> {
                 now_ns
             }
         };
-        Ok(now_ns.saturating_sub(since_ns) >= FLAG_PATIENCE_NS)
+        now_ns.saturating_sub(since_ns) >= FLAG_PATIENCE_NS
     }
 
     pub(super) fn tick(&mut self) {
@@ -434,24 +462,6 @@ async fn asked(snapshots: &mut Option<tokio::signal::unix::Signal>) {
     match snapshots {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-fn exit_status(command_status: Option<i32>, unloaded: &[&str], unsaid: &[String]) -> u8 {
-    for what in unsaid {
-        eprintln!("alua-trace: {what}");
-    }
-    if !unloaded.is_empty() {
-        eprintln!(
-            "alua-trace: {} was unloaded while tracing: the trace is incomplete; keep it loaded \
-             and trace again",
-            unloaded.join(", ")
-        );
-    }
-    match command_status {
-        Some(status) if status != 0 => u8::try_from(status).unwrap_or(1),
-        _ if unloaded.is_empty() && unsaid.is_empty() => 0,
-        _ => 2,
     }
 }
 

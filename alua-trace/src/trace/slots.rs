@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alua_trace_ebpf::{
-    Followed, GlobalCounts, MAX_PATHS, NO_ROUTE, PathCounts, PathSlot, command_flag,
+    CommandSlot, Followed, GlobalCounts, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot,
+    command_flag,
 };
 use anyhow::Result;
 
 use crate::{
-    engine::Input,
+    engine::{InFlight, Input},
     ingest::{self, About},
     kernel::tables::Tables,
 };
@@ -25,6 +26,25 @@ pub(super) struct Slots {
     routes: BTreeSet<u16>,
     /// Paths the probes had met when the path table was last read.
     paths_met: u64,
+}
+
+/// Block I/O in flight by path, of the commands in the probes' slots.
+pub(super) fn of_paths(commands: &[CommandSlot]) -> Vec<InFlight> {
+    let mut found: BTreeMap<u16, InFlight> = BTreeMap::new();
+    for command in commands {
+        let (path, oldest_ns) = (command.followed.path(), command.dispatch_ns);
+        if command.followed.has(command_flag::PASSTHROUGH) || path == NO_PATH {
+            continue;
+        }
+        let its = found.entry(path).or_insert(InFlight {
+            path,
+            commands: 0,
+            oldest_ns,
+        });
+        its.commands += 1;
+        its.oldest_ns = its.oldest_ns.min(oldest_ns);
+    }
+    found.into_values().collect()
 }
 
 impl Slots {

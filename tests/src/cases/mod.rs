@@ -18,6 +18,7 @@ mod judgements;
 mod lab_itself;
 mod long_runs;
 mod many_paths;
+mod network;
 mod paths_lab;
 mod rdac_lab;
 mod readers;
@@ -101,6 +102,7 @@ const GROUPS: &[&Group] = &[
     &recordings::GROUP,
     &long_runs::GROUP,
     &iscsi::GROUP,
+    &network::GROUP,
     &flags::GROUP,
     &follows::GROUP,
     &judgements::GROUP,
@@ -115,6 +117,7 @@ const GROUPS: &[&Group] = &[
     &readers::GROUP,
     &experiments::GROUP,
     &experiments::LONG,
+    &network::LONG,
     &recordings::LONG,
     &long_runs::LONG,
     &rights::GROUP,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Modules from the bottom up, with what each may use. All of it stands above it in this table, so
 /// that there is no circle.
-const ROOMS: [(&str, &[&str]); 36] = [
+const ROOMS: [(&str, &[&str]); 37] = [
     ("clock", &[]),
     ("sysroot", &[]),
     ("scsi", &[]),
@@ -18,11 +18,14 @@ const ROOMS: [(&str, &[&str]); 36] = [
     ("out", &["cli", "json"]),
     ("stats", &["model"]),
     ("gates", &["cli", "format", "model", "safe", "stats"]),
+    ("iscsi", &["sysroot"]),
     ("topology", &["scsi", "sysroot"]),
     ("kernel", &["model", "sysroot"]),
     (
         "engine",
-        &["format", "ingest", "model", "scsi", "stats", "topology"],
+        &[
+            "format", "ingest", "iscsi", "model", "scsi", "stats", "topology",
+        ],
     ),
     ("inventory", &["cli", "json", "safe", "scsi"]),
     ("decode", &["cli", "json", "safe", "scsi"]),
@@ -50,6 +53,7 @@ const ROOMS: [(&str, &[&str]); 36] = [
         &[
             "cli",
             "inventory",
+            "iscsi",
             "live",
             "safe",
             "scsi",
@@ -69,7 +73,9 @@ const ROOMS: [(&str, &[&str]); 36] = [
     ),
     (
         "record",
-        &["clock", "engine", "model", "setup", "sinks", "topology"],
+        &[
+            "clock", "engine", "iscsi", "model", "setup", "sinks", "topology",
+        ],
     ),
     (
         "replay",
@@ -117,8 +123,8 @@ const ROOMS: [(&str, &[&str]); 36] = [
     (
         "trace",
         &[
-            "cli", "clock", "engine", "format", "gates", "ingest", "kernel", "live", "model",
-            "record", "safe", "setup", "sinks", "sysroot", "topology",
+            "cli", "clock", "engine", "format", "gates", "ingest", "iscsi", "kernel", "live",
+            "model", "record", "safe", "setup", "sinks", "sysroot", "topology",
         ],
     ),
     (

@@ -2,13 +2,13 @@
 //! does no longer.
 
 use super::{
-    book::{Book, Subject},
     command::Command,
     observation::Side,
     sides::{Sides, names},
     unit::PathState,
 };
 use crate::{
+    engine::book::{Book, Subject},
     format,
     model::{AccessState, FlagKind, Severity},
 };

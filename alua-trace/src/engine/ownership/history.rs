@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::book::Subject;
+use crate::engine::book::Subject;
 use crate::model::{Load, Ownership, Tenure, Transfer};
 
 /// Transfers, and tenures between them, kept per logical unit.

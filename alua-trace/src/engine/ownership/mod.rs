@@ -19,9 +19,8 @@ use std::{
     collections::{BinaryHeap, HashMap},
 };
 
-use self::book::Book;
 use self::unit::Unit;
-use super::Thresholds;
+use super::{Thresholds, book::Book};
 use crate::model::{self, Flag, Line};
 use crate::topology::Hctl;
 
@@ -29,7 +28,6 @@ pub use observation::{
     GroupAnswer, Io, Issuer, Moves, Observation, RdacMode, SenseAt, Side, Source,
 };
 
-mod book;
 mod command;
 mod conditions;
 mod history;
@@ -155,9 +153,10 @@ impl Ownership {
     /// One that judges by these.
     #[must_use]
     pub(super) fn new(thresholds: Thresholds) -> Self {
-        let mut new = Self::default();
-        new.book.thresholds = thresholds;
-        new
+        Self {
+            book: Book::new(thresholds),
+            ..Self::default()
+        }
     }
 
     /// What was noted about a unit in a time, as seen from `zero_ns`.

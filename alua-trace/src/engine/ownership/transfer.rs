@@ -1,13 +1,13 @@
 //! One transfer from the moment the new owner is known until what it held up has drained.
 
 use super::{
-    book::Subject,
     meter::{Closed, Meter},
     notes::Notes,
     sides::{Owner, strings},
     signs::Sign,
     verdict::{Case, Verdict},
 };
+use crate::engine::book::Subject;
 use crate::model::{Cause, Transfer};
 
 /// Without a delayed I/O for this long, what the transfer held up has drained.

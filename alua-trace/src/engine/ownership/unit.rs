@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 
 use super::{
     Context,
-    book::Subject,
     command::{Command, process},
     conditions::{Conditions, View},
     history::History,
@@ -17,7 +16,7 @@ use super::{
     signs::{KEEP_NS, Signs},
     transfer::Open,
 };
-use crate::{model::AccessState, topology::Hctl};
+use crate::{engine::book::Subject, model::AccessState, topology::Hctl};
 
 /// Paths kept per logical unit.
 const MOST_PATHS: usize = 256;
@@ -97,7 +96,7 @@ impl Unit {
         Self {
             subject: Subject {
                 name: format!("LUN {lun}"),
-                wwid: None,
+                ..Subject::default()
             },
             paths: Vec::new(),
             sides: Sides::default(),
@@ -182,7 +181,13 @@ impl Unit {
     /// Takes one observation.
     pub fn take(&mut self, observation: Observation, cx: &mut Context<'_>) {
         match observation {
-            Observation::Unit { name, wwid, .. } => self.subject = Subject { name, wwid },
+            Observation::Unit { name, wwid, .. } => {
+                self.subject = Subject {
+                    name,
+                    wwid,
+                    ..Subject::default()
+                };
+            }
             Observation::Path {
                 path, hctl, side, ..
             } => self.path(path, hctl, side),

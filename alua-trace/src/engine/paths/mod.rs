@@ -14,6 +14,9 @@ use crate::{
 };
 
 mod relabel;
+mod watched;
+
+pub(super) use watched::{LARGE_BYTES, Span, Watched};
 
 /// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
 const HANDLERS: [&str; 2] = ["alua", "rdac"];
@@ -32,6 +35,8 @@ pub(super) struct Entry {
     pub is_disk: bool,
     /// Neither the device nor dm has failed it.
     pub usable: bool,
+    /// dm sends I/O there, as of the last scan: the device may be blocked for a while.
+    pub dm_active: bool,
     /// Its handler refuses I/O in the state it has filed (`alua_prep_fn`, `rdac_prep_fn`).
     pub refuses: bool,
     /// The array has told since that the state its handler has filed is no longer so.
@@ -44,6 +49,9 @@ pub(super) struct Entry {
     pub ios: u32,
     /// Path group its last command came through; 0 for none.
     pub path_group: u32,
+    /// The SCSI command timer in seconds.
+    pub timeout_s: Option<u32>,
+    pub watched: Watched,
     pub stats: PathStats,
     pub slowest: Slowest,
     /// Records whose completion came before their dispatch.
@@ -235,12 +243,15 @@ impl Paths {
             present: true,
             is_disk: false,
             usable,
+            dm_active: false,
             refuses: false,
             contradicted: false,
             sysfs_state: None,
             controller: None,
             ios: 0,
             path_group: 0,
+            timeout_s: None,
+            watched: Watched::default(),
             stats: PathStats::default(),
             slowest: Slowest::default(),
             implausible: 0,
@@ -413,6 +424,7 @@ impl Paths {
         let slowest = std::mem::take(&mut entry.slowest);
         let implausible = std::mem::take(&mut entry.implausible);
         let ios = std::mem::take(&mut entry.ios);
+        let watched = std::mem::take(&mut entry.watched);
         self.moved
             .extend(kernel.iter().map(|(id, _)| (*id, returned)));
         let entry = &mut self.entries[returned];
@@ -424,6 +436,7 @@ impl Paths {
         }
         entry.implausible += implausible;
         entry.ios += ios;
+        entry.watched = watched;
     }
 
     /// The probes' ids whose commands belong to another entry since the last call, and to which.

@@ -101,13 +101,15 @@ impl Paths {
         let label = label(entry, device, topology);
         let relabelled = label != entry.label;
         let member = device.devno.and_then(|devno| topology.membership(devno));
-        let usable = device.running && member.is_none_or(|(_, _, path)| path.active);
+        entry.dm_active = member.is_some_and(|(_, _, path)| path.active);
+        let usable = device.running && (member.is_none() || entry.dm_active);
         if !entry.present || entry.usable != usable || entry.label.map != label.map {
             entry.usable_since_ns = now_ns;
         }
         entry.label = label;
         entry.present = true;
         entry.is_disk = device.is_disk();
+        entry.timeout_s = device.timeout_s;
         let state = device.access_state.as_ref().and_then(|text| text.state());
         entry.refuses = state.is_some_and(refuses);
         let told_before = entry.sysfs_state;

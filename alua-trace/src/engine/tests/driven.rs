@@ -84,6 +84,16 @@ impl Driven {
         self.take(at_ns, Input::Counts(&global, per_path));
     }
 
+    /// Block I/O in flight: ids of paths with how many, and since when.
+    pub fn in_flight(&mut self, at_ns: u64, found: &[(u16, u64, u64)]) {
+        let found = found.iter().map(|(path, commands, oldest_ns)| InFlight {
+            path: *path,
+            commands: *commands,
+            oldest_ns: *oldest_ns,
+        });
+        self.take(at_ns, Input::InFlight(&found.collect::<Vec<_>>()));
+    }
+
     pub fn tick(&mut self, at_ns: u64) {
         self.take(at_ns, Input::Tick);
     }

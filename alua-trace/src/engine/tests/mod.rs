@@ -11,9 +11,11 @@ use crate::{
 };
 use driven::{Driven, Tables};
 
+mod connections;
 mod driven;
 mod early;
 mod flags;
+mod stuck;
 
 const MS: u64 = 1_000_000;
 const AO: u8 = 0;

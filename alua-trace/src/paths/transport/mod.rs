@@ -3,8 +3,6 @@
 //! share it, and are read once.
 
 mod fc;
-mod iscsi;
-mod network;
 mod sas;
 
 use std::collections::HashMap;
@@ -12,9 +10,9 @@ use std::path::{Component, Path};
 
 use super::device::text;
 use crate::inventory::model::{Iscsi, Transport};
+use crate::iscsi::{Network, Session};
 use crate::sysroot::{Directory, Sysroot};
 use crate::topology::Hctl;
-use network::Network;
 
 /// A target on this host: what the devices of its LUNs have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +51,7 @@ pub(super) fn read(
 ) -> HashMap<Hctl, Transport> {
     let mut targets: HashMap<Target, Option<Transport>> = HashMap::new();
     let mut of_device = Vec::new();
-    let mut sessions: Vec<(Target, iscsi::Session)> = Vec::new();
+    let mut sessions: Vec<(Target, Session)> = Vec::new();
     for hctl in devices {
         let target = Target::from(hctl);
         of_device.push((hctl, target));
@@ -65,7 +63,7 @@ pub(super) fn read(
             .unwrap_or_default();
         let transport = match kind(&place) {
             Kind::Iscsi(name) => {
-                sessions.push((target, iscsi::Session::read(root, name, hctl.host)));
+                sessions.push((target, Session::read(root, name, hctl.host)));
                 None
             }
             Kind::Fc(name) => Some(fc::read(root, name, hctl.host)),
@@ -76,16 +74,35 @@ pub(super) fn read(
     }
     let network = Network::ask(
         root,
-        sessions.iter().filter_map(|(_, session)| session.portal()),
+        sessions.iter().filter_map(|(_, session)| session.portal),
     );
     for (target, session) in sessions {
-        let iscsi: Iscsi = session.with(&network);
-        targets.insert(target, Some(Transport::Iscsi(iscsi)));
+        targets.insert(target, Some(Transport::Iscsi(iscsi(session, &network))));
     }
     let known = of_device
         .into_iter()
         .filter_map(|(hctl, target)| Some((hctl, targets.get(&target)?.clone()?)));
     known.collect()
+}
+
+/// What is known of a session with the network's help.
+fn iscsi(session: Session, network: &Network) -> Iscsi {
+    let tcp = session.connection(network).map(|connection| connection.tcp);
+    let local = session.local(network);
+    let interface = local.and_then(|local| network.interface(local));
+    let portal = session.portal.map(|portal| portal.to_string());
+    Iscsi {
+        session: Some(session.name),
+        target: session.target,
+        portal: portal.or(session.configured),
+        local_address: local.map(|local| local.to_string()),
+        interface: interface.map(|interface| interface.name.clone()),
+        mtu: interface.and_then(|interface| interface.mtu),
+        mss: tcp.and_then(|tcp| tcp.mss),
+        rtt_us: tcp.and_then(|tcp| tcp.rtt_us),
+        retransmits: tcp.and_then(|tcp| tcp.retransmits),
+        state: session.state,
+    }
 }
 
 fn kind(place: &Path) -> Kind<'_> {

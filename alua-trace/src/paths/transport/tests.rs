@@ -2,6 +2,7 @@
 
 use super::super::fixture::Tree;
 use super::*;
+use crate::iscsi::{Interface, Socket, Tcp};
 
 fn only(tree: &Tree, hctl: &str) -> Option<Transport> {
     let hctl: Hctl = hctl.parse().unwrap();
@@ -60,21 +61,24 @@ fn a_connection_completes_a_session() {
     tree.file(&format!("{connection}/port"), b"3260\n");
     tree.file(&format!("{connection}/local_ipaddr"), b"0.0.0.0\n");
     let network = Network {
-        connections: vec![network::Connection {
+        connections: vec![Socket {
             local: "10.0.0.1:40000".parse().unwrap(),
             remote: "10.0.0.2:3260".parse().unwrap(),
-            mss: Some(1448),
-            rtt_us: Some(211),
-            retransmits: Some(0),
+            tcp: Tcp {
+                mss: Some(1448),
+                rtt_us: Some(211),
+                retransmits: Some(0),
+                ..Tcp::default()
+            },
         }],
         addresses: vec![(2, "10.0.0.1".parse().unwrap())],
-        interfaces: vec![network::Interface {
+        interfaces: vec![Interface {
             index: 2,
             name: "eth0".to_owned(),
             mtu: Some(9000),
         }],
     };
-    let iscsi = iscsi::Session::read(&tree.root(), "session7", 3).with(&network);
+    let iscsi = iscsi(Session::read(&tree.root(), "session7", 3), &network);
     assert_eq!(iscsi.portal.as_deref(), Some("10.0.0.2:3260"));
     assert_eq!(iscsi.local_address.as_deref(), Some("10.0.0.1"));
     assert_eq!(

@@ -17,6 +17,8 @@ pub(crate) enum FlagKind {
     ModeSelectOutstanding,
     StateDisagrees,
     NotPreferredOwner,
+    StuckPath,
+    MtuMismatch,
 }
 
 /// Severity.

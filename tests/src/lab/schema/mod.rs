@@ -173,6 +173,15 @@ pub(crate) struct Row {
     pub(crate) max_ns: Option<u64>,
     pub(crate) share: f64,
     pub(crate) cells: Vec<Cell>,
+    pub(crate) network: Option<Network>,
+}
+
+/// A path's TCP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    pub(crate) rtt_us: Option<u32>,
+    pub(crate) retransmits: u64,
 }
 
 /// Commands of a path, class and state in an interval.
@@ -294,6 +303,7 @@ pub(crate) struct PathSummary {
     pub(crate) counts: Counts,
     pub(crate) share: f64,
     pub(crate) latency: Vec<Latency>,
+    pub(crate) network: Option<Network>,
 }
 
 /// Losses by cause.

@@ -1,21 +1,23 @@
-//! The flags of the ownership engine, and what is to be said of them.
+//! Flags that are raised, told of and ended one by one, and what is to be said of them.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::super::thresholds::Thresholds;
+use super::thresholds::Thresholds;
 use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Line, Severity};
 
 /// Flags that are over and kept for the end; the oldest go first.
 const KEPT: usize = 1024;
 
-/// Which logical unit a flag is about.
+/// What a flag is about.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Subject {
     pub name: String,
     pub wwid: Option<String>,
+    /// H:C:T:L of paths, where it is about these.
+    pub paths: Vec<String>,
 }
 
-/// All flags of ownership.
+/// All flags of one part of the engine.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     open: BTreeMap<u32, Flag>,
@@ -28,6 +30,14 @@ pub(super) struct Book {
 }
 
 impl Book {
+    /// An empty one.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            ..Self::default()
+        }
+    }
+
     /// Ids of flags follow those that others gave.
     pub fn number_from(&mut self, last_id: u32) {
         self.next_id = self.next_id.max(last_id);
@@ -63,7 +73,7 @@ impl Book {
             p50_ns: None,
             optimized_p50_ns: None,
             baseline: None,
-            paths: Vec::new(),
+            paths: subject.paths.clone(),
             judgements: Vec::new(),
             judgements_left_out: 0,
             text,
@@ -88,9 +98,15 @@ impl Book {
 
     /// It is over since `at_ns`.
     pub fn end(&mut self, id: u32, at_ns: u64) {
+        self.end_as(id, at_ns, None);
+    }
+
+    /// It is over since `at_ns`; what to say of it then, if that is something else.
+    pub fn end_as(&mut self, id: u32, at_ns: u64, text: Option<String>) {
         let Some(mut flag) = self.open.remove(&id) else {
             return;
         };
+        flag.text = text.unwrap_or(flag.text);
         flag.last_at_ns = flag.last_at_ns.max(at_ns);
         flag.ended_at_ns = Some(flag.last_at_ns);
         self.say(FlagChange::Ended, &flag);

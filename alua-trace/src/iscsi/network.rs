@@ -1,14 +1,13 @@
 //! Owns what the kernel's network stack says: TCP connections (NETLINK_SOCK_DIAG, as `ss` asks),
-//! and which interface has which address (NETLINK_ROUTE). Nothing is sent over the network, and no
-//! privilege is needed. Asked only where there are iSCSI sessions.
+//! and which interface has which address (NETLINK_ROUTE). Asked only where there are iSCSI sessions.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::{Protocol, netlink};
 
-use super::super::device::number;
-use super::super::netlink::{Request, attributes, dump, u32_at};
+use super::netlink::{Request, attributes, dump, u32_at};
+use super::{Tcp, number};
 use crate::sysroot::{self, Directory, Sysroot};
 
 /// Protocol number 0.
@@ -19,57 +18,46 @@ const IPV6: u8 = 10;
 
 /// The network as far as iSCSI is concerned.
 #[derive(Debug, Default)]
-pub(super) struct Network {
-    pub(super) connections: Vec<Connection>,
+pub struct Network {
+    /// Established connections to portals.
+    pub connections: Vec<Socket>,
     /// Addresses by the index of their interface.
-    pub(super) addresses: Vec<(u32, IpAddr)>,
-    pub(super) interfaces: Vec<Interface>,
+    pub addresses: Vec<(u32, IpAddr)>,
+    /// Every interface.
+    pub interfaces: Vec<Interface>,
 }
 
-/// An established TCP connection. `None` is unknown.
+/// An established TCP connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Connection {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
-    /// Bytes that a segment sent may have, options left out (`tcpi_snd_mss`).
-    pub(super) mss: Option<u32>,
-    /// Smoothed round-trip time in microseconds (`tcpi_rtt`).
-    pub(super) rtt_us: Option<u32>,
-    /// Segments sent again since it was made (`tcpi_total_retrans`).
-    pub(super) retransmits: Option<u32>,
+pub struct Socket {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other one.
+    pub remote: SocketAddr,
+    /// What TCP knows of it.
+    pub tcp: Tcp,
 }
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Interface {
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) mtu: Option<u32>,
+pub struct Interface {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// `eth0`.
+    pub name: String,
+    /// Its MTU in bytes.
+    pub mtu: Option<u32>,
 }
 
 impl Network {
     /// Asks for connections to these portals, and for interfaces. What cannot be asked stays empty.
-    pub(super) fn ask(root: &Sysroot, portals: impl Iterator<Item = SocketAddr>) -> Self {
-        let mut network = Self::default();
-        let wanted: HashSet<(u8, u16)> = portals
-            .map(|portal| (if portal.is_ipv4() { IPV4 } else { IPV6 }, portal.port()))
-            .collect();
-        if wanted.is_empty() {
-            return network;
+    pub fn ask(root: &Sysroot, portals: impl Iterator<Item = SocketAddr>) -> Self {
+        let mut portals = portals.peekable();
+        if portals.peek().is_none() {
+            return Self::default();
         }
-        for (family, port) in wanted {
-            let payload = connections_request(family, port);
-            // A kernel without these parts has no answer: it stays unknown.
-            let _ = dump(
-                Some(netlink::SOCK_DIAG),
-                &Request {
-                    kind: SOCK_DIAG_BY_FAMILY,
-                    answer: SOCK_DIAG_BY_FAMILY,
-                    payload: &payload,
-                },
-                &mut |message| network.connections.extend(connection(message)),
-            );
-        }
+        let connections = connections(portals);
+        let mut addresses = Vec::new();
         let _ = dump(
             NETLINK_ROUTE,
             &Request {
@@ -77,19 +65,23 @@ impl Network {
                 answer: RTM_NEWADDR,
                 payload: &[0; ADDRESS_BYTES],
             },
-            &mut |message| network.addresses.extend(address(message)),
+            &mut |message| addresses.extend(address(message)),
         );
-        network.interfaces = interfaces(root);
-        network
+        Self {
+            connections,
+            addresses,
+            interfaces: interfaces(root),
+        }
     }
 
     /// The connection to a portal, from what is known of this end; `None` if it may be several.
-    pub(super) fn connection(
+    #[must_use]
+    pub fn connection(
         &self,
         portal: SocketAddr,
         local_address: Option<IpAddr>,
         local_port: Option<u16>,
-    ) -> Option<&Connection> {
+    ) -> Option<&Socket> {
         let mut candidates = self.connections.iter().filter(|connection| {
             connection.remote == portal
                 && local_address.is_none_or(|address| address == connection.local.ip())
@@ -100,7 +92,8 @@ impl Network {
     }
 
     /// The interface that has an address; `None` if several have.
-    pub(super) fn interface(&self, address: IpAddr) -> Option<&Interface> {
+    #[must_use]
+    pub fn interface(&self, address: IpAddr) -> Option<&Interface> {
         let mut having = self.addresses.iter().filter(|(_, other)| *other == address);
         let (index, _) = having.next()?;
         if having.any(|(other, _)| other != index) {
@@ -117,11 +110,33 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 
-/// `struct inet_diag_req_v2`: established TCP connections to a port, with their `tcp_info`.
+/// Established connections to the ports of these portals.
+pub(super) fn connections(portals: impl Iterator<Item = SocketAddr>) -> Vec<Socket> {
+    let ports: HashSet<(u8, u16)> = portals
+        .map(|portal| (if portal.is_ipv4() { IPV4 } else { IPV6 }, portal.port()))
+        .collect();
+    let mut found = Vec::new();
+    for (family, port) in ports {
+        let payload = connections_request(family, port);
+        // A kernel without these parts has no answer: it stays unknown.
+        let _ = dump(
+            Some(netlink::SOCK_DIAG),
+            &Request {
+                kind: SOCK_DIAG_BY_FAMILY,
+                answer: SOCK_DIAG_BY_FAMILY,
+                payload: &payload,
+            },
+            &mut |message| found.extend(connection(message)),
+        );
+    }
+    found
+}
+
+/// `struct inet_diag_req_v2`: established TCP connections to a port, with their `tcp_info` and memory.
 fn connections_request(family: u8, port: u16) -> [u8; 56] {
     const TCP: u8 = 6;
-    /// `1 << (INET_DIAG_INFO - 1)`.
-    const WITH_INFO: u8 = 2;
+    /// `1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1)`.
+    const WITH_INFO: u8 = 1 << 1 | 1 << 6;
     /// `1 << TCP_ESTABLISHED`.
     const ESTABLISHED: u32 = 2;
     let mut request = [0; 56];
@@ -133,23 +148,43 @@ fn connections_request(family: u8, port: u16) -> [u8; 56] {
 }
 
 /// A connection of a `struct inet_diag_msg`; addresses and ports are in network byte order.
-fn connection(message: &[u8]) -> Option<Connection> {
+fn connection(message: &[u8]) -> Option<Socket> {
     const MESSAGE_BYTES: usize = 72;
+    /// `idiag_rqueue`: bytes in order that nobody has taken.
+    const WAITING_AT: usize = 56;
     const INFO: u16 = 2;
+    const MEMORY: u16 = 7;
     let family = *message.first()?;
     let port = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
     let local = SocketAddr::new(ip(family, message.get(8..24)?)?, port(4)?);
     let remote = SocketAddr::new(ip(family, message.get(24..40)?)?, port(6)?);
-    let mut attributes = attributes(message.get(MESSAGE_BYTES..)?);
-    let info = attributes.find_map(|(kind, value)| (kind == INFO).then_some(value));
+    let list = message.get(MESSAGE_BYTES..)?;
+    let attribute =
+        |wanted: u16| attributes(list).find_map(|(kind, it)| (kind == wanted).then_some(it));
     // Offsets in `struct tcp_info` (include/uapi/linux/tcp.h), which only grows at its end.
+    let info = attribute(INFO);
     let field = |at: usize| info.and_then(|info| u32_at(info, at));
-    Some(Connection {
+    let long = |at: usize| {
+        let bytes = info?.get(at..)?.first_chunk()?;
+        Some(u64::from_ne_bytes(*bytes))
+    };
+    // `SK_MEMINFO_RMEM_ALLOC` (include/uapi/linux/sock_diag.h).
+    let memory = attribute(MEMORY).and_then(|memory| u32_at(memory, 0));
+    let is_empty = u32_at(message, WAITING_AT)? == 0;
+    Some(Socket {
         local,
         remote,
-        mss: field(16),
-        rtt_us: field(68),
-        retransmits: field(100),
+        tcp: Tcp {
+            local_port: local.port(),
+            mss: field(16),
+            rtt_us: field(68),
+            retransmits: field(100),
+            backoff: info.and_then(|info| info.get(4).copied()),
+            sacked: field(28),
+            acked: long(120),
+            received: long(128),
+            parked: memory.map(|bytes| if is_empty { bytes } else { 0 }),
+        },
     })
 }
 
@@ -195,7 +230,6 @@ fn interfaces(root: &Sysroot) -> Vec<Interface> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::fixture::Tree;
     use super::*;
     use std::net::{TcpListener, TcpStream};
 
@@ -214,9 +248,13 @@ mod tests {
     }
 
     fn info(mss: u32, rtt: u32, retransmits: u32) -> Vec<u8> {
-        let mut info = vec![0; 104];
-        for (at, value) in [(16, mss), (68, rtt), (100, retransmits)] {
+        let mut info = vec![0; 136];
+        info[4] = 2;
+        for (at, value) in [(16, mss), (28, 3), (68, rtt), (100, retransmits)] {
             info[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        for (at, value) in [(120, 1_u64 << 33), (128, 5)] {
+            info[at..at + 8].copy_from_slice(&value.to_ne_bytes());
         }
         info
     }
@@ -234,16 +272,32 @@ mod tests {
         let found = connection(&message).unwrap();
         assert_eq!(found.local.to_string(), "10.0.0.1:40000");
         assert_eq!(found.remote.to_string(), "10.0.0.2:3260");
-        assert_eq!(found.mss, Some(8948));
-        assert_eq!((found.rtt_us, found.retransmits), (Some(211), Some(7)));
+        let tcp = found.tcp;
+        assert_eq!((tcp.local_port, tcp.mss), (40_000, Some(8948)));
+        assert_eq!((tcp.rtt_us, tcp.retransmits), (Some(211), Some(7)));
+        assert_eq!((tcp.sacked, tcp.backoff), (Some(3), Some(2)));
+        assert_eq!((tcp.acked, tcp.received), (Some(1 << 33), Some(5)));
         for end in 0..message.len() {
             let cut = connection(&message[..end]);
-            assert!(cut.is_none_or(|cut| cut.mss.is_none()), "{end}");
+            assert!(cut.is_none_or(|cut| cut.tcp.mss.is_none()), "{end}");
         }
         let old = diag(IPV4, 1, 2, &[1; 4], &[2; 4], &info(1448, 9, 1)[..72]);
-        let old = connection(&old).unwrap();
+        let old = connection(&old).unwrap().tcp;
         assert_eq!((old.rtt_us, old.retransmits), (Some(9), None));
+        assert_eq!((old.acked, old.parked), (None, None));
         assert_eq!(connection(&diag(1, 1, 2, &[1; 4], &[2; 4], &[])), None);
+    }
+
+    #[test]
+    fn what_waits_behind_a_hole_is_parked() {
+        let mut message = diag(IPV4, 1, 2, &[1; 4], &[2; 4], &info(1448, 9, 1));
+        message.extend(8_u16.to_ne_bytes());
+        message.extend(7_u16.to_ne_bytes());
+        message.extend(2304_u32.to_ne_bytes());
+        assert_eq!(connection(&message).unwrap().tcp.parked, Some(2304));
+        // Bytes in order that nobody has taken yet.
+        message[56] = 1;
+        assert_eq!(connection(&message).unwrap().tcp.parked, Some(0));
     }
 
     #[test]
@@ -286,12 +340,14 @@ mod tests {
         let local: IpAddr = "10.0.0.1".parse().unwrap();
         assert_eq!(address(&message), Some((3, local)));
         assert_eq!(address(&message[..10]), None);
-        let tree = Tree::new();
-        tree.file("sys/class/net/eth0/ifindex", b"3\n");
-        tree.file("sys/class/net/eth0/mtu", b"9000\n");
+        let dir = tempfile::tempdir().unwrap();
+        let eth0 = dir.path().join("sys/class/net/eth0");
+        std::fs::create_dir_all(&eth0).unwrap();
+        std::fs::write(eth0.join("ifindex"), "3\n").unwrap();
+        std::fs::write(eth0.join("mtu"), "9000\n").unwrap();
         let mut network = Network {
             addresses: vec![(3, local)],
-            interfaces: interfaces(&tree.root()),
+            interfaces: interfaces(&Sysroot::at(dir.path())),
             ..Network::default()
         };
         let found = network.interface(local).unwrap();
@@ -312,8 +368,9 @@ mod tests {
             eprintln!("skipped: this kernel has no tcp_diag");
             return;
         };
-        assert!(found.mss.is_some_and(|mss| mss > 500), "{found:?}");
-        assert_eq!(found.retransmits, Some(0));
+        let tcp = found.tcp;
+        assert!(tcp.mss.is_some_and(|mss| mss > 500), "{found:?}");
+        assert_eq!((tcp.retransmits, tcp.parked), (Some(0), Some(0)));
         assert_eq!(network.interface(local.ip()).unwrap().name, "lo");
     }
 }

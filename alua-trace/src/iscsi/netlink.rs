@@ -1,4 +1,4 @@
-//! Owns the little of netlink that `paths` needs: a dump is asked for, its messages are taken apart.
+//! Owns the little of netlink that this needs: a dump is asked for, its messages are taken apart.
 //! What the messages mean, the askers know. Counts and lengths in them are checked.
 
 use std::io;
