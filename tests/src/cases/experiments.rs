@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Case, Clock, Group, Kernels, Outcome};
@@ -13,6 +14,7 @@ use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::loopback::LabPath;
 use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::tracer::{self, TOOL, btf};
+use crate::sys;
 use crate::sys::process::{Background, command, run};
 
 pub(super) const GROUP: Group = Group {
@@ -28,7 +30,11 @@ pub(super) const GROUP: Group = Group {
         },
         Case {
             name: "gain",
-            run: |lab| gains(lab, &[200, 1_000, 5_000]),
+            run: |lab| gains(lab, &[200, 5_000]),
+        },
+        Case {
+            name: "compare",
+            run: compare,
         },
         Case {
             name: "gain-of-other-sizes",
@@ -66,6 +72,8 @@ fn one_factor(lab: &mut Lab) -> Result<Outcome> {
     let table = spread(&lab.paths(), &map, Selector::ServiceTime)?;
     std::fs::write("/tmp/spread", table)?;
     std::fs::write(PLAN, plan(&map))?;
+    let _ = std::fs::remove_dir_all(DIR);
+    killed(&map, &kept)?;
     let results = experiment(lab)?;
     ensure!(
         run("dmsetup", &["table", &map.name])? == kept,
@@ -118,14 +126,27 @@ set = "{on}"
     )
 }
 
-/// Makes it; two blocks are too few for a verdict, which is said.
-fn experiment(lab: &mut Lab) -> Result<Value> {
-    let _ = std::fs::remove_dir_all(DIR);
+fn words() -> Vec<&'static str> {
     let mut words = vec!["experiment", PLAN, "--dir", DIR, "--json", RESULTS];
-    for word in btf() {
-        words.push(word);
-    }
-    let said = tracer::say(&words, LIMIT)?;
+    words.extend(btf());
+    words
+}
+
+/// Begins it, and kills it while the table is another one: that is as it was soon after.
+fn killed(map: &Map, kept: &str) -> Result<()> {
+    let table = || run("dmsetup", &["table", &map.name]);
+    let mut begun = Background::start(&mut command(TOOL, &words()))?;
+    sys::wait_for(LIMIT, "another table", || Ok(table()? != kept))?;
+    begun.signal(Signal::KILL)?;
+    begun.finish(LIMIT)?;
+    sys::wait_for(Duration::from_secs(30), "the table as it was", || {
+        Ok(table()? == kept)
+    })
+}
+
+/// Makes the rest of it; two blocks are too few for a verdict, which is said.
+fn experiment(lab: &mut Lab) -> Result<Value> {
+    let said = tracer::say(&words(), LIMIT)?;
     let text = format!("{}{}", said.stdout, said.stderr);
     lab.evidence("experiment.txt", text.clone());
     let results =
@@ -301,6 +322,53 @@ fn other_sizes(lab: &mut Lab) -> Result<Outcome> {
     ensure!(
         gain["verdict"] == "cannot-tell" && why.contains("64 KiB against reads of 4 KiB"),
         "{gain}"
+    );
+    Ok(Outcome::Passed)
+}
+
+/// Two sides that differ in selector and queue depth, of two runs each; then of one.
+fn compare(lab: &mut Lab) -> Result<Outcome> {
+    lab.implicit_emulator()?;
+    let record = |lab: &mut Lab, selector: Selector, names: [&str; 2]| -> Result<()> {
+        let map = lab.map(&MapOptions {
+            selector,
+            ..MapOptions::default()
+        })?;
+        for name in names {
+            let running = load(&map.node(), Until::Milliseconds(UNTIL_STOPPED_MS)).start()?;
+            niced(&["record", "-o", name, "--duration", "3s"])?;
+            running.stop()?;
+        }
+        map.remove()
+    };
+    let sides = [
+        ["/tmp/a1.atr", "/tmp/a2.atr"],
+        ["/tmp/b1.atr", "/tmp/b2.atr"],
+    ];
+    record(lab, Selector::ServiceTime, sides[0])?;
+    let depth = lab.path("A1")?.sysfs("queue_depth");
+    let before = sys::read(&depth)?;
+    sys::write(&depth, "7")?;
+    let recorded = record(lab, Selector::RoundRobin, sides[1]);
+    sys::write(&depth, &before)?;
+    recorded?;
+    let ([a1, a2], [b1, b2]) = (sides[0], sides[1]);
+    let told = tracer::say(&["compare", a1, a2, "--vs", b1, b2, "--json", "-"], LIMIT)?;
+    lab.evidence("compare.txt", format!("{}{}", told.stdout, told.stderr));
+    let told: Value = serde_json::from_str(&told.stdout)?;
+    let differs = told["differs"].as_array().context("no differences")?;
+    let whats: Vec<&str> = differs
+        .iter()
+        .filter_map(|it| it["what"].as_str())
+        .collect();
+    ensure!(
+        whats == ["path selector", "queue depth"],
+        "selector and queue depth differ, and these are told: {whats:?}"
+    );
+    let refused = tracer::say(&["compare", a1, "--vs", b1, b2], LIMIT)?;
+    ensure!(
+        refused.code() == 2 && refused.stderr.contains("one run tells nothing"),
+        "{refused:?}"
     );
     Ok(Outcome::Passed)
 }

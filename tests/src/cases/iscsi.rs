@@ -14,7 +14,7 @@ use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
 use crate::lab::multipath::{Handler, MapOptions};
 use crate::lab::schema::{Cause, Class};
-use crate::lab::tracer::{self, TraceOptions};
+use crate::lab::tracer::{self, TraceOptions, btf};
 use crate::sys;
 use crate::sys::process::run;
 
@@ -45,16 +45,19 @@ pub(super) const GROUP: Group = Group {
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// The path over a network with an MTU of its own.
+const ODD: &str = "B2";
+const RECORDED: &str = "/tmp/iscsi.atr";
 
 /// What is said of each path's session is what others say of it.
 fn sessions(lab: &mut Lab) -> Result<Outcome> {
     lab.iscsi(Options::default())?;
     lab.map(&MapOptions::default())?;
     // One network is another one than the rest.
-    let odd: PathName = "B2".parse()?;
+    let odd: PathName = ODD.parse()?;
     let interface = initiator::interface_of(odd)?;
     run("ip", &["link", "set", &interface, "mtu", "1500"])?;
-    let node = lab.path("B2")?.node();
+    let node = lab.path(ODD)?.node();
     Load {
         until: Until::Count(200),
         ..Load::random_reads(&node, 0)
@@ -66,17 +69,34 @@ fn sessions(lab: &mut Lab) -> Result<Outcome> {
     lab.evidence("paths.json", told.stdout.clone());
     lab.evidence("iscsiadm.txt", iscsiadm.clone());
     lab.evidence("ss.txt", ss.clone());
-    let told: Value = serde_json::from_str(&told.stdout)?;
-    let judged = iscsi::paths().iter().try_for_each(|name| {
+    // A recording has the same: in the set-up that it ends with.
+    let _ = std::fs::remove_file(RECORDED);
+    let recorded = [
+        &["record", "-o", RECORDED, "--duration", "1s"],
+        &btf().collect::<Vec<_>>()[..],
+    ];
+    let recorded = tracer::say(&recorded.concat(), LIMIT)?;
+    let setups = tracer::say(&["replay", RECORDED, "--setup"], LIMIT)?;
+    run("ip", &["link", "set", &interface, "mtu", "9000"])?;
+    let later = run("ss", &["-tino", "dport", "=", ":3260"])?;
+    lab.evidence("setups.json", setups.stdout.clone());
+    ensure!(recorded.code() == 0, "{}", recorded.stderr);
+    agree_all(lab, &serde_json::from_str(&told.stdout)?, (&iscsiadm, &ss)).context("paths")?;
+    let setups: Value = serde_json::from_str(&setups.stdout)?;
+    let last = setups["setups"].as_array().and_then(|it| it.last());
+    let last = last.with_context(|| format!("no set-up: {setups}"))?;
+    agree_all(lab, last, (&iscsiadm, &later)).context("the recording")?;
+    Ok(Outcome::Passed)
+}
+
+/// Of every path.
+fn agree_all(lab: &Lab, told: &Value, others: (&str, &str)) -> Result<()> {
+    iscsi::paths().iter().try_for_each(|name| {
         let path = lab.path(&name.to_string())?;
         let of_path =
-            transport(&told, &path.hctl).with_context(|| format!("no transport of {name}"))?;
-        judge(of_path, *name, &path.device, (&iscsiadm, &ss))
-            .with_context(|| format!("{name}: {of_path}"))
-    });
-    run("ip", &["link", "set", &interface, "mtu", "9000"])?;
-    judged?;
-    Ok(Outcome::Passed)
+            transport(told, &path.hctl).with_context(|| format!("no transport of {name}"))?;
+        judge(of_path, *name, &path.device, others).with_context(|| format!("{name}: {of_path}"))
+    })
 }
 
 /// The transport of a path, wherever in the inventory it is.
@@ -136,13 +156,13 @@ fn judge(told: &Value, name: PathName, device: &str, (iscsiadm, ss): (&str, &str
         ("iscsiadm", after("Iface IPaddress:")),
         ("paths", text("local_address")),
     )?;
-    let mtu = sys::read(format!("/sys/class/net/{}/mtu", text("interface")))?;
-    agree("MTU", ("sysfs", mtu.parse().ok()), ("paths", number("mtu")))?;
-    connection(told, &own, &mtu, ss)
+    let mtu = if name.to_string() == ODD { 1500 } else { 9000 };
+    agree("MTU", ("ip", Some(mtu)), ("paths", number("mtu")))?;
+    connection(told, &own, mtu, ss)
 }
 
 /// Of the connection: what TCP knows of it is in the line beneath its own.
-fn connection(told: &Value, own: &str, mtu: &str, ss: &str) -> Result<()> {
+fn connection(told: &Value, own: &str, mtu: u64, ss: &str) -> Result<()> {
     let number = |field: &str| told[field].as_u64();
     let mut lines = ss.lines().skip_while(|line| !line.contains(own));
     let connection = lines
@@ -161,7 +181,7 @@ fn connection(told: &Value, own: &str, mtu: &str, ss: &str) -> Result<()> {
     )?;
     let jumbo = number("mss").is_some_and(|mss| mss > 8000);
     ensure!(
-        jumbo == (mtu == "9000"),
+        jumbo == (mtu == 9000),
         "an MTU of {mtu} and an MSS of {:?}",
         number("mss")
     );
