@@ -51,8 +51,8 @@ mod tests {
         assert_eq!(output.status.code(), Some(0));
         for part in [
             "flag raised #1 warning: stuck-path on mpatha",
-            "flag raised #2 warning: mtu-mismatch on mpatha; 3:0:0:0 over eth0 (MTU 9000)",
-            "sent again",
+            "mtu-mismatch on mpatha; 3:0:0:0 over eth0 (MTU 9000)",
+            "segments retransmitted",
         ] {
             assert!(said.contains(part), "{part}");
         }

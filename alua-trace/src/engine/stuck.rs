@@ -1,15 +1,14 @@
-//! Stuck paths: commands in flight, none completes, dm still sends I/O there, and the LUN's other paths go on.
+//! Stuck paths: commands in flight, none completes, dm counts the path as active, and the LUN's other paths go on.
 //!
 //! A path that has been silent for a while is a suspicion, which only the probes' slots confirm: an idle path is
 //! silent, too. A slow array is slow on every path, and no path of it is stuck.
 
 use std::collections::BTreeMap;
 
-use alua_trace_ebpf::PathCounts;
-
 use super::{
     book::{Book, Subject},
     connections::Connections,
+    flags::block_io,
     input::InFlight,
     paths::{Entry, Paths},
 };
@@ -36,7 +35,6 @@ const EMPTY_NS: u64 = 5_000_000_000;
 struct Open {
     flag: u32,
     first_ns: u64,
-    /// When it was raised.
     raised_ns: u64,
 }
 
@@ -48,6 +46,9 @@ pub(super) struct Stuck {
     checked_ns: u64,
 }
 
+/// Paths by logical unit.
+type ByLun<'a> = BTreeMap<usize, Vec<&'a Entry>>;
+
 impl Stuck {
     /// Whether the probes' slots should be read.
     pub fn wants_look(&self) -> bool {
@@ -58,7 +59,7 @@ impl Stuck {
     pub fn looked(paths: &mut Paths, in_flight: &BTreeMap<usize, InFlight>, at_ns: u64) {
         for (index, entry) in paths.entries_mut().enumerate() {
             let its = in_flight.get(&index);
-            let dispatched = entry.counts().dispatched();
+            let dispatched = block_io(&entry.counts());
             let found = its.map_or((None, 0), |it| (Some(it.oldest_ns), it.commands));
             entry.watched.looked(found, at_ns, dispatched);
         }
@@ -73,24 +74,30 @@ impl Stuck {
         self.end_those_over(paths, book, now_ns);
         self.wants_look = !self.open.is_empty();
         let least_ns = book.thresholds.stuck_ns;
+        // Made when the first path is silent for long enough: most ticks need none.
+        let mut by_lun: Option<ByLun<'_>> = None;
         for (index, entry) in paths.entries().iter().enumerate() {
             if !is_suspicious(entry, now_ns) {
                 continue;
             }
             self.wants_look = true;
+            let Some(silence) = silence(entry, least_ns, now_ns) else {
+                continue;
+            };
             if self.open.contains_key(&index) {
                 continue;
             }
-            let Some(found) = look_closer(paths, entry, least_ns, now_ns) else {
+            let by_lun = by_lun.get_or_insert_with(|| by_lun_of(paths));
+            let its = by_lun.get(&entry.lun).map_or(&[][..], Vec::as_slice);
+            let Some(found) = look_closer(its, entry, silence, now_ns) else {
                 continue;
             };
-            let subject = subject(entry);
-            let text = found.text(entry, connections.timers(entry));
+            let text = found.text(entry, connections.timers(entry, silence.since_ns));
             let kind = (FlagKind::StuckPath, Severity::Warning);
-            let flag = book.raise(kind, &subject, (found.since_ns, now_ns), text);
+            let flag = book.raise(kind, &subject(entry), (silence.since_ns, now_ns), text);
             let open = Open {
                 flag,
-                first_ns: found.since_ns,
+                first_ns: silence.since_ns,
                 raised_ns: now_ns,
             };
             self.open.insert(index, open);
@@ -99,16 +106,29 @@ impl Stuck {
 
     fn end_those_over(&mut self, paths: &Paths, book: &mut Book, now_ns: u64) {
         self.open.retain(|index, open| {
-            let Some((at_ns, how)) = paths.get(*index).and_then(|it| over(it, open, now_ns)) else {
+            let Some(entry) = paths.get(*index) else {
+                return false;
+            };
+            let Some((at_ns, how)) = over(entry, open, now_ns) else {
                 return true;
             };
-            let hctl = paths.get(*index).map_or("", |it| it.label.hctl.as_str());
             let took = format::duration(at_ns.saturating_sub(open.first_ns));
-            let text = format!("{hctl} completed nothing for {took}, until {how}");
+            let text = format!(
+                "{} completed nothing for {took}, until {how}",
+                entry.label.hctl
+            );
             book.end_as(open.flag, at_ns, Some(text));
             false
         });
     }
+}
+
+fn by_lun_of(paths: &Paths) -> ByLun<'_> {
+    let mut by_lun = ByLun::new();
+    for entry in paths.entries() {
+        by_lun.entry(entry.lun).or_default().push(entry);
+    }
+    by_lun
 }
 
 fn subject(entry: &Entry) -> Subject {
@@ -120,82 +140,97 @@ fn subject(entry: &Entry) -> Subject {
     }
 }
 
-/// A path of a map that dm sends I/O to, with some in flight as far as is known, and silent.
+/// A path of a map that dm counts as active, with some in flight as far as is known, and silent.
 fn is_suspicious(entry: &Entry, now_ns: u64) -> bool {
     let watched = &entry.watched;
     let is_used = entry.present && entry.dm_active;
     if !is_used || now_ns.saturating_sub(watched.completed_ns) < SUSPICIOUS_NS {
         return false;
     }
-    let counts = entry.counts();
-    let has_begun = watched.completed_ns > 0 || block_io(&counts) > 0;
-    let since_look = watched.completed_ns > watched.clear_ns
+    watched.completed_ns > watched.clear_ns
         || watched.oldest_ns.is_some()
-        || counts.dispatched() > watched.clear_dispatched;
-    has_begun && since_look
+        || block_io(&entry.counts()) > watched.clear_dispatched
 }
 
-fn block_io(counts: &PathCounts) -> u64 {
-    counts.dispatched_by_state.iter().sum()
+/// How long a path has completed nothing.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    /// Dispatch of the oldest command in flight.
+    since_ns: u64,
+    length_ns: u64,
+}
+
+fn silence(entry: &Entry, least_ns: u64, now_ns: u64) -> Option<Silence> {
+    let watched = &entry.watched;
+    let since_ns = watched.waiting_since_ns()?;
+    // The last completion may be of a command before it, or of one that overtook it. What dm gave up before is told.
+    let from_ns = since_ns.max(watched.completed_ns).max(watched.failed_ns);
+    let length_ns = now_ns.saturating_sub(from_ns);
+    (length_ns >= least_ns).then_some(Silence {
+        since_ns,
+        length_ns,
+    })
 }
 
 /// A path found stuck.
 struct Found {
-    /// Dispatch of the oldest command in flight.
-    since_ns: u64,
-    silent_ns: u64,
+    silence: Silence,
+    /// Where the commands so far are enough for one.
     p99_ns: Option<u64>,
     others: Vec<String>,
 }
 
-fn look_closer(paths: &Paths, entry: &Entry, least_ns: u64, now_ns: u64) -> Option<Found> {
-    let since_ns = entry.watched.waiting_since_ns()?;
-    // The last completion may be of a command before it, or of one that overtook it.
-    let silent_ns = now_ns.saturating_sub(since_ns.max(entry.watched.completed_ns));
-    if silent_ns < least_ns {
-        return None;
-    }
-    let p99_ns = p99_ns(entry);
-    if p99_ns.is_some_and(|p99| silent_ns < p99.saturating_mul(10)) {
-        return None;
-    }
-    let goes_on = |other: &&Entry| {
+fn look_closer(of_lun: &[&Entry], entry: &Entry, silence: Silence, now_ns: u64) -> Option<Found> {
+    let goes_on = |other: &&&Entry| {
         let oldest = other.watched.oldest_ns.unwrap_or(now_ns);
         other.hctl != entry.hctl
             && other.present
             && other.usable
             && other.label.map == entry.label.map
-            && now_ns.saturating_sub(oldest) < silent_ns / OTHERS_YOUNGER
-            && other.watched.done_since(since_ns) > 0
+            && now_ns.saturating_sub(oldest) < silence.length_ns / OTHERS_YOUNGER
+            && other.watched.done_since(silence.since_ns) > 0
     };
-    let others: Vec<&Entry> = paths.of_lun(entry.lun).filter(goes_on).collect();
-    let done = others.iter().map(|it| it.watched.done_since(since_ns));
+    let others: Vec<&&Entry> = of_lun.iter().filter(goes_on).collect();
+    let done = others
+        .iter()
+        .map(|it| it.watched.done_since(silence.since_ns));
     if done.sum::<usize>() < OTHERS_DONE {
         return None;
     }
+    let usual = usual(entry);
+    let p99_ns = p99_ns(&usual, entry);
+    if p99_ns.is_some_and(|p99| silence.length_ns < p99.saturating_mul(10)) {
+        return None;
+    }
     Some(Found {
-        since_ns,
-        silent_ns,
-        p99_ns,
+        silence,
+        p99_ns: p99_ns.filter(|_| usual.percentile_ns(0.99).is_some()),
         others: others.iter().map(|it| it.label.hctl.clone()).collect(),
     })
 }
 
-/// Of the path's reads and writes so far.
-fn p99_ns(entry: &Entry) -> Option<u64> {
+/// The path's reads and writes so far.
+fn usual(entry: &Entry) -> LatencyHistogram {
     let mut all = LatencyHistogram::default();
     for state in stats::STATES {
         entry.stats.add_block_io(state, &mut all);
     }
-    all.percentile_ns(0.99)
+    all
+}
+
+/// Without those that earlier silences held up; of few it is the largest.
+fn p99_ns(usual: &LatencyHistogram, entry: &Entry) -> Option<u64> {
+    let hung = entry.watched.hung(usual.len());
+    let part = 1.0 - hung as f64 / usual.len().max(1) as f64;
+    usual.quantile_ns(0.99 * part)
 }
 
 impl Found {
     fn text(&self, entry: &Entry, timers: Option<Timers>) -> String {
-        let silence = format::duration(self.silent_ns);
+        let length_ns = self.silence.length_ns;
         let against = match self.p99_ns {
             Some(p99) if p99 > 0 => {
-                let times = format::count(self.silent_ns / p99);
+                let times = format::count(length_ns / p99);
                 format!(" ({times} times its p99)")
             }
             _ => String::new(),
@@ -205,9 +240,10 @@ impl Found {
             many => format!("{many} commands"),
         };
         format!(
-            "{} has {in_flight} in flight and has completed none for {silence}{against}, while {} \
-             {}; dm still sends I/O there. {}",
+            "{} has {in_flight} in flight and has completed none for {}{against}, while {} {}; dm still \
+             counts it as active. {}",
             entry.label.hctl,
+            format::duration(length_ns),
             self.others.join(" "),
             if self.others.len() == 1 {
                 "goes on"
@@ -219,7 +255,7 @@ impl Found {
     }
 }
 
-/// Which timer ends it, and what it is set to.
+/// Which timer ends it, and what it is set to. `timers` are those of an iSCSI session that is silent, too.
 fn ending(entry: &Entry, timers: Option<Timers>) -> String {
     if let Some(timers) = timers
         && let (Some(recv_s @ 1..), Some(ping_s)) = (timers.recv_s, timers.ping_s)
@@ -233,17 +269,16 @@ fn ending(entry: &Entry, timers: Option<Timers>) -> String {
         );
     }
     let device = entry.label.device.as_deref().unwrap_or("sdX");
-    let is_set = entry.timeout_s.map_or_else(
-        || "the SCSI command timer ends it".to_owned(),
-        |it| format!("The SCSI command timer ends it after {it} s"),
-    );
-    format!("{is_set} (/sys/block/{device}/device/timeout)")
+    let after = entry
+        .timeout_s
+        .map_or_else(String::new, |it| format!(" after {it} s"));
+    format!("The SCSI command timer aborts them{after} (/sys/block/{device}/device/timeout)")
 }
 
 /// When and how a stuck path was over, if it is.
 fn over(entry: &Entry, open: &Open, now_ns: u64) -> Option<(u64, &'static str)> {
     let watched = &entry.watched;
-    if watched.failed_ns > open.first_ns {
+    if watched.failed_ns > open.raised_ns {
         return Some((watched.failed_ns, "dm failed the path"));
     }
     if watched.done_ns > open.raised_ns {

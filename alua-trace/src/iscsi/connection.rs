@@ -45,6 +45,8 @@ pub struct Tcp {
     pub backoff: Option<u8>,
     /// Segments that the other end has, beyond one that it misses (`tcpi_sacked`).
     pub sacked: Option<u32>,
+    /// Segments that have arrived, bare acknowledgements too (`tcpi_segs_in`).
+    pub segments_in: Option<u32>,
     /// Bytes that the other end has acknowledged (`tcpi_bytes_acked`).
     pub acked: Option<u64>,
     /// Bytes received in order (`tcpi_bytes_received`).

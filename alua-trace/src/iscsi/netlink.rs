@@ -1,4 +1,4 @@
-//! Owns the little of netlink that this needs: a dump is asked for, its messages are taken apart.
+//! Owns the little of netlink that this needs: something is asked for, the messages of the answer are taken apart.
 //! What the messages mean, the askers know. Counts and lengths in them are checked.
 
 use std::io;
@@ -19,11 +19,12 @@ const HEADER_BYTES: usize = 16;
 const ALIGN: usize = 4;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
+/// `NLM_F_REQUEST`, and `NLM_F_DUMP` with it.
+const REQUEST_ONE: u16 = 1;
 const REQUEST_DUMP: u16 = 0x301;
 
-/// Asks the kernel for a dump and hands each message of type `kind` in the answer to `each`.
-pub(super) fn dump(
+/// Asks the kernel, and hands each message of the answer that is of the type wanted to `each`.
+pub(super) fn ask(
     protocol: Option<Protocol>,
     request: &Request<'_>,
     each: &mut dyn FnMut(&[u8]),
@@ -48,7 +49,13 @@ pub(super) fn dump(
             match message.kind {
                 DONE => return Ok(()),
                 ERROR => return Err(error(message.payload)),
-                kind if kind == request.answer => each(message.payload),
+                kind if kind == request.answer => {
+                    each(message.payload);
+                    // Nothing follows a single one.
+                    if request.one {
+                        return Ok(());
+                    }
+                }
                 _ => {}
             }
         }
@@ -66,6 +73,8 @@ pub(super) struct Request<'a> {
     pub(super) kind: u16,
     /// Type of the messages in the answer.
     pub(super) answer: u16,
+    /// Whether it names one thing, and is no dump of all there are.
+    pub(super) one: bool,
     /// What follows the header.
     pub(super) payload: &'a [u8],
 }
@@ -75,7 +84,8 @@ impl Request<'_> {
         let length = u32::try_from(HEADER_BYTES + self.payload.len()).unwrap_or(u32::MAX);
         let mut bytes = length.to_ne_bytes().to_vec();
         bytes.extend(self.kind.to_ne_bytes());
-        bytes.extend(REQUEST_DUMP.to_ne_bytes());
+        let flags = if self.one { REQUEST_ONE } else { REQUEST_DUMP };
+        bytes.extend(flags.to_ne_bytes());
         bytes.extend([0; 8]);
         bytes.extend(self.payload);
         bytes
@@ -144,6 +154,7 @@ mod tests {
         let mut bytes = Request {
             kind,
             answer: 0,
+            one: false,
             payload,
         }
         .to_bytes();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::{Protocol, netlink};
 
-use super::netlink::{Request, attributes, dump, u32_at};
+use super::netlink::{Request, ask, attributes, u32_at};
 use super::{Tcp, number};
 use crate::sysroot::{self, Directory, Sysroot};
 
@@ -34,6 +34,8 @@ pub struct Socket {
     pub local: SocketAddr,
     /// The other one.
     pub remote: SocketAddr,
+    /// Index of the interface that it is bound to (SO_BINDTODEVICE); 0 for none.
+    pub bound_to: u32,
     /// What TCP knows of it.
     pub tcp: Tcp,
 }
@@ -58,11 +60,12 @@ impl Network {
         }
         let connections = connections(portals);
         let mut addresses = Vec::new();
-        let _ = dump(
+        let _ = ask(
             NETLINK_ROUTE,
             &Request {
                 kind: RTM_GETADDR,
                 answer: RTM_NEWADDR,
+                one: false,
                 payload: &[0; ADDRESS_BYTES],
             },
             &mut |message| addresses.extend(address(message)),
@@ -109,6 +112,7 @@ impl Network {
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
+const REQUEST_BYTES: usize = 56;
 
 /// Established connections to the ports of these portals.
 pub(super) fn connections(portals: impl Iterator<Item = SocketAddr>) -> Vec<Socket> {
@@ -117,33 +121,62 @@ pub(super) fn connections(portals: impl Iterator<Item = SocketAddr>) -> Vec<Sock
         .collect();
     let mut found = Vec::new();
     for (family, port) in ports {
-        let payload = connections_request(family, port);
-        // A kernel without these parts has no answer: it stays unknown.
-        let _ = dump(
-            Some(netlink::SOCK_DIAG),
-            &Request {
-                kind: SOCK_DIAG_BY_FAMILY,
-                answer: SOCK_DIAG_BY_FAMILY,
-                payload: &payload,
-            },
-            &mut |message| found.extend(connection(message)),
-        );
+        let mut payload = connections_request(family);
+        payload[REMOTE_PORT].copy_from_slice(&port.to_be_bytes());
+        found.extend(asked(&payload, false));
     }
     found
 }
 
-/// `struct inet_diag_req_v2`: established TCP connections to a port, with their `tcp_info` and memory.
-fn connections_request(family: u8, port: u16) -> [u8; 56] {
+/// A connection as it is now, while it is established. The kernel looks it up, where a dump goes through all of the
+/// host's.
+pub(super) fn again(it: &Socket) -> Option<Socket> {
+    let family = if it.remote.is_ipv4() { IPV4 } else { IPV6 };
+    let mut payload = connections_request(family);
+    payload[LOCAL_PORT].copy_from_slice(&it.local.port().to_be_bytes());
+    payload[REMOTE_PORT].copy_from_slice(&it.remote.port().to_be_bytes());
+    for (at, address) in [(12, it.local.ip()), (28, it.remote.ip())] {
+        match address {
+            IpAddr::V4(it) => payload[at..at + 4].copy_from_slice(&it.octets()),
+            IpAddr::V6(it) => payload[at..at + 16].copy_from_slice(&it.octets()),
+        }
+    }
+    payload[44..48].copy_from_slice(&it.bound_to.to_ne_bytes());
+    // Which of several at the same addresses does not matter: `INET_DIAG_NOCOOKIE`.
+    payload[48..].fill(0xff);
+    asked(&payload, true).pop()
+}
+
+fn asked(payload: &[u8], one: bool) -> Vec<Socket> {
+    let mut found = Vec::new();
+    // A kernel without these parts has no answer: it stays unknown.
+    let _ = ask(
+        Some(netlink::SOCK_DIAG),
+        &Request {
+            kind: SOCK_DIAG_BY_FAMILY,
+            answer: SOCK_DIAG_BY_FAMILY,
+            one,
+            payload,
+        },
+        &mut |message| found.extend(connection(message)),
+    );
+    found
+}
+
+/// Where the ports are in a request, in network byte order.
+const LOCAL_PORT: std::ops::Range<usize> = 8..10;
+const REMOTE_PORT: std::ops::Range<usize> = 10..12;
+/// `TCP_ESTABLISHED`.
+const ESTABLISHED: u8 = 1;
+
+/// `struct inet_diag_req_v2`: established TCP connections, with their `tcp_info` and memory.
+fn connections_request(family: u8) -> [u8; REQUEST_BYTES] {
     const TCP: u8 = 6;
     /// `1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1)`.
     const WITH_INFO: u8 = 1 << 1 | 1 << 6;
-    /// `1 << TCP_ESTABLISHED`.
-    const ESTABLISHED: u32 = 2;
-    let mut request = [0; 56];
+    let mut request = [0; REQUEST_BYTES];
     request[..3].copy_from_slice(&[family, TCP, WITH_INFO]);
-    request[4..8].copy_from_slice(&ESTABLISHED.to_ne_bytes());
-    // `id.idiag_dport`, in network byte order.
-    request[10..12].copy_from_slice(&port.to_be_bytes());
+    request[4..8].copy_from_slice(&(1_u32 << ESTABLISHED).to_ne_bytes());
     request
 }
 
@@ -155,6 +188,10 @@ fn connection(message: &[u8]) -> Option<Socket> {
     const INFO: u16 = 2;
     const MEMORY: u16 = 7;
     let family = *message.first()?;
+    // A connection that was asked for by its addresses may be on its way out.
+    if *message.get(1)? != ESTABLISHED {
+        return None;
+    }
     let port = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
     let local = SocketAddr::new(ip(family, message.get(8..24)?)?, port(4)?);
     let remote = SocketAddr::new(ip(family, message.get(24..40)?)?, port(6)?);
@@ -174,6 +211,7 @@ fn connection(message: &[u8]) -> Option<Socket> {
     Some(Socket {
         local,
         remote,
+        bound_to: u32_at(message, 40)?,
         tcp: Tcp {
             local_port: local.port(),
             mss: field(16),
@@ -181,6 +219,7 @@ fn connection(message: &[u8]) -> Option<Socket> {
             retransmits: field(100),
             backoff: info.and_then(|info| info.get(4).copied()),
             sacked: field(28),
+            segments_in: field(140),
             acked: long(120),
             received: long(128),
             parked: memory.map(|bytes| if is_empty { bytes } else { 0 }),
@@ -371,6 +410,11 @@ mod tests {
         let tcp = found.tcp;
         assert!(tcp.mss.is_some_and(|mss| mss > 500), "{found:?}");
         assert_eq!((tcp.retransmits, tcp.parked), (Some(0), Some(0)));
+        let found = found.clone();
+        let later = again(&found).unwrap();
+        assert_eq!((later.local, later.remote), (local, portal));
+        drop(stream);
+        assert_eq!(again(&found), None);
         assert_eq!(network.interface(local.ip()).unwrap().name, "lo");
     }
 }

@@ -1,11 +1,12 @@
-//! Sessions followed over time. What changes is asked of TCP in one question for all of them; sysfs is read again
+//! Sessions followed over time. What changes is asked of TCP, by the connection's two ends; sysfs is read again
 //! where a session's connection is another one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 
 use super::network::{self, Network};
-use super::{Connection, Session, Timers};
+use super::{Connection, Session, Socket, Tcp, Timers};
 use crate::sysroot::{self, Sysroot};
 
 /// What is known of a session while its connection is the same.
@@ -15,8 +16,7 @@ struct Known {
     target: (u32, u32, u32),
     portal: Option<SocketAddr>,
     timers: Timers,
-    /// This end of its connection.
-    local: Option<SocketAddr>,
+    socket: Option<Socket>,
     interface: Option<String>,
     mtu: Option<u32>,
 }
@@ -40,28 +40,32 @@ impl Watch {
 
     /// How every session with a LUN is now.
     pub fn look(&mut self) -> Vec<Connection> {
-        let names = sysroot::entries(&self.root.class_dir("iscsi_session", "")).unwrap_or_default();
-        self.known.retain(|name, _| names.contains(name));
-        let portals = self.known.values().filter_map(|it| it.portal);
-        let mut network = Network {
-            connections: network::connections(portals),
-            ..Network::default()
+        let names = match sysroot::entries(&self.root.class_dir("iscsi_session", "")) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            // One that is not told of would be one that has ended.
+            Err(_) => self.known.keys().cloned().collect(),
         };
-        let has_new = names.iter().any(|name| !self.is_as_it_was(name, &network));
-        if has_new {
-            let sessions: Vec<Session> = names.iter().map(|name| self.session(name)).collect();
-            network = Network::ask(&self.root, sessions.iter().filter_map(|it| it.portal));
-            for session in sessions {
-                self.learn(&session, &network);
-            }
+        self.known.retain(|name, _| names.contains(name));
+        let mut tcp: BTreeMap<String, Tcp> = BTreeMap::new();
+        for (name, known) in &self.known {
+            tcp.extend(known.asked().map(|it| (name.clone(), it)));
         }
-        let known = self.known.values();
-        known.map(|known| known.now(&network)).collect()
-    }
-
-    fn is_as_it_was(&self, name: &str, network: &Network) -> bool {
-        let known = self.known.get(name);
-        known.is_some_and(|known| known.connection(network).is_some())
+        let others: Vec<Session> = names
+            .iter()
+            .filter(|name| !tcp.contains_key(*name))
+            .map(|name| self.session(name))
+            .collect();
+        let network = Network::ask(&self.root, others.iter().filter_map(|it| it.portal));
+        for session in others {
+            let found = session.connection(&network).map(|it| it.tcp);
+            tcp.extend(found.map(|it| (session.name.clone(), it)));
+            self.learn(&session, &network);
+        }
+        let known = self.known.iter();
+        known
+            .map(|(name, known)| known.with(tcp.get(name).copied()))
+            .collect()
     }
 
     fn session(&self, name: &str) -> Session {
@@ -80,7 +84,7 @@ impl Watch {
             target,
             portal: session.portal,
             timers: session.timers(&self.root),
-            local: session.connection(network).map(|it| it.local),
+            socket: session.connection(network).cloned(),
             interface: interface.map(|it| it.name.clone()),
             mtu: interface.and_then(|it| it.mtu),
         };
@@ -89,19 +93,19 @@ impl Watch {
 }
 
 impl Known {
-    fn connection<'a>(&self, network: &'a Network) -> Option<&'a network::Socket> {
-        let mut all = network.connections.iter();
-        all.find(|it| Some(it.local) == self.local && Some(it.remote) == self.portal)
+    /// What TCP knows of the connection, if it is still there.
+    fn asked(&self) -> Option<Tcp> {
+        network::again(self.socket.as_ref()?).map(|it| it.tcp)
     }
 
-    fn now(&self, network: &Network) -> Connection {
+    fn with(&self, tcp: Option<Tcp>) -> Connection {
         Connection {
             target: self.target,
             portal: self.portal.map(|portal| portal.to_string()),
             interface: self.interface.clone(),
             mtu: self.mtu,
             timers: self.timers,
-            tcp: self.connection(network).map(|it| it.tcp),
+            tcp,
         }
     }
 }
@@ -159,6 +163,7 @@ mod tests {
             };
             assert_eq!(tcp.local_port, stream.local_addr().unwrap().port());
             std::io::Write::write_all(&mut accepted, b"hello").unwrap();
+            assert!(watch.known.values().all(|it| it.asked().is_some()));
             let later = watch.look()[0].tcp.unwrap();
             assert_eq!(
                 (later.received, later.parked),

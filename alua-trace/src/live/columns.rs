@@ -36,7 +36,7 @@ const fn layout(column: Column) -> (&'static str, u16, u8) {
         Column::Max => ("max", 7, 7),
         Column::Share => ("share", 7, 5),
         Column::Rtt => ("RTT", 7, 12),
-        Column::Retransmits => ("resent", 7, 9),
+        Column::Retransmits => ("retrans", 7, 9),
         Column::Bar => ("", 10, 13),
     }
 }
@@ -154,6 +154,6 @@ mod tests {
         assert_eq!(titles(120).len(), 13);
         let of_network = places(200, 0, true);
         let titles: Vec<_> = of_network.iter().map(|it| it.column.title()).collect();
-        assert_eq!(titles[12..14], ["RTT", "resent"]);
+        assert_eq!(titles[12..14], ["RTT", "retrans"]);
     }
 }

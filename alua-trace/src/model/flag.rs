@@ -27,7 +27,7 @@ pub enum FlagKind {
     StateDisagrees,
     /// A logical unit is owned by a side that is not its preferred one.
     NotPreferredOwner,
-    /// A path completes nothing, while dm sends I/O there and other paths go on.
+    /// A path completes nothing, while dm counts it as active and other paths go on.
     StuckPath,
     /// Large frames do not get through between this host and an iSCSI portal, small ones do.
     MtuMismatch,

@@ -105,13 +105,13 @@ pub fn kind(kind: FlagKind) -> &'static str {
     }
 }
 
-/// `RTT 310 µs, 4 segments sent again`.
+/// `RTT 310 µs, 4 segments retransmitted`.
 pub fn push_network(out: &mut String, network: &Network) {
     out.push_str("RTT ");
     format::push_latency(out, network.rtt_us.map(|us| u64::from(us) * 1000));
     if network.retransmits > 0 {
         let segments = format::plural(network.retransmits, "segment");
-        out.push_str(&format!(", {segments} sent again"));
+        out.push_str(&format!(", {segments} retransmitted"));
     }
 }
 

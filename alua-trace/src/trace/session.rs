@@ -50,6 +50,9 @@ const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
 const FLAG_PATIENCE_NS: u64 = 250_000_000;
 /// How often the paths' counts are read while a flag is up: there may be thousands, by CPU.
 const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
+/// How often they are read at least, however long an interval is: a command that hangs on an idle path shows in
+/// them alone.
+const COUNTS_NS: u64 = 2_000_000_000;
 /// How often the probes' slots are read while a path is silent.
 const IN_FLIGHT_NS: u64 = 50_000_000;
 /// Records per drain before signals and timers get their turn.
@@ -255,10 +258,8 @@ impl<'config> Session<'config> {
         }
         self.attached.settle(now_ns)?;
         let global = self.attached.global_counts()?;
-        if global.not_optimized != self.not_optimized && self.may_count(now_ns) {
-            let (slots, feed) = (&mut self.slots, &mut self.feed);
-            let tables = &self.attached.probes.tables;
-            slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
+        let has_offended = global.not_optimized != self.not_optimized && self.may_count(now_ns);
+        if has_offended || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_NS {
             self.read_counts()?;
         }
         let wants = self.obey()?;
@@ -345,9 +346,14 @@ impl<'config> Session<'config> {
             || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_WHILE_FLAGGED_NS
     }
 
+    /// Tells the counts of every path that the probes have met.
     pub(super) fn read_counts(&mut self) -> Result<()> {
         let global = self.attached.global_counts()?;
-        let per_path = self.slots.counts(&self.attached.probes.tables)?;
+        let (slots, feed) = (&mut self.slots, &mut self.feed);
+        let tables = &self.attached.probes.tables;
+        let now_ns = monotonic_ns();
+        slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
+        let per_path = slots.counts(tables)?;
         self.not_optimized = global.not_optimized;
         self.counted_at_ns = monotonic_ns();
         self.feed

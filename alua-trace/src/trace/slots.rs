@@ -33,7 +33,9 @@ pub(super) fn of_paths(commands: &[CommandSlot]) -> Vec<InFlight> {
     let mut found: BTreeMap<u16, InFlight> = BTreeMap::new();
     for command in commands {
         let (path, oldest_ns) = (command.followed.path(), command.dispatch_ns);
-        if command.followed.has(command_flag::PASSTHROUGH) || path == NO_PATH {
+        // The slot of one that timed out stays until its command is used again.
+        let is_other = command_flag::PASSTHROUGH | command_flag::LATE;
+        if command.followed.has(is_other) || path == NO_PATH {
             continue;
         }
         let its = found.entry(path).or_insert(InFlight {

@@ -171,6 +171,8 @@ fn silent_portal(lab: &mut Lab, times: usize) -> Result<Outcome> {
             .ask(&format!("tc qdisc del dev p{network} root"))?;
         let (done, flags) = running.end(lab)?;
         seen?;
+        let is_mismatch = |it: &Flag| it.kind == FlagKind::MtuMismatch;
+        ensure!(!flags.iter().any(is_mismatch), "{flags:#?}");
         let flag = only(&flags, FlagKind::StuckPath)?;
         ensure!(flag.paths == [hctl.clone()], "{hctl} was silent: {flag:?}");
         let raised_s = seconds(flag.raised_at_ns.saturating_sub(silent_ns));

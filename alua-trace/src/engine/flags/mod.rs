@@ -319,10 +319,15 @@ pub(super) fn last_non_optimized(old: &PathCounts, new: &PathCounts) -> Option<(
 
 /// Block I/O dispatched in a known state other than active/optimized.
 fn offences(counts: &PathCounts) -> u64 {
-    counts.dispatched_by_state[1..7].iter().sum()
+    wrapping_sum(&counts.dispatched_by_state[1..7])
 }
 
 /// Block I/O dispatched.
-fn block_io(counts: &PathCounts) -> u64 {
-    counts.dispatched_by_state.iter().sum()
+pub(super) fn block_io(counts: &PathCounts) -> u64 {
+    wrapping_sum(&counts.dispatched_by_state)
+}
+
+/// Counts of a damaged recording may be any.
+fn wrapping_sum(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum, it| sum.wrapping_add(*it))
 }

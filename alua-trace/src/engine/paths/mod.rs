@@ -16,7 +16,7 @@ use crate::{
 mod relabel;
 mod watched;
 
-pub(super) use watched::{LARGE_BYTES, Span, Watched};
+pub(super) use watched::{LARGE_BYTES, Watched};
 
 /// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
 const HANDLERS: [&str; 2] = ["alua", "rdac"];

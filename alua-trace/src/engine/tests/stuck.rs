@@ -21,7 +21,7 @@ fn busy() -> Driven {
     engine
 }
 
-/// Time goes on from the silence to `until`; in each 100 ms the other path completes what it is given, and the slots are read
+/// Time goes on from the silence to `until`; in each 50 ms the other path completes what it is given, and the slots are read
 /// where that is wanted.
 fn go_on(
     engine: &mut Driven,
@@ -60,7 +60,11 @@ fn a_silent_path_is_stuck_while_the_other_goes_on() {
     assert!((S..S + 200 * MS).contains(&waited), "{waited}");
     assert!(flag.text.contains("4 commands in flight"), "{}", flag.text);
     assert!(flag.text.contains("2:0:0:0 goes on"), "{}", flag.text);
-    assert!(flag.text.contains("SCSI command timer"), "{}", flag.text);
+    assert!(
+        flag.text.contains("SCSI command timer aborts them"),
+        "{}",
+        flag.text
+    );
     // One of them completes.
     engine.command(&read(10, AO, since, 4 * S), &Host);
     engine.tick(SILENT + 5 * S);
@@ -92,6 +96,18 @@ fn a_path_is_stuck_though_the_load_has_come_to_a_stop() {
     }
     let events = go_on(&mut engine, SILENT + 2 * S, false, &[(10, 8, since)]);
     assert_eq!(events.len(), 1, "{events:?}");
+}
+
+/// The others completed some after it before they became as slow.
+#[test]
+fn what_is_in_flight_elsewhere_must_be_younger() {
+    let mut engine = busy();
+    let since = SILENT - 20 * MS;
+    for at in 0..4 {
+        engine.command(&read(11, AO, since + at * MS + 1, MS), &Host);
+    }
+    let all = [(10, 4, since), (11, 4, since + 10 * MS)];
+    assert!(go_on(&mut engine, SILENT + 3 * S, false, &all).is_empty());
 }
 
 #[test]
@@ -135,15 +151,13 @@ fn one_reading_is_none() {
     assert!(said_of_flags(&mut engine).is_empty());
 }
 
-#[test]
-fn it_ends_when_dm_fails_the_path() {
-    let mut engine = busy();
-    go_on(&mut engine, SILENT + 2 * S, true, &[(10, 4, SILENT - MS)]);
-    let failed = DmRecord {
+/// dm fails the first path.
+fn dm_failed() -> DmRecord {
+    DmRecord {
         kind: record_kind::DM,
         event: dm_event::FAIL_PATH,
         device: 8 << 20,
-        at_ns: SILENT + 2 * S,
+        at_ns: 0,
         path_group: 1,
         result: 0,
         map_major: 254,
@@ -151,12 +165,66 @@ fn it_ends_when_dm_fails_the_path() {
         pid: 0,
         comm: [0; 16],
         words: [[0; 16]; 2],
-    };
+    }
+}
+
+#[test]
+fn it_ends_when_dm_fails_the_path() {
+    let mut engine = busy();
+    go_on(&mut engine, SILENT + 2 * S, true, &[(10, 4, SILENT - MS)]);
+    let mut failed = dm_failed();
+    failed.at_ns = SILENT + 2 * S;
     engine.take(0, Input::Record(&crate::ingest::bytes_of(&failed)));
     engine.tick(SILENT + 3 * S);
     let ended = said_of_flags(&mut engine);
     assert_eq!(ended[0].flag.ended_at_ns, Some(SILENT + 2 * S));
     assert!(ended[0].flag.text.contains("dm failed the path"));
+}
+
+/// multipathd may fail and reinstate a path whose commands still hang: it is told again after a second, not each tick.
+#[test]
+fn a_path_that_comes_back_stuck_is_told_once_more() {
+    let mut engine = busy();
+    let on = [(10, 4, SILENT - MS)];
+    assert_eq!(go_on(&mut engine, SILENT + 2 * S, true, &on).len(), 1);
+    let mut failed = dm_failed();
+    failed.at_ns = SILENT + 2 * S;
+    engine.take(0, Input::Record(&crate::ingest::bytes_of(&failed)));
+    let events: Vec<FlagEvent> = (0..60)
+        .flat_map(|nth| {
+            let at = SILENT + 2 * S + nth * 50 * MS;
+            engine.command(&read(11, AO, at, MS), &Host);
+            engine.in_flight(at, &on);
+            engine.tick(at);
+            said_of_flags(&mut engine)
+        })
+        .collect();
+    let changes: Vec<FlagChange> = events.iter().map(|it| it.change).collect();
+    assert_eq!(changes, [FlagChange::Ended, FlagChange::Raised]);
+}
+
+/// Commands that hung say nothing of what a path is used to.
+#[test]
+fn a_stall_before_does_not_hide_the_next() {
+    let mut engine = busy();
+    engine.tick(SILENT);
+    // 60 of some 1,000 have hung for 9 s.
+    for nth in 0..60 {
+        engine.command(&read(10, AO, SILENT, 9 * S + nth), &Host);
+    }
+    for at in (SILENT + 9 * S..SILENT + 9_500 * MS).step_by(MS as usize) {
+        engine.command(&read(11, AO, at, MS), &Host);
+        engine.command(&read(10, AO, at, MS), &Host);
+    }
+    let since = SILENT + 9_500 * MS;
+    let mut events = Vec::new();
+    for at in (since..since + 3 * S).step_by(50 * MS as usize) {
+        engine.command(&read(11, AO, at, MS), &Host);
+        engine.in_flight(at, &[(10, 4, since)]);
+        engine.tick(at);
+        events.extend(said_of_flags(&mut engine));
+    }
+    assert_eq!(events.len(), 1, "{events:?}");
 }
 
 #[test]

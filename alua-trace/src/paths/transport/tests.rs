@@ -64,6 +64,7 @@ fn a_connection_completes_a_session() {
         connections: vec![Socket {
             local: "10.0.0.1:40000".parse().unwrap(),
             remote: "10.0.0.2:3260".parse().unwrap(),
+            bound_to: 0,
             tcp: Tcp {
                 mss: Some(1448),
                 rtt_us: Some(211),
