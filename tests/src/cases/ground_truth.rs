@@ -20,7 +20,7 @@ use crate::sys;
 pub(super) const GROUP: Group = Group {
     name: "ground-truth",
     limit_seconds: 600,
-    kernels: Kernels::All,
+    kernels: Kernels::DefaultOnly,
     clock: Clock::Instructions,
     array: false,
     cases: &[
