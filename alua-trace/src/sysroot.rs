@@ -254,6 +254,19 @@ impl Directory {
             .to_owned())
     }
 
+    /// The number in a file below this directory; `None` when it is not there, or no such number.
+    pub fn number<T: std::str::FromStr>(&self, below: &str) -> Option<T> {
+        self.text(below).ok()?.parse().ok()
+    }
+
+    /// The text of a file below this directory; `None` when it is not there, is empty, or says that the kernel does
+    /// not know.
+    pub fn known(&self, below: &str) -> Option<String> {
+        let text = self.text(below).ok()?;
+        let unknown = text.is_empty() || text == "(null)" || text == "<NULL>";
+        (!unknown).then_some(text)
+    }
+
     /// The first entry of a directory below this one; `None` when it is empty.
     pub fn first_entry(&self, below: &str) -> io::Result<Option<String>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

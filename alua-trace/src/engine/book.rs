@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::thresholds::Thresholds;
+use super::{flags::blank, thresholds::Thresholds};
 use crate::model::{Flag, FlagChange, FlagEvent, FlagKind, Line, Severity};
 
 /// Flags that are over and kept for the end; the oldest go first.
@@ -63,20 +63,10 @@ impl Book {
             severity,
             subject: subject.name.clone(),
             wwid: subject.wwid.clone(),
-            avoidable: None,
-            first_at_ns,
-            last_at_ns: first_at_ns,
             raised_at_ns: now_ns,
-            ended_at_ns: None,
-            commands: 0,
-            share: 0.0,
-            p50_ns: None,
-            optimized_p50_ns: None,
-            baseline: None,
             paths: subject.paths.clone(),
-            judgements: Vec::new(),
-            judgements_left_out: 0,
             text,
+            ..blank(first_at_ns)
         };
         self.say(FlagChange::Raised, &flag);
         self.open.insert(flag.id, flag);

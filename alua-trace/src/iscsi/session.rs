@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::Timers;
 use super::network::{self, Network};
-use super::{Timers, number, text};
 use crate::sysroot::{Directory, Sysroot};
 
 /// A session as sysfs knows it.
@@ -31,7 +31,9 @@ impl Session {
         let number = name.trim_start_matches("session");
         let connection = format!("connection{number}:0");
         let attribute = |class: &str, name: &str, what: &str| {
-            text(&Directory::open(&root.class_dir(class, name)).ok()?, what)
+            Directory::open(&root.class_dir(class, name))
+                .ok()?
+                .known(what)
         };
         let of_session = |what: &str| attribute("iscsi_session", name, what);
         let of_connection = |what: &str| attribute("iscsi_connection", &connection, what);
@@ -81,7 +83,9 @@ impl Session {
     /// Its timers.
     pub(super) fn timers(&self, root: &Sysroot) -> Timers {
         let number_of = |class: &str, name: &str, what: &str| {
-            number(&Directory::open(&root.class_dir(class, name)).ok()?, what)
+            Directory::open(&root.class_dir(class, name))
+                .ok()?
+                .number(what)
         };
         let connection = self.name.replace("session", "connection") + ":0";
         Timers {

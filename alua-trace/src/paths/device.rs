@@ -25,7 +25,7 @@ impl Extra {
         let Ok(dir) = Directory::open(&root.scsi_device_dir(&device.hctl.to_string())) else {
             return extra;
         };
-        extra.queue_depth = number(&dir, "queue_depth");
+        extra.queue_depth = dir.number("queue_depth");
         extra.lists_c9 = lists_c9(&dir);
         if let Ok(page) = dir.bytes("vpd_pg80") {
             match vpd::serial_number(&page) {
@@ -83,24 +83,12 @@ impl Block {
         let Ok(dir) = Directory::open(&root.block_dir().join(name)) else {
             return Self::default();
         };
-        let sectors = number::<u64>(&dir, "size");
+        let sectors = dir.number::<u64>("size");
         Self {
             size_bytes: sectors.and_then(|sectors| sectors.checked_mul(SECTOR_BYTES)),
-            read_only: number::<u8>(&dir, "ro").map(|flag| flag != 0),
+            read_only: dir.number::<u8>("ro").map(|flag| flag != 0),
         }
     }
-}
-
-/// The number in an attribute.
-pub(super) fn number<T: std::str::FromStr>(dir: &Directory, attribute: &str) -> Option<T> {
-    dir.text(attribute).ok()?.parse().ok()
-}
-
-/// The text of an attribute; `None` when it is empty or says that the kernel does not know.
-pub(super) fn text(dir: &Directory, attribute: &str) -> Option<String> {
-    let text = dir.text(attribute).ok()?;
-    let unknown = text.is_empty() || text == "(null)" || text == "<NULL>";
-    (!unknown).then_some(text)
 }
 
 #[cfg(test)]

@@ -69,10 +69,11 @@ impl Network {
 
 fn interface(root: &Sysroot, name: &str) -> Option<Interface> {
     let dir = Directory::open(&root.net_dir().join(name)).ok()?;
-    let number = |what: &str| -> Option<u64> { dir.text(what).ok()?.parse().ok() };
-    let frames = || number("statistics/rx_packets")?.checked_add(number("statistics/tx_packets")?);
+    let packets = |what: &str| dir.number::<u64>(what);
+    let frames =
+        || packets("statistics/rx_packets")?.checked_add(packets("statistics/tx_packets")?);
     Some(Interface {
-        mtu: number("mtu").and_then(|it| it.try_into().ok()),
+        mtu: dir.number("mtu"),
         frames: frames(),
         offloads: offloads(name),
     })

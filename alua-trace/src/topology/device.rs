@@ -121,7 +121,7 @@ impl Device {
         device.read_identification(&dir);
         device.read_block(&dir);
         device.read_handler(&dir);
-        device.timeout_s = dir.text("timeout").ok().and_then(|it| it.parse().ok());
+        device.timeout_s = dir.number("timeout");
         // Read last: every SCSI device has it, until it is removed.
         let state = dir.text("state").ok()?;
         device.running = state == "running";

@@ -174,7 +174,8 @@ fn is_part_of<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
     part.iter().all(|one| whole.contains(one))
 }
 
-pub(super) fn blank(at_ns: u64) -> Flag {
+/// A flag of which nothing is known but when it began.
+pub(in crate::engine) fn blank(at_ns: u64) -> Flag {
     Flag {
         id: 0,
         kind: FlagKind::NonOptimizedIo,

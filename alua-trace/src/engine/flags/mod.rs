@@ -13,7 +13,8 @@ use crate::{
     model::{AccessState, Flag, FlagChange, FlagEvent, FlagKind},
     stats,
 };
-use episode::{Episode, blank};
+use episode::Episode;
+pub(super) use episode::blank;
 use judgement::is_non_optimized;
 
 mod episode;

@@ -8,7 +8,6 @@ mod sas;
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
-use super::device::text;
 use crate::inventory::model::{Iscsi, Transport};
 use crate::iscsi::{Network, Session};
 use crate::sysroot::{Directory, Sysroot};
@@ -125,16 +124,15 @@ fn kind(place: &Path) -> Kind<'_> {
 
 fn driver(root: &Sysroot, host: u32) -> Option<Transport> {
     let dir = Directory::open(&root.class_dir("scsi_host", &format!("host{host}"))).ok()?;
-    let driver = text(&dir, "proc_name")?;
+    let driver = dir.known("proc_name")?;
     Some(Transport::Other { driver })
 }
 
 /// An attribute of an object of a class.
 fn attribute(root: &Sysroot, class: &str, name: &str, attribute: &str) -> Option<String> {
-    text(
-        &Directory::open(&root.class_dir(class, name)).ok()?,
-        attribute,
-    )
+    Directory::open(&root.class_dir(class, name))
+        .ok()?
+        .known(attribute)
 }
 
 #[cfg(test)]
