@@ -201,6 +201,8 @@ fn a_path_that_comes_back_stuck_is_told_once_more() {
         .collect();
     let changes: Vec<FlagChange> = events.iter().map(|it| it.change).collect();
     assert_eq!(changes, [FlagChange::Ended, FlagChange::Raised]);
+    let again_ns = events[1].flag.raised_at_ns;
+    assert!(again_ns >= SILENT + 3 * S, "a second after dm gave it up");
 }
 
 /// Commands that hung say nothing of what a path is used to.
