@@ -29,6 +29,7 @@ pub fn guest_main() -> ExitCode {
         ["array", rest @ ..] => array::main(rest),
         ["array-say", words @ ..] => array::say(words),
         ["far-array-say", words @ ..] => iscsi::say(words),
+        ["empty-programs"] => bench::empty_programs(),
         _ => {
             eprintln!("usage: guest --list | task | array OPTIONS");
             ExitCode::from(2)

@@ -1,11 +1,12 @@
-//! What watching costs: the same load alone and under each observer, in alternating rounds.
+//! What watching costs: the same load alone and under each observer, in alternating rounds; then where it goes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::observers::{OBSERVERS, Observer};
+use super::breakdown;
+use super::observers::{EMPTY, OBSERVERS, OWN, Observer};
 use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
 use crate::lab::multipath::{Map, MapOptions};
@@ -54,7 +55,18 @@ pub(super) fn run(reporter: &Reporter) -> Result<()> {
             report(&lab, observer, result, none);
         }
     }
+    break_down(&lab, &map, 1e9 / none)?;
     lab.tear_down()
+}
+
+fn break_down(lab: &Lab, map: &Map, io_ns: f64) -> Result<()> {
+    let of = |name: &str| {
+        let observer = OBSERVERS.iter().find(|it| it.name == name);
+        breakdown::measure(observer.context("no such observer")?, &|| {
+            load(map, LOAD_MS)
+        })
+    };
+    breakdown::report(lab, &of(EMPTY)?, &of(OWN)?, io_ns)
 }
 
 /// psync and 8 jobs: batching at a greater depth would hide the cost of a probe.

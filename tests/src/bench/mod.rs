@@ -1,8 +1,12 @@
 //! Benchmarks: one guest with one CPU that counts instructions (`-icount`), so that guest time is
 //! work done and the host's load does not matter.
 
+mod breakdown;
 mod cost;
+mod empty;
 mod observers;
+
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
@@ -13,5 +17,16 @@ pub(crate) fn run(reporter: &Reporter, name: &str) -> Result<i32> {
     match name {
         "cost" => cost::run(reporter).map(|()| 0),
         _ => bail!("no benchmark {name}"),
+    }
+}
+
+/// Watches every command and does nothing.
+pub(crate) fn empty_programs() -> ExitCode {
+    match empty::main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The observers that are compared: how each is started, when it watches, and what it cost.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ pub(super) struct Observer {
     own: bool,
 }
 
+/// The observer that does nothing in its programs.
+pub(super) const EMPTY: &str = "empty programs";
+/// The tool as it is used.
+pub(super) const OWN: &str = "alua-trace";
+
 pub(super) const OBSERVERS: &[Observer] = &[
     Observer {
         name: "none",
@@ -41,7 +47,12 @@ pub(super) const OBSERVERS: &[Observer] = &[
         own: false,
     },
     Observer {
-        name: "alua-trace",
+        name: EMPTY,
+        program: &["/init", "empty-programs"],
+        own: false,
+    },
+    Observer {
+        name: OWN,
         program: &[TOOL, "run", "--json", JSON],
         own: true,
     },
@@ -161,6 +172,21 @@ impl Watching {
         let _ = self.output.whole();
         let lost = if self.own { Some(lost()?) } else { None };
         Ok(End { max_rss_kib, lost })
+    }
+}
+
+impl Watching {
+    /// CPU time of its threads by their name, in ns (`/proc/PID/task/TID/schedstat`).
+    pub(super) fn threads(&self) -> Result<BTreeMap<String, u64>> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let mut threads = BTreeMap::new();
+        for thread in sys::names(&tasks) {
+            let name = sys::read(format!("{tasks}/{thread}/comm"))?;
+            let account = sys::read(format!("{tasks}/{thread}/schedstat"))?;
+            let on_cpu = account.split_whitespace().next().context("no schedstat")?;
+            *threads.entry(name.trim().to_owned()).or_default() += on_cpu.parse::<u64>()?;
+        }
+        Ok(threads)
     }
 }
 

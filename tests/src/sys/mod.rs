@@ -1,5 +1,6 @@
 //! Small things every part needs: files with context in errors, bounded waiting, the clock.
 
+pub(crate) mod bpf;
 pub(crate) mod process;
 pub(crate) mod terminal;
 
