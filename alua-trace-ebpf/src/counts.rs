@@ -6,7 +6,8 @@ use crate::{NON_OPTIMIZED_QUIET_NS, access_state};
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathCounts {
-    /// Commands completed, of those that were dispatched.
+    /// Commands completed, of those that were dispatched: those that a record was taken of, and `ring_full`. The probes
+    /// leave it 0; the collector, who takes the records, counts it.
     pub completed: u64,
     /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
     pub dispatched_by_state: [u64; 8],

@@ -7,14 +7,14 @@ use core::{
     ptr,
 };
 
-use alua_trace_ebpf::{MAX_WINDOW, ScsiLayout};
+use alua_trace_ebpf::ScsiLayout;
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally_interrupted;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_5")]
+#[unsafe(export_name = "SCSI_LAYOUT_6")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,
@@ -127,47 +127,6 @@ impl Reader {
     }
 }
 
-/// Part of a `scsi_cmnd`, read in one go: a read costs more than the bytes it copies.
-pub struct Window([MaybeUninit<u64>; MAX_WINDOW as usize / 8]);
-
-impl Window {
-    /// Room for a window, not zeroed: the helper fills what is used.
-    #[inline(always)]
-    pub fn new() -> Self {
-        Self([MaybeUninit::uninit(); MAX_WINDOW as usize / 8])
-    }
-
-    /// Reads the window of the command at `cmd`: zeroes, and counted, when that fails.
-    #[inline(always)]
-    pub fn read(&mut self, cmd: u64) {
-        let length = layout!(window_length);
-        if length > MAX_WINDOW {
-            // Refused at load; this is for the verifier.
-            return;
-        }
-        let source = cmd.wrapping_add(u64::from(layout!(window_start)));
-        // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
-        let failed = unsafe {
-            generated::bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), length, source as *const _)
-        };
-        if failed != 0 {
-            count_failed_read();
-        }
-    }
-
-    /// The member at `offset` of the window.
-    ///
-    /// # Safety
-    /// [`Self::read`] has run; the member lies in the window and is aligned for `T`, which
-    /// the collector has checked when it made the layout.
-    #[inline(always)]
-    pub unsafe fn member<T: Copy>(&self, offset: u32) -> T {
-        let at = offset as usize;
-        // SAFETY: as promised by the caller; the verifier checks it again.
-        unsafe { ptr::read(self.0.as_ptr().cast::<u8>().add(at).cast::<T>()) }
-    }
-}
-
 /// Adds to `*word`, wrapping around: `u64::MAX` takes 1 away. Nothing is fetched, because BPF
 /// fetches, and compares and swaps, only since Linux 5.12.
 #[inline(always)]
@@ -176,8 +135,9 @@ pub fn add(word: *mut u64, number: u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, number) };
 }
 
+/// Counts a read of kernel memory that failed.
 #[inline(always)]
-fn count_failed_read() {
+pub fn count_failed_read() {
     // SAFETY: a field of the element.
     count_globally_interrupted(|it| unsafe { &raw mut (*it).failed_reads });
 }

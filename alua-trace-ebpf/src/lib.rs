@@ -10,17 +10,23 @@ use core::mem::{align_of, offset_of, size_of};
 mod counts;
 mod events;
 mod layout;
+mod log;
 mod slots;
 
 pub use counts::{GlobalCounts, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
 pub use layout::{ABSENT, AluaLayout, BufferLayout, Control, DmLayout, RdacLayout, ScsiLayout};
+pub use log::{LogEnds, LoggedCommand};
 pub use slots::{CommandSlot, InFlightSlot, PathSlot, RETIRED, RouteSlot};
 
 /// Names of the maps both sides open.
 pub mod map_name {
-    /// Ring buffer of records.
+    /// Ring buffer of what is rare, and of commands that found their CPU's log being written.
     pub const EVENTS: &str = "EVENTS";
+    /// Array of [`super::LogEnds`], indexed by CPU.
+    pub const LOG_ENDS: &str = "LOG_ENDS";
+    /// Array of [`super::LoggedCommand`]: the logs of all CPUs, one behind the other.
+    pub const LOGS: &str = "LOGS";
     /// Per-CPU array of [`super::PathCounts`], indexed by path id.
     pub const PATH_COUNTS: &str = "PATH_COUNTS";
     /// Array of [`super::PathSlot`], indexed by path id.
@@ -50,11 +56,41 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_5";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_6";
+/// Name of the global with the number of records in a CPU's log ([`log_records`]), set when the probes are loaded.
+pub const LOG_RECORDS_GLOBAL: &str = "LOG_RECORDS";
 
-/// Bytes of the ring buffer unless the user asks for another size: a power of two and a multiple
-/// of the page size. Holds 65 ms of commands at a million IOPS.
+/// Bytes of the logs of all CPUs unless the user asks for another size: a power of two. Holds 65 ms of commands at a
+/// million IOPS.
 pub const RING_BYTES: u32 = 4 << 20;
+/// Bytes of a CPU's log at least, unless the user asks for less than that for all of them.
+const LEAST_LOG_BYTES: u32 = 256 << 10;
+/// Bytes of a CPU's log at most, unless the user asks for more than the usual.
+const MOST_LOG_BYTES: u32 = 1 << 20;
+/// Bytes of the ring buffer of what is rare.
+pub const EVENTS_BYTES: u32 = 256 << 10;
+
+/// Records in each of `cpus` logs that have `ring_bytes` (a power of two) between them; a power of two.
+pub const fn log_records(ring_bytes: u32, cpus: u32) -> u32 {
+    let least = if ring_bytes < LEAST_LOG_BYTES {
+        ring_bytes
+    } else {
+        LEAST_LOG_BYTES
+    };
+    let cpus = if cpus == 0 {
+        1
+    } else {
+        cpus.next_power_of_two()
+    };
+    let mut bytes = ring_bytes / cpus;
+    if bytes < least {
+        bytes = least;
+    }
+    if ring_bytes == RING_BYTES && bytes > MOST_LOG_BYTES {
+        bytes = MOST_LOG_BYTES;
+    }
+    bytes / size_of::<LoggedCommand>() as u32
+}
 /// Slots for commands in flight; a power of two.
 pub const IN_FLIGHT_SLOTS: u32 = 1 << 14;
 /// Commands that may be in flight beside the slots.
@@ -280,6 +316,18 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_share_what_the_user_allows() {
+        let bytes = |ring, cpus| log_records(ring, cpus) as usize * size_of::<LoggedCommand>();
+        assert_eq!(bytes(RING_BYTES, 1), 1 << 20);
+        assert_eq!(bytes(RING_BYTES, 3), 1 << 20);
+        assert_eq!(bytes(RING_BYTES, 8), 512 << 10);
+        assert_eq!(bytes(RING_BYTES, 64), 256 << 10);
+        assert_eq!(bytes(4096, 2), 4096);
+        assert_eq!(bytes(64 << 20, 4), 16 << 20);
+        assert_eq!(bytes(1 << 31, 0), 1 << 31);
+    }
 
     #[test]
     fn what_is_followed_survives_packing() {

@@ -20,9 +20,13 @@ mod dm_events;
 #[cfg(target_arch = "bpf")]
 mod dm_multipath;
 #[cfg(target_arch = "bpf")]
+mod ended;
+#[cfg(target_arch = "bpf")]
 mod in_flight;
 #[cfg(target_arch = "bpf")]
 mod kernel;
+#[cfg(target_arch = "bpf")]
+mod logs;
 #[cfg(target_arch = "bpf")]
 mod management;
 #[cfg(target_arch = "bpf")]

@@ -1,9 +1,9 @@
 //! The maps, and the few lines that every probe needs to use them.
 
 use alua_trace_ebpf::{
-    Candidates, CommandSlot, Control, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS,
-    InFlightSlot, MAX_PATHS, MAX_ROUTES, PathCounts, PathSlot, RING_BYTES, RouteSlot, USUAL_PATHS,
-    sets,
+    Candidates, CommandSlot, Control, EVENTS_BYTES, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES,
+    IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS, MAX_ROUTES, PathCounts,
+    PathSlot, RouteSlot, USUAL_PATHS, sets,
 };
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -14,7 +14,14 @@ use aya_ebpf::{
 use crate::kernel::add;
 
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+
+// The collector says how many entries.
+#[map]
+pub static LOG_ENDS: Array<LogEnds> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub static LOGS: Array<LoggedCommand> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(USUAL_PATHS, 0);

@@ -16,8 +16,10 @@ use aya_ebpf::{
 
 use crate::{
     dm_multipath,
+    ended::{Each, Ended, Window},
     in_flight::{self, End},
-    kernel::{Reader, Window, layout, read},
+    kernel::{Reader, layout, read},
+    logs::{self, Refused},
     management,
     maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
@@ -131,38 +133,6 @@ fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
     }
 }
 
-/// The first 12 bytes of the CDB.
-///
-/// # Safety
-/// `window` has been read.
-#[inline(always)]
-unsafe fn cdb(window: &Window) -> Cdb {
-    if layout!(cmnd_cdb_is_pointer) != 0 {
-        // SAFETY: as promised by the caller.
-        let pointer = unsafe { window.member::<u64>(layout!(window_cdb)) };
-        let mut kernel = Reader::new();
-        // SAFETY: zeroes are a CDB.
-        let cdb = unsafe { kernel.get::<Cdb>(pointer, 0) };
-        kernel.finish();
-        return cdb;
-    }
-    // SAFETY: as promised by the caller.
-    unsafe { window.member::<Cdb>(layout!(window_cdb)) }
-}
-
-/// Moved by words: `scsi_cmnd.cmnd` is 4-byte aligned, which the collector checks.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Cdb([u32; 3]);
-
-impl Cdb {
-    #[inline(always)]
-    fn bytes(self) -> [u8; 12] {
-        // SAFETY: both are twelve bytes for which any value is valid.
-        unsafe { core::mem::transmute(self.0) }
-    }
-}
-
 /// The `pgpath` a request was routed by, or 0, and the flags that say how it was found.
 #[inline(always)]
 fn pgpath(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
@@ -201,34 +171,41 @@ fn completed(cmd: u64, now: u64) {
         count_unmatched();
         return;
     };
-    count_completion(&command);
-    let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) else {
+    if command.followed.has(command_flag::LATE) {
         // SAFETY: a field of the element.
-        count_interrupted(command.followed.path(), 1, |it| unsafe {
-            &raw mut (*it).ring_full
+        count_interrupted(command.followed.path(), u64::MAX, |it| unsafe {
+            &raw mut (*it).timed_out
         });
-        return;
-    };
-    // SAFETY: the entry is a record's memory; every field is written below.
-    describe(unsafe { &mut *entry.as_mut_ptr() }, &command, now);
-    // The collector reads on a timer: waking it for each command would cost more than all the
-    // rest of this program.
-    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    }
+    let logged = logs::write(|record| {
+        let mut window = Window::new();
+        window.read(cmd);
+        describe(record, &command, now, &window);
+    });
+    if let Err(refused) = logged {
+        unlogged(&command, now, refused == Refused::Interrupted);
+    }
     if command.followed.has(command_flag::PASSTHROUGH) {
         let path = u64::from(command.followed.path());
         management::completed(cmd, path, command.dispatch_ns, now);
     }
 }
 
-#[inline(always)]
-fn count_completion(command: &CommandSlot) {
-    let path = command.followed.path();
-    // SAFETY: a field of the element.
-    count_interrupted(path, 1, |it| unsafe { &raw mut (*it).completed });
-    if command.followed.has(command_flag::LATE) {
-        // SAFETY: as above.
-        count_interrupted(path, u64::MAX, |it| unsafe { &raw mut (*it).timed_out });
+/// A command that its CPU's log has no place for. Where an interrupted record was in the way, the ring buffer has one.
+/// Not inlined: rarely run.
+#[inline(never)]
+fn unlogged(command: &CommandSlot, now: u64, interrupted: bool) {
+    if interrupted && let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) {
+        // SAFETY: the entry is a record's memory; every field is written.
+        let record = unsafe { &mut *entry.as_mut_ptr() };
+        describe(record, command, now, &Each(command.cmd));
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+        return;
     }
+    // SAFETY: a field of the element.
+    count_interrupted(command.followed.path(), 1, |it| unsafe {
+        &raw mut (*it).ring_full
+    });
 }
 
 /// The end of a command that is not followed.
@@ -240,19 +217,11 @@ fn count_unmatched() {
 
 /// Writes the record of a command that has completed.
 #[inline(always)]
-fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
-    let mut window = Window::new();
-    // SAFETY: the window has been read, if with zeroes.
-    let (cdb, sense_buffer) = unsafe {
-        window.read(command.cmd);
-        record.result = window.member::<u32>(layout!(window_result));
-        record.bytes = window.member::<u32>(layout!(window_sdb_length));
-        record.retries = window.member::<u32>(layout!(window_retries));
-        (
-            cdb(&window),
-            window.member::<u64>(layout!(window_sense_buffer)),
-        )
-    };
+fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64, ended: &impl Ended) {
+    record.result = ended.result();
+    record.bytes = ended.bytes();
+    record.retries = ended.retries();
+    record.cdb = ended.cdb();
     record.kind = record_kind::COMMAND;
     record.sense_key = 0;
     record.asc = 0;
@@ -260,7 +229,6 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
     record.dispatch_ns = command.dispatch_ns;
     record.completion_ns = now;
     record.followed = command.followed;
-    record.cdb = cdb.bytes();
     record.waited_us = 0;
     if command.followed.has(command_flag::WAITED) {
         record.waited_us = waited_us(
@@ -270,7 +238,7 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64) {
         );
     }
     if record.result & 0xff == CHECK_CONDITION
-        && let Some([key, asc, ascq]) = sense(sense_buffer)
+        && let Some([key, asc, ascq]) = sense(ended.sense_buffer())
     {
         record.followed = command.followed.with(command_flag::SENSE);
         (record.sense_key, record.asc, record.ascq) = (key, asc, ascq);

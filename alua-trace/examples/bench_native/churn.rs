@@ -77,11 +77,12 @@ fn use_each(probes: &mut Probes, commands: &[u64]) -> Result<()> {
         run(probes.start, *command)?;
         run(probes.done, *command)?;
     }
-    let drained = probes.ring.drain(usize::MAX, |bytes| {
+    let drained = probes.inbox.drain(usize::MAX, u64::MAX, |bytes| {
         if let Some(About::Command(followed)) = ingest::about(bytes) {
             told.push(followed);
         }
     });
+    let drained = drained.records;
     ensure!(
         drained == commands.len() && told.len() == drained,
         "{drained} records"

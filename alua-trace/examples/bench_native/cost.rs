@@ -82,7 +82,7 @@ impl Commands {
                 run(empty, 0)?;
             }
         }
-        probes.ring.drain(usize::MAX, |_| {});
+        probes.inbox.drain(usize::MAX, u64::MAX, |_| {});
         Ok(())
     }
 }
@@ -157,7 +157,8 @@ fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
     let mut engine = Engine::new(Wanted::default());
     let (mut records, mut seconds) = (0, 0.0);
     while records < RECORDS {
-        for _ in 0..500 {
+        // As many as the log of one CPU has room for.
+        for _ in 0..200 {
             for program in [probes.start, probes.done] {
                 for command in &commands.addresses {
                     run(program, *command)?;
@@ -165,11 +166,12 @@ fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
             }
         }
         let began = Instant::now();
-        let Probes { ring, tables, .. } = probes;
-        records += ring.drain(usize::MAX, |bytes| {
+        let Probes { inbox, tables, .. } = probes;
+        let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| {
             introduce(bytes, tables, &mut told, &mut engine);
             engine.take(0, Input::Record(bytes));
         });
+        records += drained.records;
         seconds += began.elapsed().as_secs_f64();
     }
     ensure!(

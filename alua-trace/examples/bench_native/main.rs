@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     };
     match words.first().map(String::as_str) {
         None => cost::measure(),
-        Some("stress") => stress::stress(number(1)?, words.get(2).map(String::as_str)),
+        Some("stress") => stress::stress(number(1)?),
         Some("churn") => churn::churn(number(1)?),
         Some(other) => bail!("{other}: say nothing, stress COMMANDS or churn ROUNDS"),
     }

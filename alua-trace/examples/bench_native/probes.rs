@@ -3,15 +3,21 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use alua_trace::{
-    ingest::ring::Ring,
-    kernel::{attach::OBJECT, tables::Tables},
+    ingest::inbox::Inbox,
+    kernel::{
+        attach::{OBJECT, inbox},
+        tables::Tables,
+    },
 };
-use alua_trace_ebpf::{Control, MAX_PATHS, SCSI_LAYOUT_GLOBAL, map_name};
-use anyhow::{Context, Result, bail};
+use alua_trace_ebpf::{
+    Control, LOG_RECORDS_GLOBAL, MAX_PATHS, RING_BYTES, SCSI_LAYOUT_GLOBAL, log_records, map_name,
+};
+use anyhow::{Context, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, MapData},
     programs::{Program, RawTracePoint},
+    util::nr_cpus,
 };
 
 use crate::{
@@ -19,17 +25,15 @@ use crate::{
     memory::{ALUA, DM, END_CLONE_REQUEST, LAYOUT},
 };
 
-const RING_BYTES: u32 = 4 << 20;
-
 /// What a run needs of them.
 pub struct Probes {
     /// Programs go with it.
-    pub ebpf: Ebpf,
+    _ebpf: Ebpf,
     control: Array<MapData, Wire<Control>>,
     generation: u64,
     pub start: RawFd,
     pub done: RawFd,
-    pub ring: Ring,
+    pub inbox: Inbox,
     pub tables: Tables,
 }
 
@@ -37,24 +41,29 @@ impl Probes {
     /// The probes of this build, with ids for as many paths as there can be.
     pub fn load() -> Result<Self> {
         let layout = Wire(LAYOUT);
+        let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+        let cpus = u32::try_from(cpus)?;
+        let records = log_records(RING_BYTES, cpus);
         let mut ebpf = EbpfLoader::new()
             .btf(None)
             .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .map_max_entries(map_name::EVENTS, RING_BYTES)
+            .override_global(LOG_RECORDS_GLOBAL, &records, true)
+            .map_max_entries(map_name::LOG_ENDS, cpus)
+            .map_max_entries(map_name::LOGS, cpus * records)
             .map_max_entries(map_name::PATHS, MAX_PATHS)
             .map_max_entries(map_name::PATH_COUNTS, MAX_PATHS)
             .load(OBJECT)?;
         let control = ebpf.take_map(map_name::CONTROL).context("no control map")?;
-        let ring = ebpf.take_map(map_name::EVENTS).context("no ring buffer")?;
+        let inbox = inbox(&mut ebpf, cpus, records)?;
         let tables = Tables::open(&mut ebpf)?;
         let mut probes = Self {
             control: Array::try_from(control)?,
             generation: 0,
             start: program(&mut ebpf, "scsi_dispatch_cmd_start")?,
             done: program(&mut ebpf, "scsi_dispatch_cmd_done")?,
-            ring: Ring::new(RingBuf::try_from(ring)?),
+            inbox,
             tables,
-            ebpf,
+            _ebpf: ebpf,
         };
         probes.look_again()?;
         Ok(probes)

@@ -17,18 +17,13 @@ use std::{
 };
 
 use alua_trace::{
-    ingest::{self, Record, ring::Ring},
+    ingest::{self, Record, inbox::Inbox},
     scsi::cdb,
 };
 use alua_trace_ebpf::IN_FLIGHT_SLOTS;
-use anyhow::{Context, Result, bail, ensure};
-use aya::{Ebpf, EbpfLoader, maps::RingBuf};
+use anyhow::{Result, bail, ensure};
 
-use crate::{
-    bpf::{Wire, run},
-    memory::{LAYOUT, Memory},
-    probes::{Probes, program},
-};
+use crate::{bpf::run, memory::Memory, probes::Probes};
 
 /// Slots that all commands meet in.
 const SLOTS: usize = 4;
@@ -37,8 +32,8 @@ const TO_A_SLOT: usize = 4;
 const COMMANDS: usize = SLOTS * TO_A_SLOT;
 /// Places looked through for commands that meet.
 const PLACES: usize = 1 << 17;
-/// Records that may wait in the ring before the CPUs do.
-const MOST_WAITING: u64 = 30_000;
+/// Records that may wait in the logs before the CPUs do.
+const MOST_WAITING: u64 = 10_000;
 
 /// A command: dispatched by one thread.
 struct Command {
@@ -54,8 +49,8 @@ struct Shared {
     drained: AtomicU64,
 }
 
-/// Runs `commands` commands; with `object` those of another object file than this build's.
-pub fn stress(commands: u64, object: Option<&str>) -> Result<()> {
+/// Runs `commands` commands.
+pub fn stress(commands: u64) -> Result<()> {
     let mut memory = Memory::new(COMMANDS, PLACES)?;
     let places = meeting(&memory)?;
     let mut all = Vec::new();
@@ -65,7 +60,8 @@ pub fn stress(commands: u64, object: Option<&str>) -> Result<()> {
             dispatched: Mutex::default(),
         });
     }
-    let (start, done, mut ring, _loaded) = programs(object)?;
+    let mut probes = Probes::load()?;
+    let (start, done) = (probes.start, probes.done);
     let threads = thread::available_parallelism()?.get().clamp(2, SLOTS);
     let shared = Shared::default();
     let began = Instant::now();
@@ -76,7 +72,7 @@ pub fn stress(commands: u64, object: Option<&str>) -> Result<()> {
             let own = all.iter().skip(index).step_by(threads);
             scope.spawn(move || dispatch(own.collect(), (start, done), shared));
         }
-        let wrong = compare(&mut ring, &all, commands, &shared, began);
+        let wrong = compare(&mut probes.inbox, &all, commands, &shared, began);
         shared.stop.store(true, Ordering::Relaxed);
         wrong
     })?;
@@ -87,30 +83,6 @@ pub fn stress(commands: u64, object: Option<&str>) -> Result<()> {
     );
     ensure!(wrong == 0, "{wrong} records say what was not dispatched");
     Ok(())
-}
-
-/// Programs, ring, and what keeps them: of this build, or of `object`.
-fn programs(object: Option<&str>) -> Result<(RawFd, RawFd, Ring, Ebpf)> {
-    let Some(path) = object else {
-        let Probes {
-            start,
-            done,
-            ring,
-            ebpf,
-            ..
-        } = Probes::load()?;
-        return Ok((start, done, ring, ebpf));
-    };
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
-    let layout = Wire(LAYOUT);
-    let mut ebpf = EbpfLoader::new()
-        .btf(None)
-        .override_global("SCSI_LAYOUT_3", &layout, false)
-        .load(&bytes)?;
-    let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("no ring buffer")?)?;
-    let start = program(&mut ebpf, "scsi_dispatch_cmd_start")?;
-    let done = program(&mut ebpf, "scsi_dispatch_cmd_done")?;
-    Ok((start, done, Ring::new(ring), ebpf))
 }
 
 /// Places whose commands have [`SLOTS`] slots between them.
@@ -161,7 +133,7 @@ fn dispatch(own: Vec<&Command>, (start, done): (RawFd, RawFd), shared: &Shared) 
 
 /// Compares records until there have been so many; gives how many were wrong.
 fn compare(
-    ring: &mut Ring,
+    inbox: &mut Inbox,
     all: &[Command],
     commands: u64,
     shared: &Shared,
@@ -170,9 +142,10 @@ fn compare(
     let (mut wrong, mut paths) = (0, vec![None; all.len()]);
     let (mut said, mut last) = (Instant::now(), (0, Instant::now()));
     while last.0 < commands {
-        let drained = ring.drain(usize::MAX, |bytes| {
+        let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| {
             wrong += u64::from(!is_right(bytes, all, &mut paths));
         });
+        let drained = drained.records;
         last = if drained > 0 {
             (last.0 + drained as u64, Instant::now())
         } else {

@@ -8,6 +8,9 @@ use alua_trace_ebpf::{
 use bytes::Buf;
 use thiserror::Error;
 
+pub mod inbox;
+pub mod logs;
+mod mapped;
 pub mod ring;
 
 /// A record from the probes.

@@ -14,15 +14,11 @@ impl Ring {
         Self { ring }
     }
 
-    /// Hands over the bytes of each record there is, up to `limit` records, and says how many that were. The limit
-    /// keeps a load that outruns the collector from starving everything else it does.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
-        for drained in 0..limit {
-            let Some(item) = self.ring.next() else {
-                return drained;
-            };
-            each(&item);
+    /// Puts the bytes of the next record into `bytes`, which stays as it is when there is none.
+    pub(super) fn next_into(&mut self, bytes: &mut Vec<u8>) {
+        if let Some(item) = self.ring.next() {
+            bytes.clear();
+            bytes.extend_from_slice(&item);
         }
-        limit
     }
 }

@@ -3,19 +3,27 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use alua_trace_ebpf::{Control, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS, map_name};
+use alua_trace_ebpf::{
+    Control, LOG_RECORDS_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS,
+    log_records, map_name,
+};
 use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, Map, MapData, RingBuf},
     programs::{KProbe, Program, ProgramError},
+    util::nr_cpus,
 };
 
 use super::{
     probes::{Hook, Planned},
     tables::{Tables, Wire},
 };
-use crate::{model::ProbeStatus, sysroot};
+use crate::{
+    ingest::{inbox::Inbox, logs::Logs, ring::Ring},
+    model::ProbeStatus,
+    sysroot,
+};
 
 /// The probes' object file, built by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
@@ -29,8 +37,8 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Loads the object with the kernel's layout, for a host with so many SCSI devices, and gives the
-    /// ring buffer beside it. Nothing is attached yet.
+    /// Loads the object with the kernel's layout, for a host with so many SCSI devices, and gives what the probes write
+    /// to beside it. Nothing is attached yet.
     ///
     /// # Errors
     /// The kernel refuses maps or programs: not permitted, or too old.
@@ -39,27 +47,30 @@ impl Probes {
         control: &Control,
         ring_bytes: u32,
         devices: usize,
-    ) -> Result<(Self, RingBuf<MapData>)> {
+    ) -> Result<(Self, Inbox)> {
         let layout = Wire(*layout);
         let paths = path_entries(devices);
+        let cpus = possible_cpus()?;
+        let records = log_records(ring_bytes, cpus);
         let mut ebpf = EbpfLoader::new()
             // Our programs need no relocation against the kernel's types: offsets are data.
             .btf(None)
             .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .map_max_entries(map_name::EVENTS, ring_bytes)
+            .override_global(LOG_RECORDS_GLOBAL, &records, true)
+            .map_max_entries(map_name::LOG_ENDS, cpus)
+            .map_max_entries(map_name::LOGS, cpus * records)
             .map_max_entries(map_name::PATHS, paths)
             .map_max_entries(map_name::PATH_COUNTS, paths)
             .load(OBJECT)
             .context("the kernel does not take the probes' maps")?;
-        let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
-            .context("failed to map the ring buffer")?;
+        let inbox = inbox(&mut ebpf, cpus, records)?;
         let mut probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
             tables: Tables::open(&mut ebpf)?,
             ebpf,
         };
         probes.set_control(control)?;
-        Ok((probes, ring))
+        Ok((probes, inbox))
     }
 
     /// The probes' own complaints, for `aya_log`.
@@ -161,6 +172,31 @@ impl Probes {
             _ => Ok(()),
         };
     }
+}
+
+fn possible_cpus() -> Result<u32> {
+    let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+    Ok(u32::try_from(cpus)?)
+}
+
+/// The collector's end of what the probes of an object write to: `records` for each of `cpus` CPUs, as it was loaded.
+///
+/// # Errors
+/// The object has other maps, or they cannot be mapped.
+pub fn inbox(ebpf: &mut Ebpf, cpus: u32, records: u32) -> Result<Inbox> {
+    let ring = RingBuf::try_from(take(ebpf, map_name::EVENTS)?)
+        .context("failed to map the ring buffer")?;
+    // They stay where they are: programs that are loaded later know them by the numbers of their descriptors.
+    let maps = [map_name::LOG_ENDS, map_name::LOGS].map(|name| ebpf.map(name));
+    let [Some(Map::Array(ends)), Some(Map::Array(places))] = maps else {
+        return Err(anyhow!("the object has no logs"));
+    };
+    let (ends, places) = (ends.fd().as_fd(), places.fd().as_fd());
+    let logs = Logs::new(ends, places, cpus as usize, records);
+    Ok(Inbox::new(
+        Ring::new(ring),
+        logs.context("failed to map the logs")?,
+    ))
 }
 
 /// Ids of paths on a host with so many devices: twice as many, because an id is not given back at

@@ -29,7 +29,7 @@ use crate::{
     clock::{monotonic_ns, wall_unix_ns},
     engine::{Input, Wanted, Wants},
     gates,
-    ingest::ring::Ring,
+    ingest::inbox::{Drained, Inbox},
     kernel::{
         attach::Probes, complaints::Complaints, facts::KernelFacts, probes, recycling::Recycling,
     },
@@ -55,6 +55,9 @@ const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
 const COUNTS_NS: u64 = 2_000_000_000;
 /// How often the probes' slots are read while a path is silent.
 const IN_FLIGHT_NS: u64 = 50_000_000;
+/// How soon it is drained again when a log was more than a quarter full.
+const BUSY_POLL: Duration = Duration::from_millis(5);
+const QUARTER: u8 = u8::MAX / 4;
 /// Records per drain before signals and timers get their turn.
 const DRAIN_LIMIT: usize = 65_536;
 /// Lines that are handed over at once.
@@ -74,7 +77,7 @@ pub(super) struct Session<'config> {
     pub(super) root: Sysroot,
     pub(super) attached: Attached,
     pub(super) complaints: Complaints,
-    pub(super) ring: Ring,
+    pub(super) inbox: Inbox,
     pub(super) slots: Slots,
     pub(super) feed: Feed,
     pub(super) outputs: Outputs,
@@ -94,6 +97,8 @@ pub(super) struct Session<'config> {
     pub(super) recycling: Recycling,
     /// When the probes' slots were last read for commands in flight.
     in_flight_at_ns: u64,
+    /// How full the fullest log was when they were last drained: 255 is full.
+    fullest: u8,
     /// Modules that were unloaded under the trace.
     pub(super) unloaded: Vec<&'static str>,
 }
@@ -110,7 +115,7 @@ impl<'config> Session<'config> {
         let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
         let bio_based = is_bio_based(topology);
-        let (mut probes, ring) = Probes::load(
+        let (mut probes, inbox) = Probes::load(
             &facts.scsi()?,
             &facts.control(1, bio_based, false),
             config
@@ -147,7 +152,7 @@ impl<'config> Session<'config> {
             config,
             attached,
             complaints,
-            ring: Ring::new(ring),
+            inbox,
             slots: Slots::new(),
             feed,
             outputs,
@@ -162,6 +167,7 @@ impl<'config> Session<'config> {
             counted_at_ns: 0,
             recycling: Recycling::default(),
             in_flight_at_ns: 0,
+            fullest: 0,
             unloaded: Vec::new(),
         })
     }
@@ -236,7 +242,12 @@ impl<'config> Session<'config> {
                         recording.trigger();
                     }
                 }
-                _ = poll.tick() => self.poll()?,
+                _ = poll.tick() => {
+                    self.poll()?;
+                    if self.fullest > QUARTER {
+                        poll.reset_after(BUSY_POLL);
+                    }
+                }
                 scan = self.scanner.next() => self.scanned(scan?)?,
                 seen = self.network.next() => {
                     self.feed.take(seen.at_ns, Input::Connections(&seen.connections));
@@ -297,16 +308,17 @@ impl<'config> Session<'config> {
         let at_ns = monotonic_ns();
         loop {
             let drained = self.drain_some(at_ns);
+            self.fullest = drained.fullest;
             self.say();
-            if drained < DRAIN_LIMIT || self.outputs.is_over() {
+            if drained.records < DRAIN_LIMIT || self.outputs.is_over() {
                 return;
             }
         }
     }
 
-    fn drain_some(&mut self, at_ns: u64) -> usize {
+    fn drain_some(&mut self, at_ns: u64) -> Drained {
         let Self {
-            ring,
+            inbox,
             slots,
             feed,
             outputs,
@@ -314,7 +326,7 @@ impl<'config> Session<'config> {
             ..
         } = self;
         let tables = &self.attached.probes.tables;
-        ring.drain(DRAIN_LIMIT, |bytes| {
+        inbox.drain(DRAIN_LIMIT, at_ns, |bytes| {
             // The kernel has filed new states: sysfs has those of idle paths.
             *announced |= slots.introduce(bytes, tables, &mut |input| feed.take(at_ns, input));
             feed.take(at_ns, Input::Record(bytes));
@@ -441,7 +453,7 @@ impl<'config> Session<'config> {
         self.drain();
         let at_ns = monotonic_ns();
         let tables = &mut self.attached.probes.tables;
-        for (id, counts) in tables.counts(&unused.paths)? {
+        for (id, counts) in self.slots.counts_of(&unused.paths, tables)? {
             self.feed.take(at_ns, Input::PathRetired(id, &counts));
             self.slots.forget_path(id);
             tables.free_path(id)?;

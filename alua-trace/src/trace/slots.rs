@@ -15,13 +15,27 @@ use crate::{
     kernel::tables::Tables,
 };
 
-/// What no command says: there is no such source.
-const NOTHING: Followed = Followed(u64::MAX);
+/// What has been taken of a path id.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// What its last command said: millions a second say the same.
+    last: Followed,
+    /// Commands that it had a record of.
+    records: u64,
+}
+
+impl Taken {
+    /// What no command says: there is no such source.
+    const NOTHING: Self = Self {
+        last: Followed(u64::MAX),
+        records: 0,
+    };
+}
 
 /// What the engine has been told of the tables.
 pub(super) struct Slots {
-    /// What the last command of a path id said: millions a second say the same.
-    last: Box<[Followed]>,
+    /// By path id.
+    taken: Box<[Taken]>,
     paths: BTreeMap<u16, PathSlot>,
     routes: BTreeSet<u16>,
     /// Paths the probes had met when the path table was last read.
@@ -52,7 +66,7 @@ pub(super) fn of_paths(commands: &[CommandSlot]) -> Vec<InFlight> {
 impl Slots {
     pub fn new() -> Self {
         Self {
-            last: vec![NOTHING; MAX_PATHS as usize].into(),
+            taken: vec![Taken::NOTHING; MAX_PATHS as usize].into(),
             paths: BTreeMap::new(),
             routes: BTreeSet::new(),
             paths_met: 0,
@@ -69,9 +83,12 @@ impl Slots {
     ) -> bool {
         match ingest::about(bytes) {
             Some(About::Command(followed)) => {
-                let last = self.last.get_mut(usize::from(followed.path()));
-                if let Some(last) = last.filter(|last| **last != followed) {
-                    *last = followed;
+                let Some(taken) = self.taken.get_mut(usize::from(followed.path())) else {
+                    return false;
+                };
+                taken.records += 1;
+                if taken.last != followed {
+                    taken.last = followed;
                     self.look(followed.path(), followed.route(), tables, tell);
                 }
             }
@@ -169,22 +186,35 @@ impl Slots {
     /// As [`Self::meet`].
     pub fn counts(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
         let ids: Vec<u16> = self.paths.keys().copied().collect();
-        tables.counts(&ids)
+        self.counts_of(&ids, tables)
+    }
+
+    /// Counts of these: what the probes have counted, and what has completed.
+    ///
+    /// # Errors
+    /// As [`Self::meet`].
+    pub fn counts_of(&self, ids: &[u16], tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
+        let mut all = tables.counts(ids)?;
+        for (id, counts) in &mut all {
+            let records = self.taken.get(usize::from(*id)).map_or(0, |it| it.records);
+            counts.completed = records + counts.ring_full;
+        }
+        Ok(all)
     }
 
     /// A path id has been given back: who gets it next is told anew.
     pub fn forget_path(&mut self, id: u16) {
         self.paths.remove(&id);
-        if let Some(last) = self.last.get_mut(usize::from(id)) {
-            *last = NOTHING;
+        if let Some(taken) = self.taken.get_mut(usize::from(id)) {
+            *taken = Taken::NOTHING;
         }
     }
 
     /// A route id has been given back.
     pub fn forget_route(&mut self, id: u16) {
         self.routes.remove(&id);
-        for last in self.last.iter_mut().filter(|last| last.route() == id) {
-            *last = NOTHING;
+        for taken in self.taken.iter_mut().filter(|it| it.last.route() == id) {
+            taken.last = Taken::NOTHING.last;
         }
     }
 }

@@ -1,0 +1,173 @@
+//! What is read of a command when it has ended, and how.
+
+use core::{mem::MaybeUninit, ptr};
+
+use alua_trace_ebpf::MAX_WINDOW;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+
+use crate::kernel::{Reader, count_failed_read, layout};
+
+/// A `scsi_cmnd` that has ended. What cannot be read is 0.
+pub trait Ended {
+    /// `scsi_cmnd.result`.
+    fn result(&self) -> u32;
+    /// `scsi_cmnd.sdb.length`.
+    fn bytes(&self) -> u32;
+    /// `scsi_cmnd.retries`.
+    fn retries(&self) -> u32;
+    /// The first 12 bytes of the CDB.
+    fn cdb(&self) -> [u8; 12];
+    /// `scsi_cmnd.sense_buffer`.
+    fn sense_buffer(&self) -> u64;
+}
+
+/// The first 12 bytes of a CDB, moved by words: `scsi_cmnd.cmnd` is 4-byte aligned, which the collector checks.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Cdb([u32; 3]);
+
+impl Cdb {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 12] {
+        // SAFETY: both are twelve bytes for which any value is valid.
+        unsafe { core::mem::transmute(self.0) }
+    }
+
+    /// Where `scsi_cmnd.cmnd` is a pointer.
+    #[inline(always)]
+    fn behind(pointer: u64) -> Self {
+        let mut kernel = Reader::new();
+        // SAFETY: zeroes are a CDB.
+        let cdb = unsafe { kernel.get(pointer, 0) };
+        kernel.finish();
+        cdb
+    }
+}
+
+/// All of it in one go: a read costs more than the bytes it copies.
+pub struct Window([MaybeUninit<u64>; MAX_WINDOW as usize / 8]);
+
+impl Window {
+    /// Room for a window, not zeroed: the helper fills what is used.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self([MaybeUninit::uninit(); MAX_WINDOW as usize / 8])
+    }
+
+    /// Reads the window of the command at `cmd`: zeroes, and counted, when that fails.
+    #[inline(always)]
+    pub fn read(&mut self, cmd: u64) {
+        let length = layout!(window_length);
+        if length > MAX_WINDOW {
+            // Refused at load; this is for the verifier.
+            return;
+        }
+        let source = cmd.wrapping_add(u64::from(layout!(window_start)));
+        // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
+        let failed = unsafe {
+            bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), length, source as *const _)
+        };
+        if failed != 0 {
+            count_failed_read();
+        }
+    }
+
+    /// The member at `offset`, which lies in the window and is aligned for `T`: the collector has checked that when it
+    /// made the layout, and the verifier does again.
+    #[inline(always)]
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        // SAFETY: as said above.
+        unsafe {
+            ptr::read(
+                self.0
+                    .as_ptr()
+                    .cast::<u8>()
+                    .add(offset as usize)
+                    .cast::<T>(),
+            )
+        }
+    }
+}
+
+impl Ended for Window {
+    #[inline(always)]
+    fn result(&self) -> u32 {
+        self.member(layout!(window_result))
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u32 {
+        self.member(layout!(window_sdb_length))
+    }
+
+    #[inline(always)]
+    fn retries(&self) -> u32 {
+        self.member(layout!(window_retries))
+    }
+
+    #[inline(always)]
+    fn cdb(&self) -> [u8; 12] {
+        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
+            Cdb::behind(self.member(layout!(window_cdb)))
+        } else {
+            self.member(layout!(window_cdb))
+        };
+        cdb.bytes()
+    }
+
+    #[inline(always)]
+    fn sense_buffer(&self) -> u64 {
+        self.member(layout!(window_sense_buffer))
+    }
+}
+
+/// One by one, which needs no room on the stack: for what is rarely run.
+pub struct Each(
+    /// Address of the `scsi_cmnd`.
+    pub u64,
+);
+
+impl Each {
+    /// 0 when it cannot be read, as all zeroes are a valid `T` here.
+    #[inline(always)]
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        let mut kernel = Reader::new();
+        // SAFETY: numbers and CDBs.
+        let member = unsafe { kernel.get(self.0, layout!(window_start).wrapping_add(offset)) };
+        kernel.finish();
+        member
+    }
+}
+
+impl Ended for Each {
+    #[inline(always)]
+    fn result(&self) -> u32 {
+        self.member(layout!(window_result))
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u32 {
+        self.member(layout!(window_sdb_length))
+    }
+
+    #[inline(always)]
+    fn retries(&self) -> u32 {
+        self.member(layout!(window_retries))
+    }
+
+    #[inline(always)]
+    fn cdb(&self) -> [u8; 12] {
+        let at = layout!(window_cdb);
+        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
+            Cdb::behind(self.member(at))
+        } else {
+            self.member(at)
+        };
+        cdb.bytes()
+    }
+
+    #[inline(always)]
+    fn sense_buffer(&self) -> u64 {
+        self.member(layout!(window_sense_buffer))
+    }
+}

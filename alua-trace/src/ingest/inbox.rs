@@ -1,0 +1,117 @@
+//! Everything the probes tell, in the order of its time: commands from the CPUs' logs, what is rare from the ring buffer.
+
+use std::{collections::BinaryHeap, mem::offset_of};
+
+use alua_trace_ebpf::{CommandRecord, DmRecord, ManagementRecord, RtpgRecord, record_kind};
+use bytes::Buf;
+
+use super::{
+    logs::{Lane, Logs},
+    ring::Ring,
+};
+
+/// The collector's end of all that the probes write to.
+pub struct Inbox {
+    ring: Ring,
+    logs: Logs,
+    /// Logs that have records, the one with the earliest first.
+    lanes: BinaryHeap<Lane>,
+    /// A record of the ring whose turn has not come; empty when there is none.
+    held: Vec<u8>,
+}
+
+/// What a drain found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Records handed over.
+    pub records: usize,
+    /// How full the fullest log was: 0 is empty, 255 full.
+    pub fullest: u8,
+}
+
+impl Inbox {
+    /// Of these.
+    #[must_use]
+    pub fn new(ring: Ring, logs: Logs) -> Self {
+        Self {
+            ring,
+            logs,
+            lanes: BinaryHeap::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Hands over the bytes of each record there is and whose time is not after `until_ns`, up to `limit` records. The
+    /// limit keeps a load that outruns the collector from starving everything else it does.
+    pub fn drain(&mut self, limit: usize, until_ns: u64, mut each: impl FnMut(&[u8])) -> Drained {
+        self.logs.look(&mut self.lanes);
+        let mut drained = Drained {
+            records: 0,
+            fullest: self.fullest(),
+        };
+        while drained.records < limit {
+            if self.held.is_empty() {
+                self.ring.next_into(&mut self.held);
+            }
+            let rare_ns = at_ns(&self.held);
+            let log_ns = self.lanes.peek().map_or(u64::MAX, |lane| lane.at_ns);
+            if log_ns.min(rare_ns) > until_ns || (self.lanes.is_empty() && self.held.is_empty()) {
+                break;
+            }
+            if log_ns <= rare_ns && log_ns != u64::MAX {
+                let until_ns = until_ns.min(rare_ns);
+                drained.records += self.take_some(until_ns, limit - drained.records, &mut each);
+            } else {
+                each(&self.held);
+                self.held.clear();
+                drained.records += 1;
+            }
+        }
+        drained
+    }
+
+    /// Takes records of the log with the earliest one, until another log has an earlier one.
+    fn take_some(&mut self, until_ns: u64, limit: usize, each: &mut impl FnMut(&[u8])) -> usize {
+        let Some(mut lane) = self.lanes.pop() else {
+            return 0;
+        };
+        let second_ns = self.lanes.peek().map_or(u64::MAX, |lane| lane.at_ns);
+        let taken = self
+            .logs
+            .take(&mut lane, until_ns.min(second_ns), limit, each);
+        if lane.waiting() > 0 {
+            self.lanes.push(lane);
+        }
+        taken
+    }
+
+    fn fullest(&self) -> u8 {
+        let waiting = self.lanes.iter().map(Lane::waiting).max().unwrap_or(0);
+        (waiting * 255 / u64::from(self.logs.records()).max(1)).min(255) as u8
+    }
+}
+
+/// When what a record tells was over, in monotonic ns: the last moment for one that is not there, the first for one that
+/// nobody knows.
+fn at_ns(bytes: &[u8]) -> u64 {
+    let word = |offset: usize| {
+        bytes
+            .get(offset..)
+            .and_then(|mut it| it.try_get_u64_ne().ok())
+    };
+    let at_ns = match bytes.first() {
+        None => return u64::MAX,
+        Some(&record_kind::COMMAND) => word(offset_of!(CommandRecord, completion_ns)),
+        Some(&record_kind::RTPG) => word(offset_of!(RtpgRecord, return_ns)),
+        Some(&record_kind::DM) => word(offset_of!(DmRecord, at_ns)),
+        Some(&record_kind::MANAGEMENT) => {
+            match word(offset_of!(ManagementRecord, completion_ns)) {
+                // One made at dispatch.
+                Some(0) => word(offset_of!(ManagementRecord, dispatch_ns)),
+                completed => completed,
+            }
+        }
+        Some(_) => None,
+    };
+    at_ns.unwrap_or(0)
+}

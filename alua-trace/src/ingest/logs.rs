@@ -1,0 +1,165 @@
+//! The collector's end of the CPUs' logs: no lock and no system call between it and the probes.
+
+use std::{
+    cmp::Ordering as Order,
+    collections::BinaryHeap,
+    io,
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use alua_trace_ebpf::{CommandRecord, LogEnds, LoggedCommand};
+
+use super::mapped::Mapped;
+
+const RECORD_BYTES: usize = size_of::<CommandRecord>();
+
+/// Logs of all CPUs.
+#[derive(Debug)]
+pub struct Logs {
+    ends: Mapped<LogEnds>,
+    places: Mapped<LoggedCommand>,
+    cpus: usize,
+    /// Records in each log; a power of two.
+    records: u32,
+}
+
+/// What there is in a CPU's log. The greatest is the one whose next record is the earliest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lane {
+    cpu: usize,
+    next: u64,
+    end: u64,
+    /// When the next one's command completed.
+    pub at_ns: u64,
+}
+
+impl Lane {
+    pub fn waiting(&self) -> u64 {
+        self.end.wrapping_sub(self.next)
+    }
+}
+
+impl Ord for Lane {
+    fn cmp(&self, other: &Self) -> Order {
+        (other.at_ns, other.cpu).cmp(&(self.at_ns, self.cpu))
+    }
+}
+
+impl PartialOrd for Lane {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Logs {
+    /// Maps the logs of `cpus` CPUs, each of `records` records, a power of two.
+    ///
+    /// # Errors
+    /// The maps are others than the probes'.
+    pub fn new(
+        ends: BorrowedFd<'_>,
+        places: BorrowedFd<'_>,
+        cpus: usize,
+        records: u32,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            ends: Mapped::new(ends, cpus)?,
+            places: Mapped::new(places, cpus * records as usize)?,
+            cpus,
+            records,
+        })
+    }
+
+    /// Records that a CPU's log has room for.
+    pub(super) fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// The logs that have records now.
+    pub(super) fn look(&self, lanes: &mut BinaryHeap<Lane>) {
+        lanes.clear();
+        for cpu in 0..self.cpus {
+            let (Some(written), Some(read)) = (self.written(cpu), self.read(cpu)) else {
+                continue;
+            };
+            let (next, end) = (
+                read.load(Ordering::Relaxed),
+                written.load(Ordering::Acquire),
+            );
+            if next != end {
+                let mut lane = Lane {
+                    cpu,
+                    next,
+                    end,
+                    at_ns: 0,
+                };
+                lane.at_ns = self.next_at(&lane);
+                lanes.push(lane);
+            }
+        }
+    }
+
+    /// Hands over the records of a log in their order: up to `limit` of them, none that completed after `until_ns`.
+    /// Gives how many; the probes may have their places.
+    #[inline]
+    pub(super) fn take(
+        &self,
+        lane: &mut Lane,
+        until_ns: u64,
+        limit: usize,
+        each: &mut impl FnMut(&[u8]),
+    ) -> usize {
+        let mut taken = 0;
+        while taken < limit && lane.at_ns <= until_ns {
+            let Some(bytes) = self.record(lane) else {
+                break;
+            };
+            each(bytes);
+            taken += 1;
+            lane.next = lane.next.wrapping_add(1);
+            lane.at_ns = self.next_at(lane);
+        }
+        if let Some(read) = self.read(lane.cpu) {
+            read.store(lane.next, Ordering::Release);
+        }
+        taken
+    }
+
+    fn next_at(&self, lane: &Lane) -> u64 {
+        if lane.next == lane.end {
+            return u64::MAX;
+        }
+        let place = self.places.at(self.place(lane));
+        // SAFETY: a whole record, which nobody writes before it has been read.
+        place.map_or(u64::MAX, |place| unsafe {
+            (&raw const (*place.as_ptr()).record.completion_ns).read()
+        })
+    }
+
+    fn record(&self, lane: &Lane) -> Option<&[u8; RECORD_BYTES]> {
+        if lane.next == lane.end {
+            return None;
+        }
+        // SAFETY: a whole record of integers without padding, which nobody writes before `read` is raised.
+        self.places
+            .at(self.place(lane))
+            .map(|place| unsafe { &*place.as_ptr().cast() })
+    }
+
+    fn place(&self, lane: &Lane) -> usize {
+        lane.cpu * self.records as usize + (lane.next as usize & (self.records as usize - 1))
+    }
+
+    fn written(&self, cpu: usize) -> Option<&AtomicU64> {
+        let ends = self.ends.at(cpu)?;
+        // SAFETY: an aligned word of the mapping, which the probes write.
+        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).written) })
+    }
+
+    fn read(&self, cpu: usize) -> Option<&AtomicU64> {
+        let ends = self.ends.at(cpu)?;
+        // SAFETY: an aligned word of the mapping, which the probes read.
+        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).read) })
+    }
+}
