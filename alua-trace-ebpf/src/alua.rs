@@ -13,7 +13,7 @@ use aya_ebpf::{
 
 use crate::{
     dm_events::watch_waits,
-    kernel::{add, read},
+    kernel::{add, fence, read},
     management,
     maps::{CONTROL, EVENTS, STATES_CHANGING, count_globally},
 };
@@ -66,6 +66,7 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
 fn states_change(workers: u64) {
     if let Some(changing) = STATES_CHANGING.get_ptr_mut(0) {
         add(changing, workers);
+        fence();
     }
     read_states_again();
 }

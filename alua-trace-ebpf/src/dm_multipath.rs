@@ -9,7 +9,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, layout, read},
+    kernel::{Reader, fence, layout, read},
     maps::{CONTROL, FREE_ROUTES, ROUTE_CANDIDATES, ROUTE_IDS, ROUTES, count_globally},
     table::Ids,
 };
@@ -94,6 +94,7 @@ fn search(pgpath: u64) -> u32 {
     // Before the kernel is read: a generation raised meanwhile makes it read again.
     // SAFETY: a reference is valid to read.
     let generation = unsafe { (&raw const control.generation).read_volatile() };
+    fence();
     let mut kernel = Reader::new();
     let target = Target::read(&mut kernel, &control.dm, pgpath);
     kernel.finish();
@@ -150,6 +151,7 @@ fn make(pgpath: u64, generation: u64, target: &Target) -> u32 {
     };
     // SAFETY: `slot` points into the array, and nobody else knows the id.
     unsafe { slot.write_volatile(fresh) };
+    fence();
     if IDS.give(pgpath, id) {
         count_globally(|counts| counts.routes += 1);
         return id;

@@ -1,6 +1,6 @@
 //! What is read of a command when it has ended, and how.
 
-use core::{mem::MaybeUninit, ptr};
+use core::{arch::asm, mem::MaybeUninit, ptr};
 
 use alua_trace_ebpf::MAX_WINDOW;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
@@ -119,6 +119,71 @@ impl Ended for Window {
     fn sense_buffer(&self) -> u64 {
         self.member(layout!(window_sense_buffer))
     }
+}
+
+/// Loads from a pointer whose type the verifier knows: no helper, and nothing is copied that is not used.
+pub struct Typed(
+    /// The `scsi_cmnd`.
+    pub *const u8,
+);
+
+impl Typed {
+    #[inline(always)]
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        let offset = layout!(window_start) as usize + offset as usize;
+        // SAFETY: the verifier has checked that a number is there; a load that faults gives 0
+        // (`BPF_PROBE_MEM`).
+        unsafe { self.0.add(offset).cast::<T>().read_volatile() }
+    }
+}
+
+impl Ended for Typed {
+    #[inline(always)]
+    fn result(&self) -> u32 {
+        self.member(layout!(window_result))
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u32 {
+        self.member(layout!(window_sdb_length))
+    }
+
+    #[inline(always)]
+    fn retries(&self) -> u32 {
+        self.member(layout!(window_retries))
+    }
+
+    #[inline(always)]
+    fn cdb(&self) -> [u8; 12] {
+        let at = layout!(window_cdb);
+        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
+            Cdb::behind(self.member(at))
+        } else {
+            Cdb([
+                self.member(at),
+                self.member(at.wrapping_add(4)),
+                self.member(at.wrapping_add(8)),
+            ])
+        };
+        cdb.bytes()
+    }
+
+    #[inline(always)]
+    fn sense_buffer(&self) -> u64 {
+        self.member(layout!(window_sense_buffer))
+    }
+}
+
+/// A pointer's number. The verifier forbids all arithmetic on a typed pointer but adding to it; negated, it is a number
+/// like any other (`check_alu_op`, where kernel addresses may be seen).
+#[inline(always)]
+pub fn number_of(pointer: *const u8) -> u64 {
+    let mut number = pointer as u64;
+    // SAFETY: changes a register, and changes it back.
+    unsafe {
+        asm!("{0} = -{0}", "{0} = -{0}", inout(reg) number, options(pure, nomem, nostack));
+    }
+    number
 }
 
 /// One by one, which needs no room on the stack: for what is rarely run.

@@ -4,7 +4,7 @@
 use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS, InFlightSlot, command_flag};
 
 use crate::{
-    kernel::add,
+    kernel::{MACHINE, add, fence, load, replace},
     maps::{IN_FLIGHT, IN_FLIGHT_OVERFLOW, count_globally, home_slot},
     path,
 };
@@ -48,8 +48,6 @@ unsafe fn fill(slot: *mut CommandSlot, command: &CommandSlot) {
 
 /// Reads what is kept of a command. Volatile, so that the loads stay before the store that frees
 /// the slot: after it another CPU, or an interrupt on this one, may fill it for another command.
-/// x86 does not move a load behind a later store; arm64 may, and would need the slot freed by an
-/// atomic exchange, a full barrier, which BPF has since Linux 5.12.
 ///
 /// # Safety
 /// `slot` points into the array, and `cmd` owns it.
@@ -65,8 +63,8 @@ unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
     }
 }
 
-/// Claims a free slot for `cmd`. A claimant that is alone wins; if two race, either may fall back to
-/// the overflow map. An atomic add is a full barrier on x86, the only architecture supported.
+/// Claims a free slot for `cmd`. Where BPF has no cmpxchg, a claimant that is alone wins; if two race, either may fall
+/// back to the overflow map. That needs atomic adds to be full barriers, as on x86.
 ///
 /// # Safety
 /// `slot` points into the array.
@@ -74,6 +72,10 @@ unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
 unsafe fn claim(slot: *mut InFlightSlot, cmd: u64) -> bool {
     // SAFETY: as promised by the caller.
     let (claimants, owner) = unsafe { (&raw mut (*slot).claimants, &raw mut (*slot).command.cmd) };
+    if load(&MACHINE.has_fetch) != 0 {
+        // SAFETY: as promised by the caller.
+        return unsafe { replace(owner, 0, cmd) };
+    }
     add(claimants, 1);
     // SAFETY: as promised by the caller.
     let ours = unsafe { claimants.read_volatile() == 1 && owner.read_volatile() == 0 };
@@ -107,9 +109,12 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
     // SAFETY: this command owns the slot until `cmd` is cleared.
     let command = unsafe { kept(slot, cmd) };
     match end {
-        // The copy above is complete: the next owner may have the slot.
-        // SAFETY: as above.
-        End::Free => unsafe { (&raw mut (*slot).cmd).write_volatile(0) },
+        End::Free => {
+            // The copy above is complete: the next owner may have the slot.
+            fence();
+            // SAFETY: as above.
+            unsafe { (&raw mut (*slot).cmd).write_volatile(0) };
+        }
         End::MarkTimedOut => {
             let late = command.followed.with(command_flag::LATE);
             // SAFETY: as above.

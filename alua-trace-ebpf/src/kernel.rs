@@ -1,13 +1,14 @@
-//! Reading kernel memory: the layout the collector resolved, typed reads, and the one atomic
-//! operation that every kernel with a ring buffer has.
+//! Reading kernel memory: the layout the collector resolved and typed reads; and what several CPUs need to agree.
 
 use core::{
+    arch::asm,
     intrinsics::{AtomicOrdering, atomic_xadd},
     mem::MaybeUninit,
     ptr,
+    sync::atomic::{Ordering, compiler_fence},
 };
 
-use alua_trace_ebpf::ScsiLayout;
+use alua_trace_ebpf::{Machine, ScsiLayout};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally_interrupted;
@@ -40,6 +41,15 @@ pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     host_no: 0,
     request_start_time_ns: 0,
     cmnd_issued_cdb: 0,
+};
+
+/// What the kernel and the processor offer. Overridden at load and frozen.
+// The name is `alua_trace_ebpf::MACHINE_GLOBAL`; attributes take no constants.
+#[unsafe(export_name = "MACHINE")]
+pub static MACHINE: Machine = Machine {
+    log_records: 0,
+    has_fetch: 0,
+    weakly_ordered: 0,
 };
 
 /// One field of [`SCSI_LAYOUT`].
@@ -133,6 +143,45 @@ impl Reader {
 pub fn add(word: *mut u64, number: u64) {
     // SAFETY: callers pass a pointer into a map element.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, number) };
+}
+
+/// Puts `new` in the place of `old`, where [`Machine::has_fetch`]: whether `old` was there. A full barrier.
+///
+/// # Safety
+/// `word` points into a map element.
+#[inline(always)]
+pub unsafe fn replace(word: *mut u64, old: u64, new: u64) -> bool {
+    let mut found = old;
+    // SAFETY: as promised by the caller. The instruction has its operand in r0.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {new})",
+            word = in(reg) word,
+            new = in(reg) new,
+            inout("r0") found,
+            options(nostack),
+        );
+    }
+    found == old
+}
+
+/// Keeps loads, and stores, before it before those after it, for every other CPU. x86 does so by itself, for all but a
+/// load after a store: there it is for the compiler alone, and where such a load matters an atomic add comes before.
+#[inline(always)]
+pub fn fence() {
+    compiler_fence(Ordering::SeqCst);
+    if load(&MACHINE.weakly_ordered) != 0 {
+        let mut word = 0_u64;
+        // An atomic operation that fetches is fully ordered (Documentation/bpf/standardization).
+        // SAFETY: a word on the stack.
+        unsafe {
+            asm!(
+                "{none} = atomic_fetch_add((u64 *)({word} + 0), {none})",
+                word = in(reg) &raw mut word,
+                none = inout(reg) 0_u64 => _,
+            );
+        }
+    }
 }
 
 /// Counts a read of kernel memory that failed.

@@ -59,6 +59,19 @@ pub struct ScsiLayout {
     pub cmnd_issued_cdb: u32,
 }
 
+/// What the kernel and the processor offer the probes. Frozen at load: what can never be reached is left out by the
+/// verifier, and what the kernel does not know by the collector (`kernel::machine`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Machine {
+    /// Records in each CPU's log ([`super::log_records`]); a power of two.
+    pub log_records: u32,
+    /// 1 where BPF has atomic operations that give the value of before (Linux 5.12).
+    pub has_fetch: u32,
+    /// 1 where stores and loads of one CPU may be seen in another order by others: not on x86. Needs `has_fetch`.
+    pub weakly_ordered: u32,
+}
+
 /// What the collector tells the probes while they run: everything that belongs to modules that
 /// may load later. An absent offset is [`ABSENT`] and disables what needs it.
 #[repr(C)]
@@ -189,7 +202,7 @@ pub struct BufferLayout {
 }
 
 const _: () = {
-    assert!(size_of::<ScsiLayout>() == 96);
+    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 12);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
     assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
     assert!(size_of::<Control>() == 32 + 72 + 24 + 16 + 32 + 8);

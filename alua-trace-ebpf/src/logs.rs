@@ -1,19 +1,12 @@
 //! Writing a command's record into the log of this CPU: no lock, no helper but the CPU's number.
 
-use core::sync::atomic::{Ordering, compiler_fence};
-
 use alua_trace_ebpf::{CommandRecord, LogEnds};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
-    kernel::load,
+    kernel::{MACHINE, fence, load},
     maps::{LOG_ENDS, LOGS},
 };
-
-/// Records in a CPU's log, a power of two. Set at load and frozen.
-// The name is `alua_trace_ebpf::LOG_RECORDS_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "LOG_RECORDS")]
-static LOG_RECORDS: u32 = 0;
 
 /// Why a record was not written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +25,9 @@ pub fn write(fill: impl FnOnce(&mut CommandRecord)) -> Result<(), Refused> {
     let Some(ends) = LOG_ENDS.get_ptr_mut(cpu) else {
         return Err(Refused::Full);
     };
-    // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`, and what interrupts it has
-    // ended before it goes on.
+    // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`. An interrupt has ended before
+    // this goes on; where a program could be preempted, the kernel does not let it run a second time on the same CPU
+    // (`recursion_misses`).
     unsafe {
         let writing = &raw mut (*ends).writing;
         if writing.read_volatile() != 0 {
@@ -54,7 +48,7 @@ unsafe fn append(
     ends: *mut LogEnds,
     fill: impl FnOnce(&mut CommandRecord),
 ) -> Result<(), Refused> {
-    let records = load(&LOG_RECORDS);
+    let records = load(&MACHINE.log_records);
     // SAFETY: as promised by the caller.
     let (written, read) = unsafe {
         (
@@ -74,8 +68,8 @@ unsafe fn append(
     // SAFETY: the place is this CPU's, and the collector does not read it before `written` says so.
     unsafe {
         fill(&mut (*place).record);
-        // x86 keeps the order of stores, and so does the compiler here.
-        compiler_fence(Ordering::Release);
+        // It is whole before it is said to be there.
+        fence();
         (&raw mut (*ends).written).write_volatile(written.wrapping_add(1));
     }
     Ok(())

@@ -6,7 +6,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(
     target_arch = "bpf",
-    feature(core_intrinsics),
+    feature(asm_experimental_arch, core_intrinsics),
     allow(
         internal_features,
         reason = "the target adds atomically but core::sync::atomic does not offer it"

@@ -52,8 +52,10 @@ pub static ROUTE_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_ROUTES, 
 #[map]
 pub static FREE_ROUTES: Queue<u32> = Queue::with_max_entries(MAX_ROUTES, 0);
 
+// `BPF_F_MMAPABLE` as for the paths: each slot is a cache line.
 #[map]
-pub static IN_FLIGHT: Array<InFlightSlot> = Array::with_max_entries(IN_FLIGHT_SLOTS, 0);
+pub static IN_FLIGHT: Array<InFlightSlot> =
+    Array::with_max_entries(IN_FLIGHT_SLOTS, BPF_F_MMAPABLE);
 
 // A hash map because its key is an address whose slot another command holds; rarely used.
 #[map]

@@ -12,7 +12,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, add, layout, read},
+    kernel::{Reader, add, fence, layout, read},
     maps::{
         CONTROL, FREE_PATHS, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, STATES_CHANGING,
         count_globally,
@@ -130,6 +130,7 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
         if generation != control.generation {
             return None;
         }
+        fence();
         let source = (&raw const (*slot).state_source).read_volatile();
         let mut state = (&raw const (*slot).state).read_volatile();
         if state == access_state::LIVE && source != state_source::NONE {
@@ -138,6 +139,7 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
             state = live_state(control, keeper, u64::from(handler));
         }
         let route = (&raw const (*slot).route).read_volatile();
+        fence();
         let settled = (&raw const (*slot).generation).read_volatile() == generation;
         settled.then_some(Known::new(id, source, state, route))
     }
@@ -158,6 +160,7 @@ fn search(sdev: u64) -> u64 {
     // Before the kernel is read: a generation raised meanwhile makes it read again.
     // SAFETY: a reference is valid to read.
     let generation = unsafe { (&raw const control.generation).read_volatile() };
+    fence();
     let changing = STATES_CHANGING.get(0).copied().unwrap_or(1);
     let mut kernel = Reader::new();
     let mut fresh = PathSlot {
@@ -234,6 +237,7 @@ fn make(fresh: &PathSlot) -> u32 {
     };
     // SAFETY: `slot` points into the array, and nobody else knows the id.
     unsafe { slot.write_volatile(*fresh) };
+    fence();
     if IDS.give(fresh.sdev, id) {
         count_globally(|counts| counts.paths += 1);
         return id;
@@ -261,15 +265,19 @@ fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, 
         cache(control, fresh, changing);
         let writers = &raw mut (*slot).writers;
         add(writers, 1);
+        fence();
         if writers.read_volatile() == 1 {
             (&raw mut (*slot).generation).write_volatile(0);
+            fence();
             (&raw mut (*slot).handler_state).write_volatile(fresh.handler_state);
             (&raw mut (*slot).handler).write_volatile(fresh.handler);
             (&raw mut (*slot).controller).write_volatile(fresh.controller);
             (&raw mut (*slot).state_source).write_volatile(fresh.state_source);
             (&raw mut (*slot).state).write_volatile(fresh.state);
+            fence();
             (&raw mut (*slot).generation).write_volatile(fresh.generation);
         }
+        fence();
         add(writers, u64::MAX);
     }
 }

@@ -16,7 +16,7 @@ use aya_ebpf::{
 
 use crate::{
     dm_multipath,
-    ended::{Each, Ended, Window},
+    ended::{Each, Ended, Typed, Window, number_of},
     in_flight::{self, End},
     kernel::{Reader, layout, read},
     logs::{self, Refused},
@@ -161,12 +161,30 @@ fn is_passthrough(request: u64) -> bool {
 pub fn scsi_dispatch_cmd_done(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
-    completed(ctx.arg::<u64>(0), now);
+    let cmd = ctx.arg::<u64>(0);
+    completed(cmd, now, |record, command| {
+        let mut window = Window::new();
+        window.read(cmd);
+        describe(record, command, now, &window);
+    });
+    0
+}
+
+/// The same for a kernel that tells the verifier what the tracepoint's argument is. Loaded by
+/// `kernel::typed` as `BPF_PROG_TYPE_TRACING`; the section is one that it finds.
+#[raw_tracepoint(tracepoint = "scsi_dispatch_cmd_done_typed")]
+pub fn scsi_dispatch_cmd_done_typed(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: takes no arguments and cannot fail.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let cmd = ctx.arg::<u64>(0) as *const u8;
+    completed(number_of(cmd), now, |record, command| {
+        describe(record, command, now, &Typed(cmd));
+    });
     0
 }
 
 #[inline(always)]
-fn completed(cmd: u64, now: u64) {
+fn completed(cmd: u64, now: u64, describe: impl FnOnce(&mut CommandRecord, &CommandSlot)) {
     let Some(command) = in_flight::take(cmd, End::Free) else {
         count_unmatched();
         return;
@@ -177,11 +195,7 @@ fn completed(cmd: u64, now: u64) {
             &raw mut (*it).timed_out
         });
     }
-    let logged = logs::write(|record| {
-        let mut window = Window::new();
-        window.read(cmd);
-        describe(record, &command, now, &window);
-    });
+    let logged = logs::write(|record| describe(record, &command));
     if let Err(refused) = logged {
         unlogged(&command, now, refused == Refused::Interrupted);
     }

@@ -24,6 +24,8 @@ pub struct InFlightSlot {
     pub command: CommandSlot,
     /// How many CPUs are trying to have it at this moment.
     pub claimants: u64,
+    /// Zero: a slot is a cache line, so that CPUs whose commands are neighbours do not take it from each other.
+    pub reserved: [u64; 4],
 }
 
 /// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again until the collector
@@ -111,7 +113,7 @@ pub struct RouteSlot {
 }
 
 const _: () = {
-    assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 32);
+    assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 64);
     assert!(size_of::<PathSlot>() == 64 && offset_of!(PathSlot, generation) == 24);
     assert!(size_of::<RouteSlot>() == 32);
 };

@@ -30,7 +30,7 @@ use crate::{
     trace::privileges,
 };
 
-/// Smallest ring buffer there is: the probes run for a moment only.
+/// Smallest logs that there are: the probes run for a moment only.
 const RING_BYTES: u32 = 4096;
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
 /// Exit status: findings that are worse than advice.
@@ -93,8 +93,9 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
     if let Ok(layout) = facts.scsi() {
         match Probes::load(
             &layout,
+            facts.done(),
             &facts.control(1, false, false),
-            RING_BYTES.max(page_size()),
+            Some(RING_BYTES),
             0,
         ) {
             Ok((mut probes, _ring)) => probes.attach(&mut plan),
@@ -113,10 +114,6 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
         });
     report.probes = plan.iter().map(probes::Planned::report).collect();
     Ok(())
-}
-
-fn page_size() -> u32 {
-    u32::try_from(rustix::param::page_size()).unwrap_or(RING_BYTES)
 }
 
 fn print(config: &DoctorConfig, report: &DoctorReport) -> Result<()> {

@@ -229,6 +229,33 @@ pub fn own_fdinfo(descriptor: RawFd, key: &str) -> io::Result<Option<u64>> {
     }))
 }
 
+/// The most memory that this process has had resident, in bytes (`/proc/PID/status`, `VmHWM`).
+pub fn own_peak_memory() -> io::Result<u64> {
+    let text = read_text(Path::new("/proc/self/status"))?;
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
+    kib.map(|kib: u64| kib.saturating_mul(1024))
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The highest number that a CPU may have, and one more (`cpu/possible`): numbers may be missing in between.
+pub fn possible_cpus() -> io::Result<u32> {
+    let text = read_text(Path::new("/sys/devices/system/cpu/possible"))?;
+    let highest = text
+        .rsplit([',', '-'])
+        .next()
+        .and_then(|it| it.parse().ok());
+    highest
+        .and_then(|highest: u32| highest.checked_add(1))
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Ids of this process' threads (`/proc/self/task`).
+pub fn own_threads() -> io::Result<Vec<i32>> {
+    let ids = entries(Path::new("/proc/self/task"))?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 /// An open directory, so that its attributes are read without walking the path to it again, and
 /// so that they are never those of a successor of the same name.
 #[derive(Debug)]

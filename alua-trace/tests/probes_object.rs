@@ -4,12 +4,13 @@
 //! interrupt, may fill it for another command: no load of the rest may stand behind that store.
 //! The source says so (`in_flight::kept`), but the compiler has once moved plain loads.
 
-use alua_trace::kernel::attach::OBJECT;
+use alua_trace::kernel::machine::OBJECT;
 use object::{Object, ObjectSection};
 
 /// Programs that free slots.
-const FREEING: [&str; 2] = [
+const FREEING: [&str; 3] = [
     "raw_tp/scsi_dispatch_cmd_done",
+    "raw_tp/scsi_dispatch_cmd_done_typed",
     "raw_tp/scsi_dispatch_cmd_error",
 ];
 const FRAME: u8 = 10;

@@ -89,6 +89,11 @@ pub fn load(program: &[u64]) -> Result<OwnedFd> {
     }
 }
 
+/// A program that does nothing.
+pub fn empty() -> Result<OwnedFd> {
+    load(&[instruction(0xb7, 0, 0), instruction(0x95, 0, 0)])
+}
+
 pub fn run(program: RawFd, argument: u64) -> Result<()> {
     let context = [argument];
     // prog_fd and retval, four words of data, repeat, ctx_size_in, ctx_in, ctx_out, flags, batch

@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, os::fd::AsRawFd, time::Instant};
 use alua_trace::{
     engine::{End, Engine, Input, Wanted},
     ingest::{self, About},
-    kernel::{facts::KernelFacts, tables::Tables},
+    kernel::tables::Tables,
     model::Line,
-    sysroot::{self, Sysroot},
 };
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    bpf::{instruction, load, run, run_time},
+    bpf::{empty, run, run_time},
     memory::Memory,
     probes::Probes,
+    producers::contention,
+    start,
 };
 
 /// Commands in flight at once where the cost is compared with that of before.
@@ -30,7 +31,7 @@ const RECORDS: usize = 3_000_000;
 
 /// Prints all.
 pub fn measure() -> Result<()> {
-    start()?;
+    start::start()?;
     let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("failed to turn BPF statistics on (root?)")?;
     let mut probes = Probes::load()?;
@@ -43,7 +44,8 @@ pub fn measure() -> Result<()> {
         let sum = probes_cost(&mut probes, &mut commands, false)?;
         println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));
     }
-    collector(&mut probes, &commands)
+    collector(&mut probes, &commands)?;
+    contention()
 }
 
 /// Commands in flight at once, over all paths in turn.
@@ -89,7 +91,7 @@ impl Commands {
 
 /// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns.
 fn probes_cost(probes: &mut Probes, commands: &mut Commands, say_each: bool) -> Result<Vec<f64>> {
-    let empty = load(&[instruction(0xb7, 0, 0), instruction(0x95, 0, 0)])?;
+    let empty = empty()?;
     let rounds = (RUNS / commands.addresses.len()).max(PARTS);
     for _ in 0..(rounds / 20).max(1) {
         commands.round(probes, empty.as_raw_fd())?;
@@ -123,7 +125,7 @@ fn per_run(program: i32, before: (u64, u64)) -> Result<f64> {
 }
 
 /// The median of the parts, and how far they were apart: another guest of the machine shows there.
-fn spread(parts: &[f64]) -> String {
+pub fn spread(parts: &[f64]) -> String {
     let mut parts = parts.to_vec();
     parts.sort_by(f64::total_cmp);
     match parts[..] {
@@ -135,25 +137,36 @@ fn spread(parts: &[f64]) -> String {
     }
 }
 
-/// Tells the engine of what it has not been told of before the record that needs it.
-fn introduce(bytes: &[u8], tables: &Tables, told: &mut BTreeSet<u16>, engine: &mut Engine) {
-    let Some(About::Command(followed)) = ingest::about(bytes) else {
-        return;
-    };
-    if !told.insert(followed.path()) {
-        return;
+/// The paths that the engine has been told of.
+#[derive(Default)]
+pub struct Introduced(BTreeSet<u16>);
+
+impl Introduced {
+    /// Tells the engine of what it has not been told of before the record that needs it.
+    pub fn introduce(&mut self, bytes: &[u8], tables: &Tables, engine: &mut Engine) {
+        let Some(About::Command(followed)) = ingest::about(bytes) else {
+            return;
+        };
+        if !self.0.insert(followed.path()) {
+            return;
+        }
+        if let Ok(Some(slot)) = tables.path(followed.path()) {
+            engine.take(0, Input::Path(followed.path(), &slot));
+        }
+        if let Ok(Some(slot)) = tables.route(followed.route()) {
+            engine.take(0, Input::Route(followed.route(), &slot));
+        }
     }
-    if let Ok(Some(slot)) = tables.path(followed.path()) {
-        engine.take(0, Input::Path(followed.path(), &slot));
-    }
-    if let Ok(Some(slot)) = tables.route(followed.route()) {
-        engine.take(0, Input::Route(followed.route(), &slot));
+
+    /// Their ids.
+    pub fn ids(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().copied()
     }
 }
 
-/// Records a second from the ring to the histograms, on one core.
+/// Records a second from the logs to the histograms, on one core.
 fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
-    let mut told = BTreeSet::new();
+    let mut introduced = Introduced::default();
     let mut engine = Engine::new(Wanted::default());
     let (mut records, mut seconds) = (0, 0.0);
     while records < RECORDS {
@@ -168,7 +181,7 @@ fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
         let began = Instant::now();
         let Probes { inbox, tables, .. } = probes;
         let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| {
-            introduce(bytes, tables, &mut told, &mut engine);
+            introduced.introduce(bytes, tables, &mut engine);
             engine.take(0, Input::Record(bytes));
         });
         records += drained.records;
@@ -186,7 +199,7 @@ fn collector(probes: &mut Probes, commands: &Commands) -> Result<()> {
     Ok(())
 }
 
-fn check(engine: &mut Engine, records: usize) -> Result<()> {
+pub fn check(engine: &mut Engine, records: usize) -> Result<()> {
     engine.take(u64::MAX, Input::End(&End::default()));
     let Some(Line::Summary(summary)) = engine.take_lines().pop() else {
         bail!("no summary");
@@ -197,27 +210,5 @@ fn check(engine: &mut Engine, records: usize) -> Result<()> {
         recorded == records as u64,
         "{recorded} of {records} records in histograms"
     );
-    Ok(())
-}
-
-/// What a start takes before the hooks: type information, one pass over the kernel's symbols (here
-/// for one that is not there: the longest), maps and programs.
-fn start() -> Result<()> {
-    let root = Sysroot::default();
-    let began = Instant::now();
-    let _facts = KernelFacts::gather(&root, None)?;
-    let gathered = began.elapsed();
-    sysroot::addresses(&root, &[("vmlinux", "no such function")])?;
-    let searched = began.elapsed();
-    let _probes = Probes::load()?;
-    let ready = began.elapsed();
-    for (what, took) in [
-        ("types", gathered),
-        ("symbols", searched - gathered),
-        ("programs", ready - searched),
-        ("start", ready),
-    ] {
-        println!("{what} {:.1} ms", took.as_secs_f64() * 1e3);
-    }
     Ok(())
 }

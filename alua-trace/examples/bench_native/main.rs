@@ -5,9 +5,12 @@
 //!
 //! - Without a word: what they cost (`cargo xtask bench native`). The probes' cost is what the
 //!   kernel's own run-time statistics say, less an empty program's in the same run; the collector
-//!   drains the ring they fill, into histograms. Prints `name value unit` lines.
+//!   drains the logs they fill, into histograms. Prints `name value unit` lines.
 //! - `stress COMMANDS`: several CPUs over few slots and few addresses, each record compared with what
 //!   was dispatched (`cargo xtask soak stress`).
+//! - `sustained SECONDS`: a producer on each core and the collector beside them: nothing may be lost
+//!   (`cargo xtask soak sustained`).
+//! - `start`: what a start takes, alone.
 //! - `churn ROUNDS`: 4,096 paths whose tables are reloaded and whose devices are replaced
 //!   (`cargo xtask soak churn`).
 
@@ -18,7 +21,9 @@ mod churn;
 mod cost;
 mod memory;
 mod probes;
+mod producers;
 mod shared;
+mod start;
 mod stress;
 
 fn main() -> Result<()> {
@@ -30,7 +35,11 @@ fn main() -> Result<()> {
     match words.first().map(String::as_str) {
         None => cost::measure(),
         Some("stress") => stress::stress(number(1)?),
+        Some("start") => start::start(),
         Some("churn") => churn::churn(number(1)?),
-        Some(other) => bail!("{other}: say nothing, stress COMMANDS or churn ROUNDS"),
+        Some("sustained") => producers::sustained(number(1)?),
+        Some(other) => {
+            bail!("{other}: say nothing, start, stress COMMANDS, churn ROUNDS or sustained SECONDS")
+        }
     }
 }

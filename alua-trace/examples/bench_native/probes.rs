@@ -4,20 +4,14 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use alua_trace::{
     ingest::inbox::Inbox,
-    kernel::{
-        attach::{OBJECT, inbox},
-        tables::Tables,
-    },
+    kernel::{attach::inbox, machine, tables::Tables},
 };
-use alua_trace_ebpf::{
-    Control, LOG_RECORDS_GLOBAL, MAX_PATHS, RING_BYTES, SCSI_LAYOUT_GLOBAL, log_records, map_name,
-};
-use anyhow::{Context, Result, anyhow, bail};
+use alua_trace_ebpf::{Control, MACHINE_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, map_name};
+use anyhow::{Context, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, MapData},
     programs::{Program, RawTracePoint},
-    util::nr_cpus,
 };
 
 use crate::{
@@ -41,21 +35,22 @@ impl Probes {
     /// The probes of this build, with ids for as many paths as there can be.
     pub fn load() -> Result<Self> {
         let layout = Wire(LAYOUT);
-        let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
-        let cpus = u32::try_from(cpus)?;
-        let records = log_records(RING_BYTES, cpus);
+        let cpus = machine::cpus()?;
+        let machine = machine::machine(None, cpus)?;
+        let records = machine.log_records;
+        let object = machine::object(&machine)?;
         let mut ebpf = EbpfLoader::new()
             .btf(None)
             .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .override_global(LOG_RECORDS_GLOBAL, &records, true)
+            .override_global(MACHINE_GLOBAL, &Wire(machine), true)
             .map_max_entries(map_name::LOG_ENDS, cpus)
             .map_max_entries(map_name::LOGS, cpus * records)
             .map_max_entries(map_name::PATHS, MAX_PATHS)
             .map_max_entries(map_name::PATH_COUNTS, MAX_PATHS)
-            .load(OBJECT)?;
+            .load(&object)?;
         let control = ebpf.take_map(map_name::CONTROL).context("no control map")?;
         let inbox = inbox(&mut ebpf, cpus, records)?;
-        let tables = Tables::open(&mut ebpf)?;
+        let tables = Tables::open(&mut ebpf, MAX_PATHS as usize)?;
         let mut probes = Self {
             control: Array::try_from(control)?,
             generation: 0,

@@ -18,8 +18,8 @@ pub use gate::{Gate, Gates, Label, Name, Operator, Quantity};
 pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 pub use report::{ExportConfig, ExportTo, ReportConfig};
 pub use trace::{
-    GainConfig, GainOf, RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show, Span,
-    ThresholdName,
+    GainConfig, GainOf, Placement, RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show,
+    Span, ThresholdName,
 };
 
 use std::path::PathBuf;

@@ -42,7 +42,9 @@ fn defaults() {
         maps: Vec::new(),
         json: None,
         commands: false,
-        ring_bytes: alua_trace_ebpf::RING_BYTES,
+        ring_bytes: None,
+        cost: false,
+        placement: Placement::default(),
         btf: None,
         show: Show::Live,
         record: None,
@@ -63,9 +65,20 @@ fn everything_at_once() {
     assert_eq!(config.maps, ["mpatha", "mpathb"]);
     assert_eq!(config.json, Some(JsonTarget::File("t.json".into())));
     assert!(config.commands && config.show == Show::Plain);
-    assert_eq!(config.ring_bytes, 512 << 10);
+    assert_eq!(config.ring_bytes, Some(512 << 10));
     assert_eq!(config.btf, Some("/btf".into()));
     assert_eq!(config.command, ["fio", "--name", "x"]);
+}
+
+#[test]
+fn threads_are_put_where_the_user_says() {
+    let placement = run("--cpu 0,2-3 --nice -5 --cost").placement;
+    assert_eq!(placement.cpus, [0, 2, 3]);
+    assert_eq!(placement.nice, Some(-5));
+    for bad in ["", "a", "3-1", "1,", "9999", "-1"] {
+        refused(&format!("--cpu={bad}"));
+    }
+    refused("--nice=20");
 }
 
 #[test]
@@ -114,8 +127,8 @@ fn times_need_a_unit_and_have_limits() {
 
 #[test]
 fn ring_sizes_are_powers_of_two() {
-    assert_eq!(run("--ring-bytes 4096").ring_bytes, 4096);
-    assert_eq!(run("--ring-bytes 16M").ring_bytes, 16 << 20);
+    assert_eq!(run("--ring-bytes 4096").ring_bytes, Some(4096));
+    assert_eq!(run("--ring-bytes 16M").ring_bytes, Some(16 << 20));
     for bad in [
         "0",
         "2048",
@@ -237,7 +250,7 @@ fn help_documents_examples_and_exit_statuses() {
         "Usage: run [OPTIONS] [-- <COMMAND>...]",
         "--interval <TIME>",
         "[default: 1s]",
-        "[default: 4M]",
+        "--ring-bytes <N>",
         "alua-trace run -- fio job.fio",
         "Exit status:",
     ] {

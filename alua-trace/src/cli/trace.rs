@@ -127,9 +127,18 @@ struct TraceArgs {
     /// Also write every single command as JSON
     #[arg(long, requires = "json")]
     commands: bool,
-    /// Size of the ring buffer: a power of two from 4K on, with K or M
-    #[arg(long, value_name = "N", default_value_t, value_parser = values::ring_bytes)]
-    ring_bytes: values::RingBytes,
+    /// Size of each CPU's ring buffer: a power of two from 4K on, with K or M [default: 1M up to 32 CPUs]
+    #[arg(long, value_name = "N", value_parser = values::ring_bytes)]
+    ring_bytes: Option<u32>,
+    /// Say what each probe took: the kernel measures them, which costs a little itself
+    #[arg(long)]
+    cost: bool,
+    /// Keep the tool's own threads to these CPUs, such as 0,2-3
+    #[arg(long = "cpu", value_name = "LIST", value_parser = values::cpus)]
+    cpus: Option<values::Cpus>,
+    /// Nice level of the tool's own threads: -20 to 19
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    nice: Option<i32>,
     /// Directory with BTF files named like their modules, for kernels without module BTF
     #[arg(long, value_name = "DIR")]
     btf: Option<PathBuf>,
@@ -193,7 +202,9 @@ impl From<GainArgs> for GainConfig {
                 maps: args.maps.clone(),
                 json: None,
                 commands: false,
-                ring_bytes: values::RingBytes::default().0,
+                ring_bytes: None,
+                cost: false,
+                placement: Placement::default(),
                 btf: args.btf,
                 show: Show::Nothing,
                 record: Some(RecordTo {
@@ -272,6 +283,15 @@ pub struct RecordTo {
     pub histograms_only: bool,
 }
 
+/// Where the tool's own threads run, and how they rank.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// Numbers of processors; empty for all of them.
+    pub cpus: Vec<usize>,
+    /// Nice level, -20 to 19; that of who started the tool when `None`.
+    pub nice: Option<i32>,
+}
+
 /// A trace to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
@@ -285,8 +305,12 @@ pub struct RunConfig {
     pub json: Option<JsonTarget>,
     /// Every command goes to JSON.
     pub commands: bool,
-    /// Size of the ring buffer: a power of two of at least 4096, perhaps below the page size.
-    pub ring_bytes: u32,
+    /// Bytes of each CPU's log: a power of two of at least 4096, perhaps below the page size.
+    pub ring_bytes: Option<u32>,
+    /// The kernel measures each probe.
+    pub cost: bool,
+    /// Where the tool's own threads run.
+    pub placement: Placement,
     /// Directory with BTF files.
     pub btf: Option<PathBuf>,
     /// What goes to standard output, unless JSON does.
@@ -358,7 +382,12 @@ impl RunConfig {
             maps: args.maps,
             json: args.json,
             commands: args.commands,
-            ring_bytes: args.ring_bytes.0,
+            ring_bytes: args.ring_bytes,
+            cost: args.cost,
+            placement: Placement {
+                cpus: args.cpus.map(|it| it.0).unwrap_or_default(),
+                nice: args.nice,
+            },
             btf: args.btf,
             show,
             record,

@@ -1,7 +1,6 @@
 //! Reads the values of arguments: times, sizes, names and targets.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -134,28 +133,8 @@ fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|_| "too long".to_owned())
 }
 
-/// Size of the ring buffer; shown as it would be typed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RingBytes(pub(super) u32);
-
-impl Default for RingBytes {
-    fn default() -> Self {
-        Self(alua_trace_ebpf::RING_BYTES)
-    }
-}
-
-impl fmt::Display for RingBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_multiple_of(1 << 20) {
-            write!(f, "{}M", self.0 >> 20)
-        } else {
-            write!(f, "{}K", self.0 >> 10)
-        }
-    }
-}
-
 /// A ring buffer size such as `4194304`, `512K`, `4M`.
-pub(super) fn ring_bytes(text: &str) -> Result<RingBytes, String> {
+pub(super) fn ring_bytes(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.strip_suffix(['K', 'k']) {
         Some(number) => (number, 1_u32 << 10),
         None => match text.strip_suffix(['M', 'm']) {
@@ -167,9 +146,33 @@ pub(super) fn ring_bytes(text: &str) -> Result<RingBytes, String> {
         .parse()
         .map_err(|_| "not a number of bytes, K or M".to_owned())?;
     match number.checked_mul(unit) {
-        Some(bytes) if bytes.is_power_of_two() && bytes >= RING_BYTES_MIN => Ok(RingBytes(bytes)),
+        Some(bytes) if bytes.is_power_of_two() && bytes >= RING_BYTES_MIN => Ok(bytes),
         _ => Err("must be a power of two, from 4K to 2048M".to_owned()),
     }
+}
+
+/// Numbers of processors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cpus(pub(super) Vec<usize>);
+
+/// Processors as the kernel lists them: `0,2-3`.
+pub(super) fn cpus(text: &str) -> Result<Cpus, String> {
+    const MOST: usize = rustix::thread::CpuSet::MAX_CPU;
+    let number = |text: &str| -> Result<usize, String> {
+        let number = text.parse().ok().filter(|number| *number < MOST);
+        number
+            .ok_or_else(|| format!("{text:?} is no CPU: give numbers below {MOST}, such as 0,2-3"))
+    };
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("{part:?} ends before it begins"));
+        }
+        cpus.extend(first..=last);
+    }
+    Ok(Cpus(cpus))
 }
 
 /// A name that is not empty.

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
-use crate::{iscsi::Connection, model::Probe, topology::Topology};
+use crate::{
+    iscsi::Connection,
+    model::{Cost, Probe},
+    topology::Topology,
+};
 
 /// One input of [`super::Engine::take`].
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +78,9 @@ pub struct End {
     pub probes: Vec<Probe>,
     /// Exit status of the user's COMMAND.
     pub command_status: Option<i32>,
+    /// What watching has cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// The trace goes on: what has not been told by now counts as in flight, and nobody has looked into the
     /// probes' slots.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -37,6 +37,7 @@ impl Engine {
             losses,
             probes: end.probes.clone(),
             command_status: end.command_status,
+            cost: end.cost.clone(),
         };
         self.lines.push(Line::Summary(summary));
     }

@@ -30,6 +30,7 @@ pub(super) fn summary(gathering: &Gathering, why: String) -> Summary {
             .flat_map(|it| it.probes.clone())
             .collect(),
         command_status: None,
+        cost: None,
     }
 }
 

@@ -1,8 +1,13 @@
 //! Everything the probes tell, in the order of its time: commands from the CPUs' logs, what is rare from the ring buffer.
 
-use std::{collections::BinaryHeap, mem::offset_of};
+use std::{
+    collections::{BinaryHeap, VecDeque},
+    mem::offset_of,
+};
 
-use alua_trace_ebpf::{CommandRecord, DmRecord, ManagementRecord, RtpgRecord, record_kind};
+use alua_trace_ebpf::{
+    CommandRecord, DmRecord, EVENTS_BYTES, ManagementRecord, RtpgRecord, record_kind,
+};
 use bytes::Buf;
 
 use super::{
@@ -10,14 +15,20 @@ use super::{
     ring::Ring,
 };
 
+/// Where records come from that are few.
+pub trait Rare {
+    /// The bytes of the next record.
+    fn next(&mut self) -> Option<Vec<u8>>;
+}
+
 /// The collector's end of all that the probes write to.
-pub struct Inbox {
-    ring: Ring,
+pub struct Inbox<R = Ring> {
+    rare: R,
     logs: Logs,
     /// Logs that have records, the one with the earliest first.
     lanes: BinaryHeap<Lane>,
-    /// A record of the ring whose turn has not come; empty when there is none.
-    held: Vec<u8>,
+    /// Rare records whose turn has not come.
+    held: VecDeque<Vec<u8>>,
 }
 
 /// What a drain found.
@@ -29,45 +40,59 @@ pub struct Drained {
     pub fullest: u8,
 }
 
-impl Inbox {
+impl<R: Rare> Inbox<R> {
     /// Of these.
     #[must_use]
-    pub fn new(ring: Ring, logs: Logs) -> Self {
+    pub fn new(rare: R, logs: Logs) -> Self {
         Self {
-            ring,
+            rare,
             logs,
             lanes: BinaryHeap::new(),
-            held: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 
     /// Hands over the bytes of each record there is and whose time is not after `until_ns`, up to `limit` records. The
     /// limit keeps a load that outruns the collector from starving everything else it does.
     pub fn drain(&mut self, limit: usize, until_ns: u64, mut each: impl FnMut(&[u8])) -> Drained {
+        // Before the logs are looked at: what a command's end tells beside its record is younger than that.
+        let rare_bytes = self.hold(limit);
         self.logs.look(&mut self.lanes);
         let mut drained = Drained {
             records: 0,
-            fullest: self.fullest(),
+            fullest: self.fullest(rare_bytes),
         };
         while drained.records < limit {
-            if self.held.is_empty() {
-                self.ring.next_into(&mut self.held);
-            }
-            let rare_ns = at_ns(&self.held);
+            let rare_ns = self.held.front().map_or(u64::MAX, |bytes| at_ns(bytes));
             let log_ns = self.lanes.peek().map_or(u64::MAX, |lane| lane.at_ns);
-            if log_ns.min(rare_ns) > until_ns || (self.lanes.is_empty() && self.held.is_empty()) {
-                break;
-            }
-            if log_ns <= rare_ns && log_ns != u64::MAX {
+            if log_ns <= rare_ns && log_ns <= until_ns && !self.lanes.is_empty() {
                 let until_ns = until_ns.min(rare_ns);
                 drained.records += self.take_some(until_ns, limit - drained.records, &mut each);
-            } else {
-                each(&self.held);
-                self.held.clear();
-                drained.records += 1;
+                continue;
             }
+            let due = self.held.front().is_some() && rare_ns <= until_ns;
+            let Some(bytes) = due.then(|| self.held.pop_front()).flatten() else {
+                break;
+            };
+            each(&bytes);
+            drained.records += 1;
         }
+        self.lanes
+            .drain()
+            .for_each(|lane| self.logs.give_back(&lane));
         drained
+    }
+
+    /// Takes the rare records that there are, up to `limit`; gives their bytes.
+    fn hold(&mut self, limit: usize) -> usize {
+        let mut bytes = 0;
+        while self.held.len() < limit
+            && let Some(next) = self.rare.next()
+        {
+            bytes += next.len();
+            self.held.push_back(next);
+        }
+        bytes
     }
 
     /// Takes records of the log with the earliest one, until another log has an earlier one.
@@ -81,13 +106,18 @@ impl Inbox {
             .take(&mut lane, until_ns.min(second_ns), limit, each);
         if lane.waiting() > 0 {
             self.lanes.push(lane);
+        } else {
+            self.logs.give_back(&lane);
         }
         taken
     }
 
-    fn fullest(&self) -> u8 {
+    /// How full the fullest log was, or the ring that had so many bytes.
+    fn fullest(&self, rare_bytes: usize) -> u8 {
         let waiting = self.lanes.iter().map(Lane::waiting).max().unwrap_or(0);
-        (waiting * 255 / u64::from(self.logs.records()).max(1)).min(255) as u8
+        let of_log = waiting * 255 / u64::from(self.logs.records()).max(1);
+        let of_ring = rare_bytes as u64 * 255 / u64::from(EVENTS_BYTES);
+        of_log.max(of_ring).min(255) as u8
     }
 }
 
@@ -115,3 +145,6 @@ fn at_ns(bytes: &[u8]) -> u64 {
     };
     at_ns.unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

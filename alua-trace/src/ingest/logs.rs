@@ -12,6 +12,8 @@ use alua_trace_ebpf::{CommandRecord, LogEnds, LoggedCommand};
 
 use super::mapped::Mapped;
 
+/// So many places at once.
+const GIVEN_BACK: u64 = 64;
 const RECORD_BYTES: usize = size_of::<CommandRecord>();
 
 /// Logs of all CPUs.
@@ -101,7 +103,8 @@ impl Logs {
     }
 
     /// Hands over the records of a log in their order: up to `limit` of them, none that completed after `until_ns`.
-    /// Gives how many; the probes may have their places.
+    /// Gives how many. The probes may have their places now and then, so that a full log has room before it is read to
+    /// its end, and for the last of them after [`Self::give_back`]: the word they read it from is theirs most of the time.
     #[inline]
     pub(super) fn take(
         &self,
@@ -119,11 +122,18 @@ impl Logs {
             taken += 1;
             lane.next = lane.next.wrapping_add(1);
             lane.at_ns = self.next_at(lane);
+            if lane.next.is_multiple_of(GIVEN_BACK) {
+                self.give_back(lane);
+            }
         }
+        taken
+    }
+
+    /// Lets the probes have the places of what has been handed over.
+    pub(super) fn give_back(&self, lane: &Lane) {
         if let Some(read) = self.read(lane.cpu) {
             read.store(lane.next, Ordering::Release);
         }
-        taken
     }
 
     fn next_at(&self, lane: &Lane) -> u64 {
@@ -132,9 +142,10 @@ impl Logs {
         }
         let place = self.places.at(self.place(lane));
         // SAFETY: a whole record, which nobody writes before it has been read.
-        place.map_or(u64::MAX, |place| unsafe {
-            (&raw const (*place.as_ptr()).record.completion_ns).read()
-        })
+        let at_ns = place
+            .map(|place| unsafe { (&raw const (*place.as_ptr()).record.completion_ns).read() });
+        // The last moment is for those that are not there.
+        at_ns.map_or(u64::MAX, |at_ns| at_ns.min(u64::MAX - 1))
     }
 
     fn record(&self, lane: &Lane) -> Option<&[u8; RECORD_BYTES]> {

@@ -1,6 +1,8 @@
-//! The ring buffer's consumer. With `kernel::attach` the only place that knows aya.
+//! The consumer of the ring buffer, which has what is rare.
 
 use aya::maps::{MapData, RingBuf};
+
+use super::inbox::Rare;
 
 /// The collector's end of the ring buffer.
 pub struct Ring {
@@ -13,12 +15,10 @@ impl Ring {
     pub fn new(ring: RingBuf<MapData>) -> Self {
         Self { ring }
     }
+}
 
-    /// Puts the bytes of the next record into `bytes`, which stays as it is when there is none.
-    pub(super) fn next_into(&mut self, bytes: &mut Vec<u8>) {
-        if let Some(item) = self.ring.next() {
-            bytes.clear();
-            bytes.extend_from_slice(&item);
-        }
+impl Rare for Ring {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        self.ring.next().map(|item| item.to_vec())
     }
 }

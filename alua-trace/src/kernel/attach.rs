@@ -1,73 +1,79 @@
-//! Loading the probes and attaching each alone. With [`super::tables`] and `ingest::ring` the only
-//! place that knows aya.
+//! Loading the probes and attaching each alone.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+};
 
 use alua_trace_ebpf::{
-    Control, LOG_RECORDS_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS,
-    log_records, map_name,
+    Control, MACHINE_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS, map_name,
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, RingBuf},
     programs::{KProbe, Program, ProgramError},
-    util::nr_cpus,
 };
 
 use super::{
+    machine,
     probes::{Hook, Planned},
     tables::{Tables, Wire},
+    typed::{self, Done},
+    types::TracepointType,
 };
 use crate::{
     ingest::{inbox::Inbox, logs::Logs, ring::Ring},
-    model::ProbeStatus,
+    model::{ProbeCost, ProbeStatus},
     sysroot,
 };
-
-/// The probes' object file, built by `build.rs`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
 
 /// The loaded probes. Dropping it detaches them.
 pub struct Probes {
     ebpf: Ebpf,
+    done: Done,
     control: Array<MapData, Wire<Control>>,
     /// What they count and keep.
     pub tables: Tables,
 }
 
 impl Probes {
-    /// Loads the object with the kernel's layout, for a host with so many SCSI devices, and gives what the probes write
-    /// to beside it. Nothing is attached yet.
+    /// Loads the object with the kernel's layout and its type of the tracepoint `scsi_dispatch_cmd_done`, for a host
+    /// with so many SCSI devices, and gives what the probes write to beside it. Nothing is attached yet.
     ///
     /// # Errors
     /// The kernel refuses maps or programs: not permitted, or too old.
     pub fn load(
         layout: &ScsiLayout,
+        done: Option<TracepointType>,
         control: &Control,
-        ring_bytes: u32,
+        ring_bytes: Option<u32>,
         devices: usize,
     ) -> Result<(Self, Inbox)> {
         let layout = Wire(*layout);
         let paths = path_entries(devices);
-        let cpus = possible_cpus()?;
-        let records = log_records(ring_bytes, cpus);
+        let cpus = machine::cpus()?;
+        let machine = machine::machine(ring_bytes, cpus)?;
+        let records = machine.log_records;
+        let object = machine::object(&machine)?;
         let mut ebpf = EbpfLoader::new()
             // Our programs need no relocation against the kernel's types: offsets are data.
             .btf(None)
             .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .override_global(LOG_RECORDS_GLOBAL, &records, true)
+            .override_global(MACHINE_GLOBAL, &Wire(machine), true)
             .map_max_entries(map_name::LOG_ENDS, cpus)
-            .map_max_entries(map_name::LOGS, cpus * records)
+            .map_max_entries(map_name::LOGS, cpus.saturating_mul(records))
             .map_max_entries(map_name::PATHS, paths)
             .map_max_entries(map_name::PATH_COUNTS, paths)
-            .load(OBJECT)
+            .load(&object)
             .context("the kernel does not take the probes' maps")?;
+        let done = Done::new(&object, &descriptors(&ebpf), done);
         let inbox = inbox(&mut ebpf, cpus, records)?;
         let mut probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
-            tables: Tables::open(&mut ebpf)?,
+            tables: Tables::open(&mut ebpf, devices)?,
             ebpf,
+            done,
         };
         probes.set_control(control)?;
         Ok((probes, inbox))
@@ -124,6 +130,9 @@ impl Probes {
 
     fn load_program(&mut self, planned: &Planned) -> Result<()> {
         let name = planned.spec.name;
+        if name == typed::DONE && self.done.load() {
+            return Ok(());
+        }
         loaded(match self.ebpf.program_mut(name) {
             Some(Program::RawTracePoint(program)) => program.load(),
             Some(Program::KProbe(program)) => program.load(),
@@ -133,6 +142,13 @@ impl Probes {
 
     fn attach_program(&mut self, planned: &Planned) -> Result<()> {
         let name = planned.spec.name;
+        if name == typed::DONE && self.done.is_loaded() {
+            if self.done.attach() {
+                return Ok(());
+            }
+            // Its twin does as well.
+            self.load_program(planned)?;
+        }
         match (self.ebpf.program_mut(name), planned.spec.hook) {
             (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
                 program
@@ -151,20 +167,53 @@ impl Probes {
     /// Runs of the dispatch probes that the kernel left out: a program does not run while an
     /// interrupted run of it is on the same CPU (`bpf_trace_run`, `recursion_misses`).
     pub fn missed_runs(&self) -> u64 {
-        self.ebpf
+        let raw = self
+            .ebpf
             .programs()
             .filter_map(|(_, program)| match program {
-                Program::RawTracePoint(program) => program.fd().ok(),
+                Program::RawTracePoint(program) => {
+                    program.fd().ok().map(|fd| fd.as_fd().as_raw_fd())
+                }
                 _ => None,
-            })
-            .filter_map(|fd| {
-                sysroot::own_fdinfo(fd.as_fd().as_raw_fd(), "recursion_misses").ok()?
-            })
+            });
+        let typed = self.done.fd().into_iter();
+        raw.chain(typed)
+            .filter_map(|fd| sysroot::own_fdinfo(fd, "recursion_misses").ok()?)
             .sum()
+    }
+
+    /// What each probe has taken since the kernel was asked to measure it ([`measure`]); those that never ran are not
+    /// among them. Lasts as long as they are loaded.
+    #[must_use]
+    pub fn costs(&self) -> Vec<ProbeCost> {
+        let own = self.ebpf.programs().filter_map(|(name, program)| {
+            let fd = match program {
+                Program::RawTracePoint(program) => program.fd(),
+                Program::KProbe(program) => program.fd(),
+                _ => return None,
+            };
+            Some((name, fd.ok()?.as_fd().as_raw_fd()))
+        });
+        let typed = self.done.fd().into_iter().map(|fd| (typed::DONE, fd));
+        let number = |fd, key| sysroot::own_fdinfo(fd, key).ok().flatten().unwrap_or(0);
+        let mut costs: Vec<ProbeCost> = own
+            .chain(typed)
+            .map(|(name, fd)| ProbeCost {
+                name: name.to_owned(),
+                runs: number(fd, "run_cnt"),
+                ns: number(fd, "run_time_ns"),
+            })
+            .filter(|cost| cost.runs > 0)
+            .collect();
+        costs.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| a.name.cmp(&b.name)));
+        costs
     }
 
     /// Detaches one probe by unloading its program; it can be attached again.
     pub fn detach(&mut self, name: &str) {
+        if name == typed::DONE {
+            self.done.unload();
+        }
         // An error means it was not loaded, which is what is wanted.
         let _ = match self.ebpf.program_mut(name) {
             Some(Program::RawTracePoint(program)) => program.unload(),
@@ -174,9 +223,31 @@ impl Probes {
     }
 }
 
-fn possible_cpus() -> Result<u32> {
-    let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
-    Ok(u32::try_from(cpus)?)
+/// Descriptors of all maps by name.
+fn descriptors(ebpf: &Ebpf) -> BTreeMap<String, RawFd> {
+    let fd = |map: &Map| match map {
+        Map::Array(map)
+        | Map::HashMap(map)
+        | Map::LruHashMap(map)
+        | Map::PerCpuArray(map)
+        | Map::PerCpuHashMap(map)
+        | Map::PerfEventArray(map)
+        | Map::Queue(map)
+        | Map::RingBuf(map) => Some(map.fd().as_fd().as_raw_fd()),
+        _ => None,
+    };
+    let maps = ebpf.maps();
+    maps.filter_map(|(name, map)| Some((name.to_owned(), fd(map)?)))
+        .collect()
+}
+
+/// Has the kernel measure every BPF program on this host, for as long as the descriptor lives (Linux 5.8).
+///
+/// # Errors
+/// The kernel's.
+pub fn measure() -> Result<OwnedFd> {
+    aya::sys::enable_stats(aya::sys::Stats::RunTime)
+        .context("the kernel does not measure what probes take (--cost)")
 }
 
 /// The collector's end of what the probes of an object write to: `records` for each of `cpus` CPUs, as it was loaded.

@@ -44,6 +44,7 @@ const HEADER_LEN: usize = 24;
 const POINTER: u32 = 2;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const TYPEDEF: u32 = 8;
 const FUNCTION: u32 = 12;
 const FUNCTION_PROTOTYPE: u32 = 13;
 /// Limits how deep types are followed: the kernel's own limit is 32 (`MAX_RESOLVE_DEPTH`).
@@ -178,6 +179,17 @@ impl<'base> Btf<'base> {
             size,
             is_pointer,
         })
+    }
+
+    /// Number of the typedef `name` in this blob. Looks through all its types.
+    #[must_use]
+    pub fn typedef(&self, name: &str) -> Option<u32> {
+        let named = |ty: &Type| ty.kind == TYPEDEF && self.string(ty.name) == Some(name.as_bytes());
+        let found = self
+            .types
+            .iter()
+            .position(|at| self.header_at(*at as usize).as_ref().is_some_and(named))?;
+        self.first_type.checked_add(u32::try_from(found).ok()?)
     }
 
     /// Index of the first argument of `function` that is a pointer to `structure`. Looks through

@@ -10,7 +10,7 @@ use alua_trace_ebpf::{
 use super::{
     layout::{self, LayoutError},
     probes::{Facts, Hook, ModuleFacts, PAGES, TABLE, VMLINUX},
-    types::{MODULES, RawTypes, Types, TypesError},
+    types::{MODULES, RawTypes, TracepointType, Types, TypesError},
 };
 use crate::sysroot::{self, SymbolsError, Sysroot};
 
@@ -25,6 +25,7 @@ pub struct KernelFacts {
     rdac: Result<RdacLayout, LayoutError>,
     buffer: Result<BufferLayout, LayoutError>,
     execute_rq_argument: Result<u32, LayoutError>,
+    done: Option<TracepointType>,
     /// Addresses by function name; `None` when they are hidden.
     addresses: Option<BTreeMap<&'static str, u64>>,
     /// Where types came from, by module.
@@ -59,6 +60,7 @@ impl KernelFacts {
             execute_rq_argument: vmlinux
                 .argument("blk_execute_rq", "request")
                 .map_err(LayoutError::from),
+            done: TracepointType::find(&types, "scsi_mod", "scsi_dispatch_cmd_done"),
             addresses: addresses(root, &loaded),
             sources: with_missing(sources, &types, &loaded),
             loaded,
@@ -71,6 +73,12 @@ impl KernelFacts {
     /// What is missing.
     pub fn scsi(&self) -> Result<ScsiLayout, LayoutError> {
         self.scsi.clone()
+    }
+
+    /// The kernel's type of the tracepoint on a command's end.
+    #[must_use]
+    pub fn done(&self) -> Option<TracepointType> {
+        self.done
     }
 
     /// What the probes are told of modules that may come and go.

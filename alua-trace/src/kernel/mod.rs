@@ -1,16 +1,19 @@
 //! What the running kernel offers and how the probes get into it: BTF, layouts, the probe table,
 //! the plan, loading and attaching.
 //!
-//! Only `attach`, `tables`, `complaints` (and `ingest::ring`) know aya. No kernel version decides anything here: what
+//! Only `attach`, `tables`, `typed`, `complaints` (and `ingest::ring`) know aya. No kernel version decides anything here: what
 //! counts is what BTF, symbols and the kernel's own answers say.
 
 pub mod attach;
 mod batch;
+mod bpf;
 pub mod btf;
 pub mod complaints;
 pub mod facts;
 pub mod layout;
+pub mod machine;
 pub mod probes;
 pub mod recycling;
 pub mod tables;
+mod typed;
 pub mod types;

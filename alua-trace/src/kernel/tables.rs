@@ -14,6 +14,11 @@ use aya::{
 
 use super::{attach::take, batch};
 
+/// Ids of paths that wait for devices which appear, beside one for each that is there.
+const SPARE_PATHS: u64 = 512;
+/// Ids of routes that wait for tables, beside two for each device.
+const SPARE_ROUTES: u64 = 1024;
+
 /// A wire record as a map value.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -62,14 +67,46 @@ impl<T: Copy + 'static> Whole<T> {
     }
 }
 
+/// Ids that are nobody's, and those that nobody has had yet: a host needs a few of all that there could be, and each is
+/// a system call.
+struct FreeIds {
+    queue: Queue<MapData, u32>,
+    /// The first one that was never in the queue.
+    next: u32,
+    /// Ids there are.
+    entries: u32,
+    /// Put into the queue so far; what is given back counts again.
+    put: u64,
+    /// As many should be in the queue.
+    margin: u64,
+}
+
+impl FreeIds {
+    fn put(&mut self, id: u32) -> Result<()> {
+        self.put += 1;
+        self.queue
+            .push(id, 0)
+            .context("failed to give an id to the probes")
+    }
+
+    /// Fills the queue, of which the probes have taken so many.
+    fn top_up(&mut self, taken: u64) -> Result<()> {
+        while self.put.saturating_sub(taken) < self.margin && self.next < self.entries {
+            self.put(self.next)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
 /// Everything the probes count and keep.
 pub struct Tables {
     paths: Whole<PathSlot>,
     path_ids: HashMap<MapData, u64, u32>,
-    free_paths: Queue<MapData, u32>,
+    free_paths: FreeIds,
     routes: Whole<RouteSlot>,
     route_ids: HashMap<MapData, u64, u32>,
-    free_routes: Queue<MapData, u32>,
+    free_routes: FreeIds,
     counts: PerCpuArray<MapData, Wire<PathCounts>>,
     counts_fd: OwnedFd,
     cpus: usize,
@@ -79,19 +116,21 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Opens the maps, and makes every id free.
+    /// Opens the maps, and makes ids free for a host with so many devices.
     ///
     /// # Errors
     /// The object has other maps.
-    pub fn open(ebpf: &mut Ebpf) -> Result<Self> {
+    pub fn open(ebpf: &mut Ebpf, devices: usize) -> Result<Self> {
         let (counts, counts_fd) = with_fd(ebpf, map_name::PATH_COUNTS)?;
+        let paths = Whole::open(ebpf, map_name::PATHS)?;
+        let routes = Whole::open(ebpf, map_name::ROUTES)?;
         let mut tables = Self {
-            paths: Whole::open(ebpf, map_name::PATHS)?,
+            free_paths: free_ids(ebpf, map_name::FREE_PATHS, &paths)?,
+            free_routes: free_ids(ebpf, map_name::FREE_ROUTES, &routes)?,
+            paths,
             path_ids: HashMap::try_from(take(ebpf, map_name::PATH_IDS)?)?,
-            free_paths: Queue::try_from(take(ebpf, map_name::FREE_PATHS)?)?,
-            routes: Whole::open(ebpf, map_name::ROUTES)?,
+            routes,
             route_ids: HashMap::try_from(take(ebpf, map_name::ROUTE_IDS)?)?,
-            free_routes: Queue::try_from(take(ebpf, map_name::FREE_ROUTES)?)?,
             counts: PerCpuArray::try_from(counts)?,
             counts_fd,
             cpus: nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?,
@@ -99,13 +138,26 @@ impl Tables {
             in_flight: Whole::open(ebpf, map_name::IN_FLIGHT)?,
             overflow: HashMap::try_from(take(ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
         };
-        for id in 0..tables.path_entries() {
-            free(&mut tables.free_paths, id)?;
-        }
-        for id in 0..tables.routes.entries {
-            free(&mut tables.free_routes, id)?;
-        }
+        tables.expect_devices(devices);
+        tables.top_up(&GlobalCounts::default())?;
         Ok(tables)
+    }
+
+    /// The host has so many devices now.
+    pub fn expect_devices(&mut self, devices: usize) {
+        let devices = devices as u64;
+        // All of them may be replaced, and all tables reloaded, between two polls.
+        self.free_paths.margin = SPARE_PATHS + devices;
+        self.free_routes.margin = SPARE_ROUTES + 2 * devices;
+    }
+
+    /// Has ids ready for what the probes may meet next.
+    ///
+    /// # Errors
+    /// As [`Self::path`].
+    pub fn top_up(&mut self, global: &GlobalCounts) -> Result<()> {
+        self.free_paths.top_up(global.paths)?;
+        self.free_routes.top_up(global.routes)
     }
 
     /// Ids of paths that there are.
@@ -197,7 +249,7 @@ impl Tables {
             .set(id, PerCpuValues::try_from(none)?, 0)
             .context("failed to clear a path's counts")?;
         self.paths.set(id, PathSlot::FREE)?;
-        free(&mut self.free_paths, id)
+        self.free_paths.put(id)
     }
 
     /// Gives a retired route's id back, as [`Self::free_path`] does.
@@ -206,7 +258,7 @@ impl Tables {
     /// As [`Self::path`].
     pub fn free_route(&mut self, id: u16) -> Result<()> {
         self.routes.set(u32::from(id), RouteSlot::default())?;
-        free(&mut self.free_routes, u32::from(id))
+        self.free_routes.put(u32::from(id))
     }
 
     /// Counts of these paths, over all CPUs.
@@ -280,10 +332,14 @@ fn with_fd(ebpf: &mut Ebpf, name: &str) -> Result<(Map, OwnedFd)> {
     Ok((map, fd))
 }
 
-fn free(queue: &mut Queue<MapData, u32>, id: u32) -> Result<()> {
-    queue
-        .push(id, 0)
-        .context("failed to give an id to the probes")
+fn free_ids<T: Copy>(ebpf: &mut Ebpf, name: &str, slots: &Whole<T>) -> Result<FreeIds> {
+    Ok(FreeIds {
+        queue: Queue::try_from(take(ebpf, name)?)?,
+        next: 0,
+        entries: slots.entries,
+        put: 0,
+        margin: 0,
+    })
 }
 
 fn forget(ids: &mut HashMap<MapData, u64, u32>, address: u64, id: u16) {

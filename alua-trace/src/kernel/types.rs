@@ -188,6 +188,30 @@ impl<'base> Types<'base> {
     }
 }
 
+/// Where the kernel says what a tracepoint's arguments are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TracepointType {
+    /// Number of the typedef `btf_trace_NAME`.
+    pub id: u32,
+    /// The module whose types it is one of; `None` for vmlinux.
+    pub module: Option<&'static str>,
+}
+
+impl TracepointType {
+    /// Of a tracepoint of `module`, which may be built in.
+    #[must_use]
+    pub fn find(types: &Types<'_>, module: &'static str, tracepoint: &str) -> Option<Self> {
+        let own = types.modules.contains_key(module);
+        let id = types
+            .of(module)
+            .typedef(&format!("btf_trace_{tracepoint}"))?;
+        Some(Self {
+            id,
+            module: own.then_some(module),
+        })
+    }
+}
+
 fn read_vmlinux(
     root: &Sysroot,
     directory: Option<&Path>,

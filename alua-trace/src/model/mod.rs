@@ -19,7 +19,7 @@ pub use ownership::{
     Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent, owners,
 };
 pub use path::{AccessState, Class, Command, Path, PathChange, PathEvent, StateSource};
-pub use summary::{Counts, Hold, Latency, Losses, PathSummary, Quantile, Summary};
+pub use summary::{Cost, Counts, Hold, Latency, Losses, PathSummary, ProbeCost, Quantile, Summary};
 
 /// Version of the JSON schema: rises when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;

@@ -132,7 +132,7 @@ pub struct Hold {
 /// Losses and unknowns, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
-    /// Completed commands that found the ring buffer full.
+    /// Completed commands that found their CPU's ring buffer full.
     pub ring_full: u64,
     /// Commands not followed: no slot.
     pub untracked: u64,
@@ -161,6 +161,28 @@ pub struct Losses {
     pub unmatched_ends: u64,
 }
 
+/// What watching has cost this host, from the moment when everything was attached to the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Processor time of the tool itself, in ns; the probes' is in the programs that they interrupt.
+    pub cpu_ns: u64,
+    /// The most memory that it had resident at one time (`VmHWM`), in bytes: with what it shares with the probes.
+    pub memory_bytes: u64,
+    /// What each probe took, where the kernel was asked to measure that (`--cost`).
+    pub probes: Vec<ProbeCost>,
+}
+
+/// What a probe took, by the kernel's own statistics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeCost {
+    /// Name of the probe.
+    pub name: String,
+    /// How often it ran (`run_cnt`).
+    pub runs: u64,
+    /// How long in all, in ns (`run_time_ns`): with what it takes to measure that.
+    pub ns: u64,
+}
+
 /// The end of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -184,4 +206,7 @@ pub struct Summary {
     pub probes: Vec<Probe>,
     /// Exit status of the command that was run, if any.
     pub command_status: Option<i32>,
+    /// What watching has cost; of recordings from before it was measured nothing is known.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }

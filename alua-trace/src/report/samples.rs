@@ -247,6 +247,11 @@ pub(crate) fn summary() -> Summary {
             .filter(|probe| probe.status == ProbeStatus::Ok)
             .collect(),
         command_status: None,
+        cost: Some(Cost {
+            cpu_ns: 270_000_000,
+            memory_bytes: 9_961_472,
+            probes: Vec::new(),
+        }),
     }
 }
 

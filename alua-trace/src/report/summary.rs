@@ -45,10 +45,33 @@ pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
         out.push('\n');
     }
     out.push_str(&holds(summary, width));
+    out.push_str(&cost(summary));
     out.push_str(&account::section(summary, width));
     if let Some(status) = summary.command_status {
         let _ = writeln!(out, "\nThe command ended with status {status}.");
     }
+    out
+}
+
+/// What watching has cost; nothing where nobody has measured it.
+fn cost(summary: &Summary) -> String {
+    let Some(cost) = &summary.cost else {
+        return String::new();
+    };
+    let cpu = 100.0 * cost.cpu_ns as f64 / (summary.duration_ns as f64).max(1.0);
+    let mib = cost.memory_bytes as f64 / f64::from(1 << 20);
+    let mut out = format!("Watching took {cpu:.2} % of a CPU and {mib:.1} MiB");
+    if cost.probes.is_empty() {
+        out.push_str(", beside the probes themselves.\n\n");
+        return out;
+    }
+    out.push_str(", and in the kernel, by its own statistics:\n");
+    for probe in &cost.probes {
+        let each = probe.ns as f64 / probe.runs as f64;
+        let (name, runs) = (safe::name(&probe.name), format::plural(probe.runs, "run"));
+        let _ = writeln!(out, "  {name}: {runs}, {each:.0} ns each");
+    }
+    out.push('\n');
     out
 }
 

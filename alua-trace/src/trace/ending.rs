@@ -6,17 +6,14 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::sleep;
 
-use super::{
-    session::{POLL, Session},
-    slots::in_flight,
-    waiting::timer,
-};
+use super::{session::Session, slots::in_flight};
 use crate::{
-    clock::monotonic_ns,
+    clock::{cpu_ns, monotonic_ns},
     engine::{End, Input},
     kernel::probes,
-    model::{Line, Summary},
+    model::{Cost, Line, Summary},
     setup::Setup,
+    sysroot,
     topology::{self, DmControl},
 };
 
@@ -31,13 +28,13 @@ impl Session<'_> {
         if self.announced {
             self.look(monotonic_ns());
         }
-        let mut poll = timer(POLL);
         let deadline = sleep(LAST_LOOK);
         tokio::pin!(deadline);
         while self.scanner.is_busy() {
+            let next = sleep(self.filling.next());
             tokio::select! {
                 scan = self.scanner.next() => self.scanned(scan?)?,
-                _ = poll.tick() => self.drain(),
+                () = next => self.drain(),
                 () = &mut deadline => break,
             }
         }
@@ -50,6 +47,7 @@ impl Session<'_> {
         self.attached.stop_caching()?;
         // Programs tell it while they are loaded.
         let missed = self.attached.probes.missed_runs();
+        let costs = self.attached.probes.costs();
         self.feed.take(ended_at_ns, Input::MissedRuns(missed));
         // The start goes first: what it has counted can still be seen to end.
         for spec in probes::TABLE.iter().rev() {
@@ -60,7 +58,7 @@ impl Session<'_> {
             }
         }
         sleep(GRACE).await;
-        self.drain();
+        self.drain_all();
         self.look_last()?;
         self.read_counts()?;
         self.tick();
@@ -69,6 +67,11 @@ impl Session<'_> {
             in_flight: in_flight(&self.attached.probes.tables)?,
             probes: self.attached.report(),
             command_status,
+            cost: Some(Cost {
+                cpu_ns: cpu_ns().saturating_sub(self.cpu_at_start_ns),
+                memory_bytes: sysroot::own_peak_memory().unwrap_or(0),
+                probes: costs,
+            }),
             ..End::default()
         };
         self.record_setup();

@@ -14,11 +14,13 @@ use session::Session;
 
 mod attached;
 mod copied;
+mod draining;
 mod ending;
 mod feed;
 mod load;
 mod network;
 mod outputs;
+mod placement;
 pub mod privileges;
 mod recording;
 mod scanner;

@@ -1,11 +1,11 @@
 //! One trace: ring drained, topology followed, flags raised, outputs fed.
 //!
-//! A single thread on a timer: the probes never wake it. It drains the ring every [`POLL`] and reads
+//! A single thread on a timer: the probes never wake it. It drains their logs every [`POLL`] and reads
 //! the probes' counts when an interval ends or their sum of block I/O on paths that are not
 //! active/optimized has moved. What may take its time is on threads of its own: looking at the
 //! topology ([`super::scanner`]), rendering and writing ([`super::outputs`]).
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use anyhow::Result;
 use rustix::process::Signal;
@@ -13,11 +13,13 @@ use tokio::time::sleep;
 
 use super::{
     attached::{Attached, refuse_without_required},
+    draining::Filling,
     ending::exit_status,
     feed::Feed,
     load::{self, Load, Running},
     network::Network,
     outputs::Outputs,
+    placement,
     recording::Recording,
     scanner::{Scan, Scanner},
     signals::{self, EndSignals},
@@ -26,20 +28,23 @@ use super::{
 };
 use crate::{
     cli::RunConfig,
-    clock::{monotonic_ns, wall_unix_ns},
+    clock::{cpu_ns, monotonic_ns, wall_unix_ns},
     engine::{Input, Wanted, Wants},
     gates,
-    ingest::inbox::{Drained, Inbox},
+    ingest::inbox::Inbox,
     kernel::{
-        attach::Probes, complaints::Complaints, facts::KernelFacts, probes, recycling::Recycling,
+        attach::{self, Probes},
+        complaints::Complaints,
+        facts::KernelFacts,
+        probes,
+        recycling::Recycling,
     },
     model::{SCHEMA, Start},
     sysroot::Sysroot,
     topology::Topology,
 };
 
-/// How often the ring is drained: it holds several times what arrives in between, and a flag is
-/// raised at most this much after its cause.
+/// How often the logs are drained while they are nearly empty: a flag is raised at most this much after its cause.
 pub(super) const POLL: Duration = Duration::from_millis(50);
 /// How often topology and modules are looked at without an announcement: the kernel announces
 /// devices, maps, failed paths and modules, and the probes announce states.
@@ -55,14 +60,6 @@ const COUNTS_WHILE_FLAGGED_NS: u64 = 200_000_000;
 const COUNTS_NS: u64 = 2_000_000_000;
 /// How often the probes' slots are read while a path is silent.
 const IN_FLIGHT_NS: u64 = 50_000_000;
-/// How soon it is drained again when a log was more than a quarter full.
-const BUSY_POLL: Duration = Duration::from_millis(5);
-const QUARTER: u8 = u8::MAX / 4;
-/// Records per drain before signals and timers get their turn.
-const DRAIN_LIMIT: usize = 65_536;
-/// Lines that are handed over at once.
-const LINES_LIMIT: usize = 1024;
-
 /// Why a trace ends.
 enum End {
     /// Its time is over, the user said so, or nobody reads any more.
@@ -97,8 +94,12 @@ pub(super) struct Session<'config> {
     pub(super) recycling: Recycling,
     /// When the probes' slots were last read for commands in flight.
     in_flight_at_ns: u64,
-    /// How full the fullest log was when they were last drained: 255 is full.
-    fullest: u8,
+    /// How fast the logs fill.
+    pub(super) filling: Filling,
+    /// Processor time that the start took.
+    pub(super) cpu_at_start_ns: u64,
+    /// Has the kernel measure the probes, if the user asked for that.
+    _measuring: Option<OwnedFd>,
     /// Modules that were unloaded under the trace.
     pub(super) unloaded: Vec<&'static str>,
 }
@@ -117,10 +118,9 @@ impl<'config> Session<'config> {
         let bio_based = is_bio_based(topology);
         let (mut probes, inbox) = Probes::load(
             &facts.scsi()?,
+            facts.done(),
             &facts.control(1, bio_based, false),
-            config
-                .ring_bytes
-                .max(u32::try_from(rustix::param::page_size())?),
+            config.ring_bytes,
             topology.devices().len(),
         )?;
         let complaints = Complaints::new(&mut probes);
@@ -134,6 +134,7 @@ impl<'config> Session<'config> {
         let refusing = feed.engine.wants().refusing;
         // The start line has the paths as they are.
         feed.engine.take_lines();
+        let measuring = config.cost.then(attach::measure).transpose()?;
         let mut attached = Attached::new(probes, plan, facts, bio_based);
         attached.attach(&refusing)?;
         let started_at_ns = monotonic_ns();
@@ -167,7 +168,9 @@ impl<'config> Session<'config> {
             counted_at_ns: 0,
             recycling: Recycling::default(),
             in_flight_at_ns: 0,
-            fullest: 0,
+            filling: Filling::default(),
+            cpu_at_start_ns: cpu_ns(),
+            _measuring: measuring,
             unloaded: Vec::new(),
         })
     }
@@ -178,11 +181,16 @@ impl<'config> Session<'config> {
             keep: self.outputs.is_live(),
             record: self.config.record.is_some(),
         })?;
-        let end = self.follow(&mut load).await?;
+        let placed = placement::apply(&self.config.placement);
+        let end = match placed {
+            Ok(()) => self.follow(&mut load).await?,
+            Err(_) => End::Asked,
+        };
         if load.exists() && matches!(end, End::Asked) {
             load.signal(Signal::TERM);
-            load.ended().await?;
+            self.drain_until(load.ended()).await?;
         }
+        placed?;
         let command_status = match end {
             End::Command(status) => Some(status),
             End::Asked => None,
@@ -244,9 +252,7 @@ impl<'config> Session<'config> {
                 }
                 _ = poll.tick() => {
                     self.poll()?;
-                    if self.fullest > QUARTER {
-                        poll.reset_after(BUSY_POLL);
-                    }
+                    poll.reset_after(self.filling.next());
                 }
                 scan = self.scanner.next() => self.scanned(scan?)?,
                 seen = self.network.next() => {
@@ -269,6 +275,7 @@ impl<'config> Session<'config> {
         }
         self.attached.settle(now_ns)?;
         let global = self.attached.global_counts()?;
+        self.attached.probes.tables.top_up(&global)?;
         let has_offended = global.not_optimized != self.not_optimized && self.may_count(now_ns);
         if has_offended || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_NS {
             self.read_counts()?;
@@ -304,47 +311,14 @@ impl<'config> Session<'config> {
         Ok(())
     }
 
-    pub(super) fn drain(&mut self) {
-        let at_ns = monotonic_ns();
-        loop {
-            let drained = self.drain_some(at_ns);
-            self.fullest = drained.fullest;
-            self.say();
-            if drained.records < DRAIN_LIMIT || self.outputs.is_over() {
-                return;
-            }
-        }
-    }
-
-    fn drain_some(&mut self, at_ns: u64) -> Drained {
-        let Self {
-            inbox,
-            slots,
-            feed,
-            outputs,
-            announced,
-            ..
-        } = self;
-        let tables = &self.attached.probes.tables;
-        inbox.drain(DRAIN_LIMIT, at_ns, |bytes| {
-            // The kernel has filed new states: sysfs has those of idle paths.
-            *announced |= slots.introduce(bytes, tables, &mut |input| feed.take(at_ns, input));
-            feed.take(at_ns, Input::Record(bytes));
-            if feed.engine.waiting_lines() >= LINES_LIMIT {
-                outputs.say(feed.lines());
-            }
-        })
-    }
-
     fn interval(&mut self) -> Result<()> {
-        self.drain();
         self.read_counts()?;
         self.feed.take(monotonic_ns(), Input::Interval);
         self.say();
         Ok(())
     }
 
-    fn say(&mut self) {
+    pub(super) fn say(&mut self) {
         let lines = self.feed.lines();
         if !lines.is_empty() {
             self.outputs.say(lines);
@@ -358,14 +332,17 @@ impl<'config> Session<'config> {
             || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_WHILE_FLAGGED_NS
     }
 
-    /// Tells the counts of every path that the probes have met.
+    /// Tells the counts of every path that the probes have met. What has completed is taken right after what has been
+    /// dispatched was read: the rest is in flight.
     pub(super) fn read_counts(&mut self) -> Result<()> {
         let global = self.attached.global_counts()?;
         let (slots, feed) = (&mut self.slots, &mut self.feed);
         let tables = &self.attached.probes.tables;
         let now_ns = monotonic_ns();
         slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
-        let per_path = slots.counts(tables)?;
+        let mut per_path = slots.counted(tables)?;
+        self.drain();
+        self.slots.complete(&mut per_path);
         self.not_optimized = global.not_optimized;
         self.counted_at_ns = monotonic_ns();
         self.feed
@@ -419,6 +396,8 @@ impl<'config> Session<'config> {
             self.follow_modules(facts?);
         }
         self.drain();
+        let tables = &mut self.attached.probes.tables;
+        tables.expect_devices(scan.topology.devices().len());
         if let (Some(setup), Some(recording)) = (scan.setup, &mut self.feed.recording) {
             recording.recorder.setup(*setup);
         }
@@ -453,7 +432,9 @@ impl<'config> Session<'config> {
         self.drain();
         let at_ns = monotonic_ns();
         let tables = &mut self.attached.probes.tables;
-        for (id, counts) in self.slots.counts_of(&unused.paths, tables)? {
+        let mut last = tables.counts(&unused.paths)?;
+        self.slots.complete(&mut last);
+        for (id, counts) in last {
             self.feed.take(at_ns, Input::PathRetired(id, &counts));
             self.slots.forget_path(id);
             tables.free_path(id)?;

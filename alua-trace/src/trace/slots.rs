@@ -180,26 +180,21 @@ impl Slots {
         Ok(())
     }
 
-    /// Counts of every path that has been told of.
+    /// What the probes have counted for every path that has been told of.
     ///
     /// # Errors
     /// As [`Self::meet`].
-    pub fn counts(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
+    pub fn counted(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
         let ids: Vec<u16> = self.paths.keys().copied().collect();
-        self.counts_of(&ids, tables)
+        tables.counts(&ids)
     }
 
-    /// Counts of these: what the probes have counted, and what has completed.
-    ///
-    /// # Errors
-    /// As [`Self::meet`].
-    pub fn counts_of(&self, ids: &[u16], tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
-        let mut all = tables.counts(ids)?;
-        for (id, counts) in &mut all {
+    /// Adds what has completed: what has been taken, and what found no room.
+    pub fn complete(&self, counted: &mut [(u16, PathCounts)]) {
+        for (id, counts) in counted {
             let records = self.taken.get(usize::from(*id)).map_or(0, |it| it.records);
             counts.completed = records + counts.ring_full;
         }
-        Ok(all)
     }
 
     /// A path id has been given back: who gets it next is told anew.

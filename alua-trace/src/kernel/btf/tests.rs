@@ -131,3 +131,28 @@ fn damage_is_an_error_and_never_a_panic() {
         Err(BtfError::Malformed(_))
     ));
 }
+
+#[test]
+fn a_tracepoints_typedef_has_the_number_that_the_kernel_gives_it() {
+    let mut vmlinux = Writer::complete();
+    vmlinux.int("int", 4);
+    let typedef = |writer: &mut Writer, name: &str| {
+        let name = writer.name(name);
+        writer.words(&[name, TYPEDEF << 24, 1]);
+    };
+    typedef(&mut vmlinux, "btf_trace_block_rq_issue");
+    let first_string = vmlinux.strings.len() as u32;
+    let vmlinux = Btf::parse(vmlinux.finish(), None).unwrap();
+    let mut module = Writer::split(first_string);
+    typedef(&mut module, "btf_trace_scsi_dispatch_cmd_start");
+    // A structure of that name is none.
+    module.structure("btf_trace_scsi_dispatch_cmd_done", 0, &[]);
+    typedef(&mut module, "btf_trace_scsi_dispatch_cmd_done");
+    let module = Btf::parse(module.finish(), Some(&vmlinux)).unwrap();
+    let done = "btf_trace_scsi_dispatch_cmd_done";
+    // vmlinux has numbers 1 and 2.
+    assert_eq!(module.typedef("btf_trace_scsi_dispatch_cmd_start"), Some(3));
+    assert_eq!(module.typedef(done), Some(5));
+    assert_eq!(vmlinux.typedef(done), None);
+    assert_eq!(vmlinux.typedef("btf_trace_block_rq_issue"), Some(2));
+}

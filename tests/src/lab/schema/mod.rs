@@ -338,4 +338,23 @@ pub(crate) struct Summary {
     pub(crate) losses: Losses,
     pub(crate) probes: Vec<Probe>,
     pub(crate) command_status: Option<i32>,
+    pub(crate) cost: Option<Cost>,
+}
+
+/// What watching has cost.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cost {
+    pub(crate) cpu_ns: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) probes: Vec<ProbeCost>,
+}
+
+/// What a probe took.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProbeCost {
+    pub(crate) name: String,
+    pub(crate) runs: u64,
+    pub(crate) ns: u64,
 }

@@ -1,0 +1,198 @@
+//! Several threads run the probes at once, as several CPUs complete I/O: what a command costs then, and whether all of
+//! them are told while the collector runs beside them.
+
+use std::{
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use alua_trace::{
+    engine::{Engine, Input, Wanted},
+    ingest::inbox::Drained,
+};
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    bpf::{empty, run, run_time},
+    cost::{Introduced, check, spread},
+    memory::Memory,
+    probes::Probes,
+};
+
+const PRODUCERS: [usize; 4] = [1, 2, 4, 8];
+/// Paths that all of them use.
+const PATHS: usize = 4;
+/// Commands in flight of each.
+const EACH: usize = 64;
+/// Measured apart from each other, in turn.
+const PARTS: usize = 10;
+const PART: Duration = Duration::from_millis(500);
+/// As the tool drains: [`POLL`], or [`BUSY_POLL`] after a log was more than a quarter full.
+const POLL: Duration = Duration::from_millis(50);
+const BUSY_POLL: Duration = Duration::from_millis(5);
+const QUARTER: u8 = u8::MAX / 4;
+
+/// Prints the cost of a command by the number of producers.
+pub fn contention() -> Result<()> {
+    let cores = thread::available_parallelism()?.get();
+    let mut costs = PRODUCERS.map(|_| Vec::new());
+    let mut lost = PRODUCERS.map(|_| 0);
+    for _ in 0..PARTS {
+        for (at, producers) in PRODUCERS.into_iter().enumerate() {
+            let mut bench = Bench::new(producers)?;
+            let programs = [
+                bench.probes.start,
+                bench.probes.done,
+                bench.none.as_raw_fd(),
+            ];
+            let before = [0, 1, 2].map(|at| run_time(programs[at]));
+            bench.run(PART, true)?;
+            let mut per_run = [0.0; 3];
+            for (at, before) in before.into_iter().enumerate() {
+                let (before, after) = (before?, run_time(programs[at])?);
+                per_run[at] = (after.0 - before.0) as f64 / (after.1 - before.1) as f64;
+            }
+            costs[at].push(per_run[0] + per_run[1] - 2.0 * per_run[2]);
+            lost[at] += bench.lost()?;
+        }
+    }
+    for (at, producers) in PRODUCERS.into_iter().enumerate() {
+        let to_one: Vec<f64> = costs[at]
+            .iter()
+            .zip(&costs[0])
+            .map(|(it, one)| it / one)
+            .collect();
+        println!(
+            "{producers} producers on {cores} cores {}, {:.2} of one's, {} lost",
+            spread(&costs[at]),
+            median(&to_one),
+            lost[at]
+        );
+    }
+    Ok(())
+}
+
+fn median(of: &[f64]) -> f64 {
+    let mut of = of.to_vec();
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// Runs a producer for each core and the collector beside them for so long; fails when a command is lost.
+pub fn sustained(seconds: u64) -> Result<()> {
+    let producers = thread::available_parallelism()?.get();
+    let mut bench = Bench::new(producers)?;
+    let began = Instant::now();
+    bench.run(Duration::from_secs(seconds), false)?;
+    let (records, took) = (bench.records, began.elapsed().as_secs_f64());
+    let lost = bench.lost()?;
+    println!(
+        "{producers} producers and the collector for {took:.0} s: {:.2} million commands/s, {lost} of {} lost",
+        records as f64 / took / 1e6,
+        records + lost,
+    );
+    ensure!(lost == 0, "{lost} commands were lost");
+    check(&mut bench.engine, usize::try_from(records)?)
+}
+
+/// Programs, commands of each producer, and the collector.
+struct Bench {
+    probes: Probes,
+    none: OwnedFd,
+    commands: Vec<Vec<u64>>,
+    introduced: Introduced,
+    engine: Engine,
+    records: u64,
+    _memory: Memory,
+}
+
+impl Bench {
+    fn new(producers: usize) -> Result<Self> {
+        let mut memory = Memory::new(PATHS, producers * EACH)?;
+        let mut commands = Vec::new();
+        for producer in 0..producers {
+            let places = producer * EACH..(producer + 1) * EACH;
+            let own = places.map(|place| memory.command(place, place % PATHS, place as u32));
+            commands.push(own.collect::<Result<_>>()?);
+        }
+        Ok(Self {
+            probes: Probes::load()?,
+            none: empty()?,
+            commands,
+            introduced: Introduced::default(),
+            engine: Engine::new(Wanted::default()),
+            records: 0,
+            _memory: memory,
+        })
+    }
+
+    /// Lets all producers run for so long, with or without an empty program beside each.
+    fn run(&mut self, length: Duration, with_empty: bool) -> Result<()> {
+        let stop = AtomicBool::new(false);
+        let none = with_empty.then(|| self.none.as_raw_fd());
+        let programs = (self.probes.start, self.probes.done, none);
+        let commands = std::mem::take(&mut self.commands);
+        let ran = thread::scope(|scope| {
+            let threads: Vec<_> = commands
+                .iter()
+                .map(|own| scope.spawn(|| produce(own, programs, &stop)))
+                .collect();
+            let began = Instant::now();
+            while began.elapsed() < length {
+                let busy = self.collect().fullest > QUARTER;
+                thread::sleep(if busy { BUSY_POLL } else { POLL });
+            }
+            stop.store(true, Ordering::Relaxed);
+            threads
+                .into_iter()
+                .try_for_each(|it| it.join().ok().context("a producer panicked")?)
+        });
+        self.commands = commands;
+        self.collect();
+        ran
+    }
+
+    fn collect(&mut self) -> Drained {
+        let Self {
+            probes,
+            introduced,
+            engine,
+            ..
+        } = self;
+        let Probes { inbox, tables, .. } = probes;
+        let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| {
+            introduced.introduce(bytes, tables, engine);
+            engine.take(0, Input::Record(bytes));
+        });
+        self.records += drained.records as u64;
+        drained
+    }
+
+    /// Commands that found their log full.
+    fn lost(&self) -> Result<u64> {
+        let ids: Vec<u16> = self.introduced.ids().collect();
+        let counts = self.probes.tables.counts(&ids)?;
+        Ok(counts.iter().map(|(_, counts)| counts.ring_full).sum())
+    }
+}
+
+/// Dispatches and completes its commands, a program that does nothing beside each.
+fn produce(
+    own: &[u64],
+    (start, done, none): (RawFd, RawFd, Option<RawFd>),
+    stop: &AtomicBool,
+) -> Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        for program in [start, done] {
+            for command in own {
+                run(program, *command)?;
+                if let Some(none) = none {
+                    run(none, 0)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

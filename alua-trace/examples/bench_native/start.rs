@@ -1,0 +1,69 @@
+//! What a start takes before the hooks: type information, the kernel's symbols, maps and programs.
+
+use std::time::Instant;
+
+use alua_trace::{
+    kernel::{
+        attach::Probes,
+        facts::KernelFacts,
+        probes::{self, Facts, ModuleFacts},
+    },
+    sysroot::{self, Sysroot},
+};
+use alua_trace_ebpf::Control;
+use anyhow::Result;
+
+use crate::memory::LAYOUT;
+
+/// As on most hosts, and as on a big one.
+const DEVICES: [usize; 2] = [4, 1024];
+
+/// A kernel that has everything: so that every program is verified, though none can be attached here.
+struct Everything;
+
+impl Facts for Everything {
+    fn module(&self, _name: &str) -> ModuleFacts {
+        ModuleFacts {
+            loaded: true,
+            layout_error: None,
+        }
+    }
+
+    fn has_function(&self, _module: &str, _name: &str) -> Option<bool> {
+        Some(true)
+    }
+
+    fn has_tracepoint(&self, _group: &str, _name: &str) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Prints what each part takes.
+pub fn start() -> Result<()> {
+    let root = Sysroot::default();
+    let began = Instant::now();
+    let _facts = KernelFacts::gather(&root, None)?;
+    let gathered = began.elapsed();
+    // One pass over the kernel's symbols, for one that is not there: the longest.
+    sysroot::addresses(&root, &[("vmlinux", "no such function")])?;
+    let searched = began.elapsed();
+    println!("types {:.1} ms", gathered.as_secs_f64() * 1e3);
+    println!(
+        "symbols {:.1} ms",
+        (searched - gathered).as_secs_f64() * 1e3
+    );
+    for devices in DEVICES {
+        let began = Instant::now();
+        let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, &Control::default(), None, devices)?;
+        let maps = began.elapsed();
+        loaded.attach(&mut probes::plan(&Everything));
+        let programs = began.elapsed();
+        println!(
+            "with {devices} devices: maps {:.1} ms, programs {:.1} ms, start {:.1} ms",
+            maps.as_secs_f64() * 1e3,
+            (programs - maps).as_secs_f64() * 1e3,
+            (searched + programs).as_secs_f64() * 1e3,
+        );
+    }
+    Ok(())
+}

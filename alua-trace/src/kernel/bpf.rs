@@ -1,0 +1,44 @@
+//! `bpf(2)`, for what aya does not offer.
+
+use std::{
+    io, mem,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
+
+use aya_obj::generated::{bpf_attr, bpf_cmd};
+
+/// Attributes that say nothing.
+pub(super) fn nothing() -> bpf_attr {
+    // SAFETY: all zeroes are valid for each of its members.
+    unsafe { mem::zeroed() }
+}
+
+/// Calls it with a command that gives a descriptor.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn open(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+    let fd = call(command, attributes)?;
+    // SAFETY: the kernel has just given it to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Calls it.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn call(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<RawFd> {
+    // SAFETY: the attributes are those of the command, their pointers outlive the call, and the size is theirs.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            &raw mut *attributes,
+            size_of::<bpf_attr>(),
+        )
+    };
+    match RawFd::try_from(result) {
+        Ok(fd) if fd >= 0 => Ok(fd),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
