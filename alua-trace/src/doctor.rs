@@ -91,14 +91,13 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
     let facts = KernelFacts::gather(root, btf)?;
     let mut plan = probes::plan(&facts);
     if let Ok(layout) = facts.scsi() {
-        match Probes::load(
-            &layout,
-            facts.done(),
-            &facts.control(1, false, false),
-            Some(RING_BYTES),
-            0,
-        ) {
-            Ok((mut probes, _ring)) => probes.attach(&mut plan),
+        let loaded = Probes::load(&layout, facts.done(), Some(RING_BYTES), 0);
+        let told = loaded.and_then(|(mut probes, inbox)| {
+            probes.set_control(&facts.control(1, false, false))?;
+            Ok((probes, inbox))
+        });
+        match told {
+            Ok((mut probes, _inbox)) => probes.attach(&mut plan),
             Err(error) => plan.iter_mut().for_each(|planned| {
                 let remedy = "run as root on a kernel with BPF's ring buffer (Linux 5.8 or newer)";
                 planned.set(ProbeStatus::Broken, format!("{error:#}"), remedy);

@@ -10,7 +10,6 @@ use alua_trace::{
     },
     sysroot::{self, Sysroot},
 };
-use alua_trace_ebpf::Control;
 use anyhow::Result;
 
 use crate::memory::LAYOUT;
@@ -54,7 +53,7 @@ pub fn start() -> Result<()> {
     );
     for devices in DEVICES {
         let began = Instant::now();
-        let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, &Control::default(), None, devices)?;
+        let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, None, devices)?;
         let maps = began.elapsed();
         loaded.attach(&mut probes::plan(&Everything));
         let programs = began.elapsed();

@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use alua_trace_ebpf::{
@@ -28,6 +30,9 @@ use crate::{
     sysroot,
 };
 
+/// Threads that load programs: a start may not take a host's every CPU.
+const MOST_LOADERS: usize = 4;
+
 /// The loaded probes. Dropping it detaches them.
 pub struct Probes {
     ebpf: Ebpf,
@@ -39,14 +44,14 @@ pub struct Probes {
 
 impl Probes {
     /// Loads the object with the kernel's layout and its type of the tracepoint `scsi_dispatch_cmd_done`, for a host
-    /// with so many SCSI devices, and gives what the probes write to beside it. Nothing is attached yet.
+    /// with so many SCSI devices, and gives what the probes write to beside it. Nothing is attached yet, and the probes
+    /// have been told nothing ([`Self::set_control`]).
     ///
     /// # Errors
     /// The kernel refuses maps or programs: not permitted, or too old.
     pub fn load(
         layout: &ScsiLayout,
         done: Option<TracepointType>,
-        control: &Control,
         ring_bytes: Option<u32>,
         devices: usize,
     ) -> Result<(Self, Inbox)> {
@@ -69,13 +74,12 @@ impl Probes {
             .context("the kernel does not take the probes' maps")?;
         let done = Done::new(&object, &descriptors(&ebpf), done);
         let inbox = inbox(&mut ebpf, cpus, records)?;
-        let mut probes = Self {
+        let probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
             tables: Tables::open(&mut ebpf, devices)?,
             ebpf,
             done,
         };
-        probes.set_control(control)?;
         Ok((probes, inbox))
     }
 
@@ -110,33 +114,55 @@ impl Probes {
     /// Attaches planned probes, and says in each what became of it. Every program is loaded before
     /// the first is attached: the verifier takes its time, and the hooks should begin together.
     pub fn attach(&mut self, plan: &mut [Planned]) {
-        for step in [Self::load_program, Self::attach_program] {
-            for planned in plan.iter_mut() {
-                if planned.status != ProbeStatus::Ok
-                    || matches!(planned.spec.hook, Hook::Address(_))
-                {
-                    continue;
-                }
-                if let Err(error) = step(self, planned) {
-                    planned.set(
-                        ProbeStatus::Broken,
-                        format!("{error:#}"),
-                        "see the reason; `alua-trace doctor` looks at every probe",
-                    );
-                }
+        for (index, result) in self.load_programs(plan) {
+            if let (Some(planned), Err(error)) = (plan.get_mut(index), result) {
+                broken(planned, &error);
+            }
+        }
+        for planned in plan.iter_mut().filter(|it| has_program(it)) {
+            if let Err(error) = self.attach_program(planned) {
+                broken(planned, &error);
             }
         }
     }
 
-    fn load_program(&mut self, planned: &Planned) -> Result<()> {
-        let name = planned.spec.name;
-        if name == typed::DONE && self.done.load() {
-            return Ok(());
+    /// Loads the programs that are planned, several at a time: verifying them takes most of a start. Gives what became
+    /// of each by its place in the plan.
+    fn load_programs(&mut self, plan: &[Planned]) -> Vec<(usize, Result<()>)> {
+        let has_done = plan
+            .iter()
+            .any(|it| has_program(it) && it.spec.name == typed::DONE && self.done.load());
+        let mut programs: BTreeMap<&str, &mut Program> = self.ebpf.programs_mut().collect();
+        let mut todo = Vec::new();
+        // In the order of the table, which has the longest ones first.
+        for (index, planned) in plan.iter().enumerate().filter(|(_, it)| has_program(it)) {
+            let name = planned.spec.name;
+            if !has_done || name != typed::DONE {
+                todo.push((index, name, programs.remove(name)));
+            }
         }
-        loaded(match self.ebpf.program_mut(name) {
-            Some(Program::RawTracePoint(program)) => program.load(),
-            Some(Program::KProbe(program)) => program.load(),
-            _ => return Err(anyhow!("no program {name} in the object")),
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let todo = Mutex::new(todo.into_iter());
+        let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut results = Vec::new();
+            while let Some((index, name, program)) = next() {
+                results.push((index, load_program(name, program)));
+            }
+            results
+        };
+        thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads.min(MOST_LOADERS))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let mut results = work();
+            // What a helper that panicked has loaded is attached all the same, or says why not.
+            results.extend(
+                helpers
+                    .into_iter()
+                    .flat_map(|it| it.join().unwrap_or_default()),
+            );
+            results
         })
     }
 
@@ -147,7 +173,7 @@ impl Probes {
                 return Ok(());
             }
             // Its twin does as well.
-            self.load_program(planned)?;
+            load_program(name, self.ebpf.program_mut(name))?;
         }
         match (self.ebpf.program_mut(name), planned.spec.hook) {
             (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
@@ -294,6 +320,27 @@ fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<(
         .map(drop)
         .map_err(|_| bare)
         .context("the function cannot be probed")
+}
+
+/// Whether there is something to load and attach.
+fn has_program(planned: &Planned) -> bool {
+    planned.status == ProbeStatus::Ok && !matches!(planned.spec.hook, Hook::Address(_))
+}
+
+fn broken(planned: &mut Planned, error: &anyhow::Error) {
+    planned.set(
+        ProbeStatus::Broken,
+        format!("{error:#}"),
+        "see the reason; `alua-trace doctor` looks at every probe",
+    );
+}
+
+fn load_program(name: &str, program: Option<&mut Program>) -> Result<()> {
+    loaded(match program {
+        Some(Program::RawTracePoint(program)) => program.load(),
+        Some(Program::KProbe(program)) => program.load(),
+        _ => return Err(anyhow!("no program {name} in the object")),
+    })
 }
 
 fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {

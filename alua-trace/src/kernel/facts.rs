@@ -1,7 +1,12 @@
 //! What the running kernel offers, gathered once and again when a module loads: layouts and
 //! function addresses.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread::{self, JoinHandle},
+};
 
 use alua_trace_ebpf::{
     ABSENT, AluaLayout, BufferLayout, Control, DmLayout, RdacLayout, ScsiLayout,
@@ -26,14 +31,14 @@ pub struct KernelFacts {
     buffer: Result<BufferLayout, LayoutError>,
     execute_rq_argument: Result<u32, LayoutError>,
     done: Option<TracepointType>,
-    /// Addresses by function name; `None` when they are hidden.
-    addresses: Option<BTreeMap<&'static str, u64>>,
+    addresses: Addresses,
     /// Where types came from, by module.
     pub sources: Vec<(String, String)>,
 }
 
 impl KernelFacts {
-    /// Looks at the kernel.
+    /// Looks at the kernel. Its symbols, which take the longest, are looked through on a thread, and waited for when
+    /// they are needed.
     ///
     /// # Errors
     /// [`TypesError`]: no type information, or one that must not be used.
@@ -42,6 +47,7 @@ impl KernelFacts {
             .into_iter()
             .map(|module| (module, root.is_loaded(module)))
             .collect();
+        let addresses = Addresses::search(root, &loaded);
         let mut raw = RawTypes::read(root, directory)?;
         let sources = raw
             .sources()
@@ -61,7 +67,7 @@ impl KernelFacts {
                 .argument("blk_execute_rq", "request")
                 .map_err(LayoutError::from),
             done: TracepointType::find(&types, "scsi_mod", "scsi_dispatch_cmd_done"),
-            addresses: addresses(root, &loaded),
+            addresses,
             sources: with_missing(sources, &types, &loaded),
             loaded,
         })
@@ -84,10 +90,7 @@ impl KernelFacts {
     /// What the probes are told of modules that may come and go.
     #[must_use]
     pub fn control(&self, generation: u64, bio_based: bool, cache_states: bool) -> Control {
-        let address = |name| {
-            let addresses = self.addresses.as_ref()?;
-            addresses.get(name).copied()
-        };
+        let address = |name| self.addresses.get()?.get(name).copied();
         // Without the layout the address must not make the probes read.
         let dm_address = |name| address(name).filter(|_| self.dm.is_ok()).unwrap_or(0);
         let buffer = match (&self.buffer, address(PAGES[0]), address(PAGES[1])) {
@@ -137,7 +140,7 @@ impl Facts for KernelFacts {
     }
 
     fn has_function(&self, _module: &str, name: &str) -> Option<bool> {
-        Some(self.addresses.as_ref()?.contains_key(name))
+        Some(self.addresses.get()?.contains_key(name))
     }
 
     fn has_tracepoint(&self, group: &str, name: &str) -> Option<bool> {
@@ -145,11 +148,43 @@ impl Facts for KernelFacts {
     }
 }
 
-/// Addresses of the functions in the table whose modules are loaded; one pass over the symbols.
-fn addresses(
-    root: &Sysroot,
-    loaded: &BTreeMap<&'static str, bool>,
-) -> Option<BTreeMap<&'static str, u64>> {
+/// Addresses by function name; `None` when they are hidden.
+type Found = Option<BTreeMap<&'static str, u64>>;
+
+/// Addresses of the functions in the table whose modules are loaded.
+#[derive(Debug)]
+struct Addresses {
+    searching: Mutex<Option<JoinHandle<Found>>>,
+    found: OnceLock<Found>,
+}
+
+impl Addresses {
+    fn search(root: &Sysroot, loaded: &BTreeMap<&'static str, bool>) -> Self {
+        let (of, loaded) = (root.clone(), loaded.clone());
+        let searching = thread::Builder::new()
+            .name("symbols".to_owned())
+            .spawn(move || addresses(&of, &loaded));
+        Self {
+            searching: Mutex::new(searching.ok()),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// Waits for them.
+    fn get(&self) -> Option<&BTreeMap<&'static str, u64>> {
+        let wait = || {
+            let mut searching = self
+                .searching
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            searching.take()?.join().ok()?
+        };
+        self.found.get_or_init(wait).as_ref()
+    }
+}
+
+/// One pass over the symbols.
+fn addresses(root: &Sysroot, loaded: &BTreeMap<&'static str, bool>) -> Found {
     let mut wanted = Vec::new();
     for spec in TABLE {
         if let Hook::KProbe(name) | Hook::KRetProbe(name) | Hook::Address(name) = spec.hook

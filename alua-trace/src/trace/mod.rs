@@ -46,6 +46,8 @@ pub fn run(config: &RunConfig) -> Result<u8> {
     }
     privileges::lift_memory_limit();
     let load = Load::find(&config.command)?;
+    // What is wrong with it is said after what is wrong with the host.
+    let facts = KernelFacts::gather(&root, config.btf.as_deref());
     let topology = topology::scan(&root, &DmControl::new(&root));
     let maps: Vec<String> = topology::named(&topology, &config.maps)?
         .into_iter()
@@ -57,7 +59,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
              lsscsi show what the kernel has), or try `cargo xtask run --lab`"
         );
     }
-    let facts = KernelFacts::gather(&root, config.btf.as_deref())?;
+    let facts = facts?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -113,16 +113,13 @@ impl<'config> Session<'config> {
         topology: &Topology,
         maps: &[String],
     ) -> Result<Self> {
+        let devices = topology.devices().len();
+        let (mut probes, inbox) =
+            Probes::load(&facts.scsi()?, facts.done(), config.ring_bytes, devices)?;
         let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
         let bio_based = is_bio_based(topology);
-        let (mut probes, inbox) = Probes::load(
-            &facts.scsi()?,
-            facts.done(),
-            &facts.control(1, bio_based, false),
-            config.ring_bytes,
-            topology.devices().len(),
-        )?;
+        probes.set_control(&facts.control(1, bio_based, false))?;
         let complaints = Complaints::new(&mut probes);
         let with_setup = config.record.is_some();
         let mut scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;

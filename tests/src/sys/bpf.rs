@@ -1,4 +1,4 @@
-//! `bpf(2)`, as far as watching a watcher needs it: ids, names and run times of programs, and loading a small one.
+//! `bpf(2)`, as far as watching a watcher needs it: ids and run times of programs, and loading a small one.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -80,8 +80,6 @@ pub(crate) fn ids(command: Command) -> Vec<u32> {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) id: u32,
-    /// Its name, at most 15 bytes of it.
-    pub(crate) name: String,
     /// While `kernel.bpf_stats_enabled` is 1.
     pub(crate) run_time_ns: u64,
     /// As above.
@@ -96,7 +94,7 @@ pub(crate) fn programs() -> io::Result<Vec<Program>> {
 
 fn program(id: u32) -> io::Result<Program> {
     let fd = open(Command::ProgGetFdById, &mut [u64::from(id), 0])?;
-    // `struct bpf_prog_info`: `name` is at 64, `run_time_ns` at 192, `run_cnt` at 200.
+    // `struct bpf_prog_info`: `run_time_ns` is at 192, `run_cnt` at 200. All have the same first letters of a name.
     let mut info = [0_u64; 28];
     let length = size_of_val(&info) as u64;
     let mut attributes = [
@@ -104,10 +102,8 @@ fn program(id: u32) -> io::Result<Program> {
         info.as_mut_ptr() as u64,
     ];
     call(Command::ObjGetInfoByFd, &mut attributes)?;
-    let name: Vec<u8> = info[8..10].iter().flat_map(|it| it.to_ne_bytes()).collect();
     Ok(Program {
         id,
-        name: String::from_utf8_lossy(&name).trim_matches('\0').to_owned(),
         run_time_ns: info[24],
         runs: info[25],
     })

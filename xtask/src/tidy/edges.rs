@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 37] = [
     ("gates", &["cli", "format", "model", "safe", "stats"]),
     ("iscsi", &["sysroot"]),
     ("topology", &["scsi", "sysroot"]),
-    ("kernel", &["model", "sysroot"]),
+    ("kernel", &["ingest", "model", "sysroot"]),
     (
         "engine",
         &[
