@@ -113,9 +113,13 @@ impl<'config> Session<'config> {
         topology: &Topology,
         maps: &[String],
     ) -> Result<Self> {
+        let layout = facts.scsi();
+        if layout.is_err() {
+            // The plan says what to do about it.
+            refuse_without_required(&probes::plan(&facts))?;
+        }
         let devices = topology.devices().len();
-        let (mut probes, inbox) =
-            Probes::load(&facts.scsi()?, facts.done(), config.ring_bytes, devices)?;
+        let (mut probes, inbox) = Probes::load(&layout?, facts.done(), config.ring_bytes, devices)?;
         let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
         let bio_based = is_bio_based(topology);
