@@ -8,7 +8,7 @@
 //!   drains the logs they fill, into histograms. Prints `name value unit` lines.
 //! - `stress COMMANDS`: several CPUs over few slots and few addresses, each record compared with what
 //!   was dispatched (`cargo xtask soak stress`).
-//! - `sustained SECONDS`: a producer on each core and the collector beside them: nothing may be lost
+//! - `sustained SECONDS@COMMANDS`: a producer on each core and the collector beside them: nothing may be lost
 //!   (`cargo xtask soak sustained`).
 //! - `start`: what a start takes, alone.
 //! - `churn ROUNDS`: 4,096 paths whose tables are reloaded and whose devices are replaced
@@ -37,9 +37,11 @@ fn main() -> Result<()> {
         Some("stress") => stress::stress(number(1)?),
         Some("start") => start::start(),
         Some("churn") => churn::churn(number(1)?),
-        Some("sustained") => producers::sustained(number(1)?),
+        Some("sustained") => producers::sustained(words.get(1).context("say SECONDS@COMMANDS")?),
         Some(other) => {
-            bail!("{other}: say nothing, start, stress COMMANDS, churn ROUNDS or sustained SECONDS")
+            bail!(
+                "{other}: say nothing, start, stress COMMANDS, churn ROUNDS or sustained SECONDS@COMMANDS"
+            )
         }
     }
 }

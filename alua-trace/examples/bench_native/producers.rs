@@ -29,10 +29,10 @@ const EACH: usize = 64;
 /// Measured apart from each other, in turn.
 const PARTS: usize = 10;
 const PART: Duration = Duration::from_millis(500);
-/// As the tool drains: [`POLL`], or [`BUSY_POLL`] after a log was more than a quarter full.
-const POLL: Duration = Duration::from_millis(50);
-const BUSY_POLL: Duration = Duration::from_millis(5);
-const QUARTER: u8 = u8::MAX / 4;
+/// As the tool drains a load that goes on: when the fullest log is a quarter full.
+const LONGEST_POLL: Duration = Duration::from_millis(50);
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+const QUARTER: u32 = 64;
 
 /// Prints the cost of a command by the number of producers.
 pub fn contention() -> Result<()> {
@@ -48,7 +48,7 @@ pub fn contention() -> Result<()> {
                 bench.none.as_raw_fd(),
             ];
             let before = [0, 1, 2].map(|at| run_time(programs[at]));
-            bench.run(PART, true)?;
+            bench.run(PART, Pace::BesideNothing)?;
             let mut per_run = [0.0; 3];
             for (at, before) in before.into_iter().enumerate() {
                 let (before, after) = (before?, run_time(programs[at])?);
@@ -80,12 +80,16 @@ fn median(of: &[f64]) -> f64 {
     of[of.len() / 2]
 }
 
-/// Runs a producer for each core and the collector beside them for so long; fails when a command is lost.
-pub fn sustained(seconds: u64) -> Result<()> {
+/// Runs a producer for each core and the collector beside them: `SECONDS@COMMANDS`, with so many commands a second of all
+/// producers, as far as the machine goes. Fails when a command is lost.
+pub fn sustained(what: &str) -> Result<()> {
+    let (seconds, rate) = what.split_once('@').context("say SECONDS@COMMANDS")?;
+    let (seconds, rate): (u64, u32) = (seconds.parse()?, rate.parse()?);
     let producers = thread::available_parallelism()?.get();
     let mut bench = Bench::new(producers)?;
     let began = Instant::now();
-    bench.run(Duration::from_secs(seconds), false)?;
+    let each = Duration::from_secs(1) * (EACH * producers) as u32 / rate;
+    bench.run(Duration::from_secs(seconds), Pace::Round(each))?;
     let (records, took) = (bench.records, began.elapsed().as_secs_f64());
     let lost = bench.lost()?;
     println!(
@@ -95,6 +99,15 @@ pub fn sustained(seconds: u64) -> Result<()> {
     );
     ensure!(lost == 0, "{lost} commands were lost");
     check(&mut bench.engine, usize::try_from(records)?)
+}
+
+/// How a producer runs.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// As fast as it can, an empty program beside each of the probes.
+    BesideNothing,
+    /// All its commands once in so long.
+    Round(Duration),
 }
 
 /// Programs, commands of each producer, and the collector.
@@ -128,21 +141,23 @@ impl Bench {
         })
     }
 
-    /// Lets all producers run for so long, with or without an empty program beside each.
-    fn run(&mut self, length: Duration, with_empty: bool) -> Result<()> {
+    /// Lets all producers run for so long.
+    fn run(&mut self, length: Duration, pace: Pace) -> Result<()> {
         let stop = AtomicBool::new(false);
-        let none = with_empty.then(|| self.none.as_raw_fd());
-        let programs = (self.probes.start, self.probes.done, none);
+        let programs = [self.probes.start, self.probes.done, self.none.as_raw_fd()];
         let commands = std::mem::take(&mut self.commands);
         let ran = thread::scope(|scope| {
             let threads: Vec<_> = commands
                 .iter()
-                .map(|own| scope.spawn(|| produce(own, programs, &stop)))
+                .map(|own| scope.spawn(|| produce(own, programs, pace, &stop)))
                 .collect();
             let began = Instant::now();
+            let mut next = SHORTEST_POLL;
             while began.elapsed() < length {
-                let busy = self.collect().fullest > QUARTER;
-                thread::sleep(if busy { BUSY_POLL } else { POLL });
+                let slept = Instant::now();
+                thread::sleep(next);
+                let fullest = u32::from(self.collect().fullest).max(1);
+                next = (slept.elapsed() * QUARTER / fullest).clamp(SHORTEST_POLL, LONGEST_POLL);
             }
             stop.store(true, Ordering::Relaxed);
             threads
@@ -178,19 +193,28 @@ impl Bench {
     }
 }
 
-/// Dispatches and completes its commands, a program that does nothing beside each.
+/// Dispatches and completes its commands, again and again.
 fn produce(
     own: &[u64],
-    (start, done, none): (RawFd, RawFd, Option<RawFd>),
+    [start, done, none]: [RawFd; 3],
+    pace: Pace,
     stop: &AtomicBool,
 ) -> Result<()> {
+    let began = Instant::now();
+    let mut rounds = 0;
     while !stop.load(Ordering::Relaxed) {
         for program in [start, done] {
             for command in own {
                 run(program, *command)?;
-                if let Some(none) = none {
+                if matches!(pace, Pace::BesideNothing) {
                     run(none, 0)?;
                 }
+            }
+        }
+        rounds += 1;
+        if let Pace::Round(each) = pace {
+            while began.elapsed() < each * rounds && !stop.load(Ordering::Relaxed) {
+                thread::yield_now();
             }
         }
     }
