@@ -66,7 +66,10 @@ pub const MACHINE_GLOBAL: &str = "MACHINE";
 /// and on a host with many of them, whose share is less, at a quarter of that. A power of two.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
     match cpus {
-        0..=32 => 1 << 20,
+        // A collector that gets no processor for half a second loses nothing of 100,000 IOPS.
+        0..=1 => 4 << 20,
+        2 => 2 << 20,
+        3..=32 => 1 << 20,
         33..=64 => 512 << 10,
         _ => 256 << 10,
     }
