@@ -7,24 +7,59 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use crate::kernel::{Reader, count_failed_read, layout};
 
-/// A `scsi_cmnd` that has ended. What cannot be read is 0.
+/// A `scsi_cmnd` that has ended, by the way its members are read. What cannot be read is 0.
 pub trait Ended {
+    /// The member at `offset` of the window, which lies in it and is aligned for `T`: the collector has checked that when
+    /// it made the layout. All zeroes are a valid `T`.
+    fn member<T: Copy>(&self, offset: u32) -> T;
+
+    /// `scsi_cmnd.cmnd`, where it is an array.
+    #[inline(always)]
+    fn cmnd(&self, offset: u32) -> Cdb {
+        self.member(offset)
+    }
+
     /// `scsi_cmnd.result`.
-    fn result(&self) -> u32;
+    #[inline(always)]
+    fn result(&self) -> u32 {
+        self.member(layout!(window_result))
+    }
+
     /// `scsi_cmnd.sdb.length`.
-    fn bytes(&self) -> u32;
+    #[inline(always)]
+    fn bytes(&self) -> u32 {
+        self.member(layout!(window_sdb_length))
+    }
+
     /// `scsi_cmnd.retries`.
-    fn retries(&self) -> u32;
+    #[inline(always)]
+    fn retries(&self) -> u32 {
+        self.member(layout!(window_retries))
+    }
+
     /// The first 12 bytes of the CDB.
-    fn cdb(&self) -> [u8; 12];
+    #[inline(always)]
+    fn cdb(&self) -> [u8; 12] {
+        let at = layout!(window_cdb);
+        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
+            Cdb::behind(self.member(at))
+        } else {
+            self.cmnd(at)
+        };
+        cdb.bytes()
+    }
+
     /// `scsi_cmnd.sense_buffer`.
-    fn sense_buffer(&self) -> u64;
+    #[inline(always)]
+    fn sense_buffer(&self) -> u64 {
+        self.member(layout!(window_sense_buffer))
+    }
 }
 
 /// The first 12 bytes of a CDB, moved by words: `scsi_cmnd.cmnd` is 4-byte aligned, which the collector checks.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Cdb([u32; 3]);
+pub struct Cdb([u32; 3]);
 
 impl Cdb {
     #[inline(always)]
@@ -71,53 +106,14 @@ impl Window {
             count_failed_read();
         }
     }
-
-    /// The member at `offset`, which lies in the window and is aligned for `T`: the collector has checked that when it
-    /// made the layout, and the verifier does again.
-    #[inline(always)]
-    fn member<T: Copy>(&self, offset: u32) -> T {
-        // SAFETY: as said above.
-        unsafe {
-            ptr::read(
-                self.0
-                    .as_ptr()
-                    .cast::<u8>()
-                    .add(offset as usize)
-                    .cast::<T>(),
-            )
-        }
-    }
 }
 
 impl Ended for Window {
     #[inline(always)]
-    fn result(&self) -> u32 {
-        self.member(layout!(window_result))
-    }
-
-    #[inline(always)]
-    fn bytes(&self) -> u32 {
-        self.member(layout!(window_sdb_length))
-    }
-
-    #[inline(always)]
-    fn retries(&self) -> u32 {
-        self.member(layout!(window_retries))
-    }
-
-    #[inline(always)]
-    fn cdb(&self) -> [u8; 12] {
-        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
-            Cdb::behind(self.member(layout!(window_cdb)))
-        } else {
-            self.member(layout!(window_cdb))
-        };
-        cdb.bytes()
-    }
-
-    #[inline(always)]
-    fn sense_buffer(&self) -> u64 {
-        self.member(layout!(window_sense_buffer))
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        let words = self.0.as_ptr().cast::<u8>();
+        // SAFETY: within what was read, which the verifier checks again.
+        unsafe { ptr::read(words.add(offset as usize).cast::<T>()) }
     }
 }
 
@@ -127,7 +123,7 @@ pub struct Typed(
     pub *const u8,
 );
 
-impl Typed {
+impl Ended for Typed {
     #[inline(always)]
     fn member<T: Copy>(&self, offset: u32) -> T {
         let offset = layout!(window_start) as usize + offset as usize;
@@ -135,42 +131,11 @@ impl Typed {
         // (`BPF_PROBE_MEM`).
         unsafe { self.0.add(offset).cast::<T>().read_volatile() }
     }
-}
-
-impl Ended for Typed {
-    #[inline(always)]
-    fn result(&self) -> u32 {
-        self.member(layout!(window_result))
-    }
 
     #[inline(always)]
-    fn bytes(&self) -> u32 {
-        self.member(layout!(window_sdb_length))
-    }
-
-    #[inline(always)]
-    fn retries(&self) -> u32 {
-        self.member(layout!(window_retries))
-    }
-
-    #[inline(always)]
-    fn cdb(&self) -> [u8; 12] {
-        let at = layout!(window_cdb);
-        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
-            Cdb::behind(self.member(at))
-        } else {
-            Cdb([
-                self.member(at),
-                self.member(at.wrapping_add(4)),
-                self.member(at.wrapping_add(8)),
-            ])
-        };
-        cdb.bytes()
-    }
-
-    #[inline(always)]
-    fn sense_buffer(&self) -> u64 {
-        self.member(layout!(window_sense_buffer))
+    fn cmnd(&self, offset: u32) -> Cdb {
+        // A load is at most a word.
+        Cdb([0, 4, 8].map(|at| self.member(offset.wrapping_add(at))))
     }
 }
 
@@ -192,47 +157,13 @@ pub struct Each(
     pub u64,
 );
 
-impl Each {
-    /// 0 when it cannot be read, as all zeroes are a valid `T` here.
+impl Ended for Each {
     #[inline(always)]
     fn member<T: Copy>(&self, offset: u32) -> T {
         let mut kernel = Reader::new();
-        // SAFETY: numbers and CDBs.
+        // SAFETY: all zeroes are a valid `T`.
         let member = unsafe { kernel.get(self.0, layout!(window_start).wrapping_add(offset)) };
         kernel.finish();
         member
-    }
-}
-
-impl Ended for Each {
-    #[inline(always)]
-    fn result(&self) -> u32 {
-        self.member(layout!(window_result))
-    }
-
-    #[inline(always)]
-    fn bytes(&self) -> u32 {
-        self.member(layout!(window_sdb_length))
-    }
-
-    #[inline(always)]
-    fn retries(&self) -> u32 {
-        self.member(layout!(window_retries))
-    }
-
-    #[inline(always)]
-    fn cdb(&self) -> [u8; 12] {
-        let at = layout!(window_cdb);
-        let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
-            Cdb::behind(self.member(at))
-        } else {
-            self.member(at)
-        };
-        cdb.bytes()
-    }
-
-    #[inline(always)]
-    fn sense_buffer(&self) -> u64 {
-        self.member(layout!(window_sense_buffer))
     }
 }

@@ -62,8 +62,8 @@ pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_6";
 /// Name of the global with the [`Machine`], set when the probes are loaded.
 pub const MACHINE_GLOBAL: &str = "MACHINE";
 
-/// Bytes of each of `cpus` logs unless the user asks for another size: holds 50 ms of commands at 330,000 IOPS on one CPU,
-/// and on a host with many of them, whose share is less, at a quarter of that. A power of two.
+/// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 1 MiB holds 50 ms of commands at
+/// 330,000 IOPS of one CPU; many CPUs have less each, and one or two 4 MiB together.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
     match cpus {
         // A collector that gets no processor for half a second loses nothing of 100,000 IOPS.

@@ -1,7 +1,7 @@
 //! What the running kernel offers and how the probes get into it: BTF, layouts, the probe table,
 //! the plan, loading and attaching.
 //!
-//! Only `attach`, `tables`, `typed`, `complaints` (and `ingest::ring`) know aya. No kernel version decides anything here: what
+//! Only `attach`, `machine`, `tables`, `typed`, `bpf`, `complaints` (and `ingest::ring`) know aya. No kernel version decides anything here: what
 //! counts is what BTF, symbols and the kernel's own answers say.
 
 pub mod attach;

@@ -26,10 +26,12 @@ pub(super) struct Filling {
 }
 
 impl Filling {
+    /// Right after another drain there is too little to tell a rate from.
     fn note(&mut self, fullest: u8, at_ns: u64) {
-        self.fullest = fullest;
-        self.after_ns = at_ns.saturating_sub(self.drained_at_ns);
-        self.drained_at_ns = at_ns;
+        let after_ns = at_ns.saturating_sub(self.drained_at_ns);
+        if after_ns >= SOONEST_POLL_NS {
+            (self.fullest, self.after_ns, self.drained_at_ns) = (fullest, after_ns, at_ns);
+        }
     }
 
     /// How soon they should be drained again: when the fullest is as full as is wanted, if it goes on like this.
@@ -119,6 +121,9 @@ mod tests {
                 fullest <= WANTED_FILL + 1 || after_ns == SOONEST_POLL_NS,
                 "{per_poll}: {fullest}"
             );
+            let before = filling.next();
+            filling.note(0, at_ns + 1000);
+            assert_eq!(filling.next(), before);
             assert!(
                 fullest >= WANTED_FILL / 2 || after_ns == POLL_NS,
                 "{per_poll}: {fullest}"

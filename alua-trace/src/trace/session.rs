@@ -1,4 +1,4 @@
-//! One trace: ring drained, topology followed, flags raised, outputs fed.
+//! One trace: logs drained, topology followed, flags raised, outputs fed.
 //!
 //! A single thread on a timer: the probes never wake it. It drains their logs every [`POLL`] and reads
 //! the probes' counts when an interval ends or their sum of block I/O on paths that are not
