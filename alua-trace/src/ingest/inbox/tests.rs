@@ -132,6 +132,7 @@ fn what_is_younger_than_asked_for_waits() {
     assert!(cpus.complete(0, 10) && cpus.complete(0, 30) && cpus.complete(1, 20));
     inbox.rare.extend([rare(12), rare(25)]);
     let times = |told: Vec<(u8, u64)>| told.into_iter().map(|it| it.1).collect::<Vec<_>>();
+    assert!(drain(&mut inbox, 100, 9).0.is_empty());
     assert_eq!(times(drain(&mut inbox, 100, 20).0), [10, 12, 20]);
     assert!(drain(&mut inbox, 100, 24).0.is_empty());
     assert!(cpus.complete(1, 26));
