@@ -121,13 +121,12 @@ fn swaps(lab: &mut Lab, mut swap: impl FnMut(&mut Lab, usize) -> Result<()>) -> 
     }
     .start()?;
     let last = lab.path("B2")?.device;
-    disk::wait_for_io(&last, 20)?;
+    settle(&last)?;
     let mut swapped_at_ns = Vec::new();
     for round in 0..SWAPS {
         swapped_at_ns.push(sys::monotonic_ns());
         swap(lab, round)?;
-        sys::sleep_ms(400);
-        disk::wait_for_io(&last, 20)?;
+        settle(&last)?;
     }
     load.stop()?;
     let report = lab.stop(trace)?;
@@ -168,6 +167,13 @@ fn swaps(lab: &mut Lab, mut swap: impl FnMut(&mut Lab, usize) -> Result<()>) -> 
         );
     }
     Ok(Outcome::Passed)
+}
+
+/// Waits until the kernel has the array's answer. One from before a swap may be filed after it, for the other group too,
+/// and no line tells: the work of the first unit attentions must be over before the first swap as well.
+fn settle(last: &str) -> Result<()> {
+    sys::sleep_ms(400);
+    disk::wait_for_io(last, 20)
 }
 
 /// `alua: port group 01 state N …` of the kernel log.

@@ -22,6 +22,8 @@ const MODULES: [&str; 5] = [
 ];
 /// The array's guest boots at the same time.
 const ARRAY_WITHIN: Duration = Duration::from_secs(120);
+/// Where iscsid listens for iscsiadm, an abstract name (`ISCSIADM_NAMESPACE`).
+const DAEMON_SOCKET: &str = "@ISCSIADM_ABSTRACT_NAMESPACE";
 /// Short, so that what waits for them is.
 const SETTINGS: [(&str, &str); 4] = [
     ("node.session.timeo.replacement_timeout", "5"),
@@ -66,8 +68,9 @@ fn wire() -> Result<()> {
     let daemon = Background::start(&mut command("iscsid", &["-f"]))?;
     // It is there as long as the guest.
     std::mem::forget(daemon);
-    sys::wait_for(Duration::from_secs(10), "iscsid", || {
-        Ok(sys::process::output("iscsiadm", &["-m", "session"])?.code() == 21)
+    // `iscsiadm -m session` reads sysfs and would not tell whether the daemon listens.
+    sys::wait_for(Duration::from_secs(30), "iscsid's socket", || {
+        Ok(sys::read("/proc/net/unix")?.contains(DAEMON_SOCKET))
     })
 }
 
@@ -90,9 +93,17 @@ pub(crate) fn interface_of(path: PathName) -> Result<String> {
     interface(network(path))
 }
 
-/// Starts the array, and logs in to every portal.
+/// Starts the array, and logs in to every portal. Where that fails nothing is left of it.
 pub(crate) fn connect(client: &mut Client, options: &Options) -> Result<Vec<LabPath>> {
     client.ask(&format!("start {}", options.to_arguments().join(" ")))?;
+    let found = disks(options);
+    if found.is_err() {
+        let _ = disconnect(client);
+    }
+    found
+}
+
+fn disks(options: &Options) -> Result<Vec<LabPath>> {
     for nth in 0..paths().len() {
         add(nth)?;
     }
