@@ -111,6 +111,8 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
             ProbeStatus::NotApplicable => !planned.spec.required,
             ProbeStatus::Unsupported | ProbeStatus::Broken => false,
         });
+    // Not in the order of attaching: what nothing goes without comes first.
+    plan.sort_by_key(|planned| !planned.spec.required);
     report.probes = plan.iter().map(probes::Planned::report).collect();
     Ok(())
 }

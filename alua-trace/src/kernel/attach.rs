@@ -134,13 +134,14 @@ impl Probes {
             .any(|it| has_program(it) && it.spec.name == typed::DONE && self.done.load());
         let mut programs: BTreeMap<&str, &mut Program> = self.ebpf.programs_mut().collect();
         let mut todo = Vec::new();
-        // In the order of the table, which has the longest ones first.
         for (index, planned) in plan.iter().enumerate().filter(|(_, it)| has_program(it)) {
             let name = planned.spec.name;
             if !has_done || name != typed::DONE {
                 todo.push((index, name, programs.remove(name)));
             }
         }
+        // Those of commands are the longest.
+        todo.sort_by_key(|(index, ..)| !matches!(plan[*index].spec.hook, Hook::RawTracepoint(_)));
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let todo = Mutex::new(todo.into_iter());
         let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();

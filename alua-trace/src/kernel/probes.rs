@@ -82,28 +82,10 @@ pub const VMLINUX: &str = "vmlinux";
 pub const PAGES: [&str; 2] = ["page_offset_base", "vmemmap_base"];
 
 /// Every probe. The ends come before the starts: attached in this order, no command, and no work of
-/// a handler, is seen to start whose end could be missed.
+/// a handler, is seen to start whose end could be missed. Those of commands come last, and are detached first: the kernel
+/// goes through all of its functions to attach or detach one kprobe (`ftrace_replace_code`), and on its CPU I/O waits
+/// for that.
 pub const TABLE: [Spec; 24] = [
-    Spec::required(
-        "scsi_dispatch_cmd_done",
-        "scsi_mod",
-        "completions and latency: everything",
-    ),
-    Spec::required(
-        "scsi_dispatch_cmd_error",
-        "scsi_mod",
-        "commands the low-level driver refused: they would seem in flight",
-    ),
-    Spec::required(
-        "scsi_dispatch_cmd_timeout",
-        "scsi_mod",
-        "commands that timed out: they would seem in flight",
-    ),
-    Spec::required(
-        "scsi_dispatch_cmd_start",
-        "scsi_mod",
-        "dispatches: everything",
-    ),
     Spec::new(
         "end_clone_request",
         Hook::Address("end_clone_request"),
@@ -228,6 +210,26 @@ pub const TABLE: [Spec; 24] = [
         "I/O that the handler refuses: it never reaches dispatch",
     )
     .on_demand(),
+    Spec::required(
+        "scsi_dispatch_cmd_done",
+        "scsi_mod",
+        "completions and latency: everything",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_error",
+        "scsi_mod",
+        "commands the low-level driver refused: they would seem in flight",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_timeout",
+        "scsi_mod",
+        "commands that timed out: they would seem in flight",
+    ),
+    Spec::required(
+        "scsi_dispatch_cmd_start",
+        "scsi_mod",
+        "dispatches: everything",
+    ),
 ];
 
 /// Probes that see everything that changes a port group's state: with all of them attached, states
