@@ -13,6 +13,10 @@ pub trait Ended {
     /// it made the layout. All zeroes are a valid `T`.
     fn member<T: Copy>(&self, offset: u32) -> T;
 
+    /// Reads the command at `cmd`, before its members are asked for.
+    #[inline(always)]
+    fn read(&mut self, _cmd: u64) {}
+
     /// `scsi_cmnd.cmnd`, where it is an array.
     #[inline(always)]
     fn cmnd(&self, offset: u32) -> Cdb {
@@ -47,6 +51,20 @@ pub trait Ended {
             self.cmnd(at)
         };
         cdb.bytes()
+    }
+
+    /// The CDB's operation code.
+    #[inline(always)]
+    fn operation(&self) -> u8 {
+        let at = layout!(window_cdb);
+        if layout!(cmnd_cdb_is_pointer) == 0 {
+            return self.member(at);
+        }
+        let mut kernel = Reader::new();
+        // SAFETY: 0 is an operation code.
+        let operation = unsafe { kernel.get(self.member(at), 0) };
+        kernel.finish();
+        operation
     }
 
     /// `scsi_cmnd.sense_buffer`.
@@ -88,10 +106,19 @@ impl Window {
     pub fn new() -> Self {
         Self([MaybeUninit::uninit(); MAX_WINDOW as usize / 8])
     }
+}
 
-    /// Reads the window of the command at `cmd`: zeroes, and counted, when that fails.
+impl Ended for Window {
     #[inline(always)]
-    pub fn read(&mut self, cmd: u64) {
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        let words = self.0.as_ptr().cast::<u8>();
+        // SAFETY: within what was read, which the verifier checks again.
+        unsafe { ptr::read(words.add(offset as usize).cast::<T>()) }
+    }
+
+    /// All of the window: zeroes, and counted, when that fails.
+    #[inline(always)]
+    fn read(&mut self, cmd: u64) {
         let length = layout!(window_length);
         if length > MAX_WINDOW {
             // Refused at load; this is for the verifier.
@@ -105,15 +132,6 @@ impl Window {
         if failed != 0 {
             count_failed_read();
         }
-    }
-}
-
-impl Ended for Window {
-    #[inline(always)]
-    fn member<T: Copy>(&self, offset: u32) -> T {
-        let words = self.0.as_ptr().cast::<u8>();
-        // SAFETY: within what was read, which the verifier checks again.
-        unsafe { ptr::read(words.add(offset as usize).cast::<T>()) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::maps::count_globally_interrupted;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_6")]
+#[unsafe(export_name = "SCSI_LAYOUT_7")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,
@@ -50,6 +50,8 @@ pub static MACHINE: Machine = Machine {
     log_records: 0,
     has_fetch: 0,
     weakly_ordered: 0,
+    lanes: 0,
+    lanes_are_shared: 0,
 };
 
 /// One field of [`SCSI_LAYOUT`].
@@ -143,6 +145,32 @@ impl Reader {
 pub fn add(word: *mut u64, number: u64) {
     // SAFETY: callers pass a pointer into a map element.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, number) };
+}
+
+/// Adds 1 to a bucket, as [`add`] does.
+#[inline(always)]
+pub fn add_to_bucket(word: *mut u32) {
+    // SAFETY: callers pass a pointer into a map element.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(word, 1) };
+}
+
+/// Adds 1 to `*word`, where [`Machine::has_fetch`], and gives what it was. A full barrier.
+///
+/// # Safety
+/// `word` points into a map element.
+#[inline(always)]
+pub unsafe fn take_number(word: *mut u64) -> u64 {
+    let mut number = 1;
+    // SAFETY: as promised by the caller.
+    unsafe {
+        asm!(
+            "{number} = atomic_fetch_add((u64 *)({word} + 0), {number})",
+            word = in(reg) word,
+            number = inout(reg) number,
+            options(nostack),
+        );
+    }
+    number
 }
 
 /// Puts `new` in the place of `old`, where [`Machine::has_fetch`]: whether `old` was there. A full barrier.

@@ -70,6 +70,11 @@ pub struct Machine {
     pub has_fetch: u32,
     /// 1 where stores and loads of one CPU may be seen in another order by others: not on x86. Needs `has_fetch`.
     pub weakly_ordered: u32,
+    /// Lanes of histograms: CPUs of equal number modulo this count in the same cells. A power of two; 0 where the probes
+    /// cannot count, because that needs `has_fetch`.
+    pub lanes: u32,
+    /// 1 where more than one CPU counts in a lane.
+    pub lanes_are_shared: u32,
 }
 
 /// What the collector tells the probes while they run: everything that belongs to modules that
@@ -202,7 +207,7 @@ pub struct BufferLayout {
 }
 
 const _: () = {
-    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 12);
+    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 20);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
     assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
     assert!(size_of::<Control>() == 32 + 72 + 24 + 16 + 32 + 8);

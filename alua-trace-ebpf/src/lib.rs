@@ -7,12 +7,17 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
+mod cells;
 mod counts;
 mod events;
 mod layout;
 mod log;
 mod slots;
 
+pub use cells::{
+    BUCKETS, CELLS, CLASSES, Cell, CellIds, Given, MOST_LANES, OCTAVES, Octave, SAMPLE_EACH_NS,
+    bucket_ns, cell_index, octave_and_bucket, telling,
+};
 pub use counts::{GlobalCounts, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
 pub use layout::{
@@ -47,6 +52,14 @@ pub mod map_name {
     pub const IN_FLIGHT: &str = "IN_FLIGHT";
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
+    /// Array of [`super::CellIds`], indexed by path id times the number of lanes, and lane.
+    pub const CELL_IDS: &str = "CELL_IDS";
+    /// Array of [`super::Cell`].
+    pub const CELLS: &str = "CELLS";
+    /// Array of [`super::Octave`].
+    pub const OCTAVES: &str = "OCTAVES";
+    /// One [`super::Given`].
+    pub const GIVEN: &str = "GIVEN";
     /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
     /// One `u64`: until when commands are marked [`super::command_flag::WAITED`], in monotonic ns.
@@ -58,7 +71,7 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_6";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_7";
 /// Name of the global with the [`Machine`], set when the probes are loaded.
 pub const MACHINE_GLOBAL: &str = "MACHINE";
 

@@ -14,12 +14,16 @@ pub struct LogEnds {
     pub written: u64,
     /// 1 while one is being written. On the same CPU only an interrupt can see that, which leaves it as it was.
     pub writing: u64,
+    /// Records that found no room; only the probes on this CPU raise it.
+    pub refused: u64,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
     /// Records read; only the collector raises it.
     pub read: u64,
+    /// What becomes of the commands that complete on this CPU: one of [`crate::telling`]. The collector says.
+    pub telling: u64,
     /// Zero.
-    pub reserved2: [u64; 7],
+    pub reserved2: [u64; 6],
 }
 
 /// A place in a log: a cache line.

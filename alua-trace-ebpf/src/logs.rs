@@ -8,18 +8,24 @@ use crate::{
     maps::{LOG_ENDS, LOGS},
 };
 
-/// Why a record was not written.
+/// Why a command is not told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// The collector is too far behind.
+    /// There is no room for it.
     Full,
-    /// This runs in an interrupt over the writing of another record, on a kernel that lets it.
+    /// This runs in an interrupt over the telling of another one, on a kernel that lets it.
     Interrupted,
 }
 
-/// Has `fill` write a record at the end of this CPU's log.
+/// This CPU's log, which nobody else writes to now.
+pub struct Log {
+    pub cpu: u32,
+    ends: *mut LogEnds,
+}
+
+/// Has `tell` tell of a command while nothing else on this CPU does: whether it could.
 #[inline(always)]
-pub fn write(fill: impl FnOnce(&mut CommandRecord)) -> Result<(), Refused> {
+pub fn alone(tell: impl FnOnce(&Log) -> bool) -> Result<(), Refused> {
     // SAFETY: takes no arguments and cannot fail.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(ends) = LOG_ENDS.get_ptr_mut(cpu) else {
@@ -34,43 +40,58 @@ pub fn write(fill: impl FnOnce(&mut CommandRecord)) -> Result<(), Refused> {
             return Err(Refused::Interrupted);
         }
         writing.write_volatile(1);
-        let written = append(cpu, ends, fill);
+        let told = tell(&Log { cpu, ends });
         writing.write_volatile(0);
-        written
+        if told { Ok(()) } else { Err(Refused::Full) }
     }
 }
 
-/// # Safety
-/// `ends` are those of this CPU's log, and nobody else writes to it now.
-#[inline(always)]
-unsafe fn append(
-    cpu: u32,
-    ends: *mut LogEnds,
-    fill: impl FnOnce(&mut CommandRecord),
-) -> Result<(), Refused> {
-    let records = load(&MACHINE.log_records);
-    // SAFETY: as promised by the caller.
-    let (written, read) = unsafe {
-        (
-            (&raw const (*ends).written).read_volatile(),
-            (&raw const (*ends).read).read_volatile(),
-        )
-    };
-    if written.wrapping_sub(read) >= u64::from(records) {
-        return Err(Refused::Full);
+impl Log {
+    /// What becomes of commands: [`alua_trace_ebpf::telling`].
+    #[inline(always)]
+    pub fn telling(&self) -> u64 {
+        // SAFETY: `ends` points into the array.
+        unsafe { (&raw const (*self.ends).telling).read_volatile() }
     }
-    let place = cpu
-        .wrapping_mul(records)
-        .wrapping_add(written as u32 & records.wrapping_sub(1));
-    let Some(place) = LOGS.get_ptr_mut(place) else {
-        return Err(Refused::Full);
-    };
-    // SAFETY: the place is this CPU's, and the collector does not read it before `written` says so.
-    unsafe {
-        fill(&mut (*place).record);
-        // It is whole before it is said to be there.
-        fence();
-        (&raw mut (*ends).written).write_volatile(written.wrapping_add(1));
+
+    /// Has `fill` write a record at the end: false where the collector is too far behind, which is counted.
+    #[inline(always)]
+    pub fn write(&self, fill: impl FnOnce(&mut CommandRecord)) -> bool {
+        let records = load(&MACHINE.log_records);
+        // SAFETY: `ends` points into the array.
+        let (written, read) = unsafe {
+            (
+                (&raw const (*self.ends).written).read_volatile(),
+                (&raw const (*self.ends).read).read_volatile(),
+            )
+        };
+        if written.wrapping_sub(read) >= u64::from(records) {
+            self.refuse();
+            return false;
+        }
+        let place = self
+            .cpu
+            .wrapping_mul(records)
+            .wrapping_add(written as u32 & records.wrapping_sub(1));
+        let Some(place) = LOGS.get_ptr_mut(place) else {
+            return false;
+        };
+        // SAFETY: the place is this CPU's, and the collector does not read it before `written` says so.
+        unsafe {
+            fill(&mut (*place).record);
+            // It is whole before it is said to be there.
+            fence();
+            (&raw mut (*self.ends).written).write_volatile(written.wrapping_add(1));
+        }
+        true
     }
-    Ok(())
+
+    #[inline(always)]
+    fn refuse(&self) {
+        // SAFETY: `ends` points into the array, and only this CPU writes the word.
+        unsafe {
+            let refused = &raw mut (*self.ends).refused;
+            refused.write_volatile(refused.read_volatile().wrapping_add(1));
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The maps, and the few lines that every probe needs to use them.
 
 use alua_trace_ebpf::{
-    Candidates, CommandSlot, Control, EVENTS_BYTES, GlobalCounts, IN_FLIGHT_OVERFLOW_ENTRIES,
-    IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS, MAX_ROUTES, PathCounts,
-    PathSlot, RouteSlot, USUAL_PATHS, sets,
+    Candidates, Cell, CellIds, CommandSlot, Control, EVENTS_BYTES, Given, GlobalCounts,
+    IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS,
+    MAX_ROUTES, Octave, PathCounts, PathSlot, RouteSlot, USUAL_PATHS, sets,
 };
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -61,6 +61,19 @@ pub static IN_FLIGHT: Array<InFlightSlot> =
 #[map]
 pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
     HashMap::with_max_entries(IN_FLIGHT_OVERFLOW_ENTRIES, 0);
+
+// How many entries these four have is the collector's to say.
+#[map]
+pub static CELL_IDS: Array<CellIds> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub static CELLS: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub static OCTAVES: Array<Octave> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub static GIVEN: Array<Given> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);

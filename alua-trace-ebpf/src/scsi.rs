@@ -7,7 +7,7 @@
 
 use alua_trace_ebpf::{
     CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, NON_OPTIMIZED_QUIET_NS, command_flag,
-    record_kind, state_index,
+    record_kind, state_index, telling,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, helpers::bpf_ktime_get_ns, macros::raw_tracepoint,
@@ -17,9 +17,10 @@ use aya_ebpf::{
 use crate::{
     dm_multipath,
     ended::{Each, Ended, Typed, Window, number_of},
+    histograms::{Place, Sample, count_unlogged},
     in_flight::{self, End},
     kernel::{Reader, layout, read},
-    logs::{self, Refused},
+    logs::{self, Log, Refused},
     management,
     maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
@@ -161,12 +162,7 @@ fn is_passthrough(request: u64) -> bool {
 pub fn scsi_dispatch_cmd_done(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
-    let cmd = ctx.arg::<u64>(0);
-    completed(cmd, now, |record, command| {
-        let mut window = Window::new();
-        window.read(cmd);
-        describe(record, command, now, &window);
-    });
+    completed(ctx.arg::<u64>(0), now, Window::new());
     0
 }
 
@@ -177,14 +173,12 @@ pub fn scsi_dispatch_cmd_done_typed(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
     let cmd = ctx.arg::<u64>(0) as *const u8;
-    completed(number_of(cmd), now, |record, command| {
-        describe(record, command, now, &Typed(cmd));
-    });
+    completed(number_of(cmd), now, Typed(cmd));
     0
 }
 
 #[inline(always)]
-fn completed(cmd: u64, now: u64, describe: impl FnOnce(&mut CommandRecord, &CommandSlot)) {
+fn completed(cmd: u64, now: u64, mut ended: impl Ended) {
     let Some(command) = in_flight::take(cmd, End::Free) else {
         count_unmatched();
         return;
@@ -195,9 +189,12 @@ fn completed(cmd: u64, now: u64, describe: impl FnOnce(&mut CommandRecord, &Comm
             &raw mut (*it).timed_out
         });
     }
-    let logged = logs::write(|record| describe(record, &command));
-    if let Err(refused) = logged {
-        unlogged(&command, now, refused == Refused::Interrupted);
+    let told = logs::alone(|log| {
+        ended.read(cmd);
+        tell(log, &command, now, &ended)
+    });
+    if let Err(refused) = told {
+        untold(&command, now, refused == Refused::Interrupted);
     }
     if command.followed.has(command_flag::PASSTHROUGH) {
         let path = u64::from(command.followed.path());
@@ -205,10 +202,29 @@ fn completed(cmd: u64, now: u64, describe: impl FnOnce(&mut CommandRecord, &Comm
     }
 }
 
-/// A command that its CPU's log has no place for. Where an interrupted record was in the way, the ring buffer has one.
+/// Writes a record of the command, or counts it, as the collector wants; whether there was room for that.
+#[inline(always)]
+fn tell(log: &Log, command: &CommandSlot, now: u64, ended: &impl Ended) -> bool {
+    let telling = log.telling();
+    if telling != telling::EACH {
+        let sample = Sample::new(command, now, ended);
+        if let Some(place) = Place::find(log.cpu, &sample)
+            && (telling == telling::BOTH || !place.wants_record(&sample, now))
+            && place.count(&sample)
+            && telling != telling::BOTH
+        {
+            return true;
+        }
+    }
+    log.write(|record| describe(record, command, now, ended))
+        || telling == telling::BOTH
+        || count_unlogged(log.cpu, &Sample::new(command, now, ended))
+}
+
+/// A command that there is no room for. Where it interrupted the telling of another one, the ring buffer has some.
 /// Not inlined: rarely run.
 #[inline(never)]
-fn unlogged(command: &CommandSlot, now: u64, interrupted: bool) {
+fn untold(command: &CommandSlot, now: u64, interrupted: bool) {
     if interrupted && let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) {
         // SAFETY: the entry is a record's memory; every field is written.
         let record = unsafe { &mut *entry.as_mut_ptr() };

@@ -112,8 +112,8 @@ impl Formatter for TerminalSafe {
 mod tests {
     use super::*;
     use crate::model::{
-        AccessState, Command, FlagChange, FlagEvent, LeftOut, PathChange, PathEvent, StateSource,
-        TransferChange, TransferEvent,
+        AccessState, Command, CountingChange, CountingEvent, FlagChange, FlagEvent, LeftOut,
+        PathChange, PathEvent, StateSource, TransferChange, TransferEvent,
     };
     use crate::report::samples;
 
@@ -160,6 +160,10 @@ mod tests {
                 transfer: samples::hostile_transfer(),
             }),
             Line::Command(command()),
+            Line::Counting(CountingEvent {
+                at_ns: 9,
+                change: CountingChange::Begun { for_ns: 10 },
+            }),
             Line::LeftOut(LeftOut { lines: 3 }),
             Line::Summary(samples::hostile_summary()),
         ]
@@ -223,7 +227,8 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                "start", "interval", "path", "flag", "transfer", "command", "left-out", "summary"
+                "start", "interval", "path", "flag", "transfer", "command", "counting", "left-out",
+                "summary"
             ]
         );
     }

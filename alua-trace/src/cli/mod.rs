@@ -19,7 +19,7 @@ pub use inventory::{ImportConfig, ImportKind, PathsConfig, View};
 pub use report::{ExportConfig, ExportTo, ReportConfig};
 pub use trace::{
     GainConfig, GainOf, Placement, RecordTo, RecordWay, ReplayConfig, Rotate, RunConfig, Show,
-    Span, ThresholdName,
+    Span, Telling, ThresholdName,
 };
 
 use std::path::PathBuf;

@@ -43,6 +43,7 @@ fn defaults() {
         json: None,
         commands: false,
         ring_bytes: None,
+        telling: Telling::Each,
         cost: false,
         placement: Placement::default(),
         btf: None,

@@ -130,6 +130,13 @@ struct TraceArgs {
     /// Size of each CPU's ring buffer: a power of two from 4K on, with K or M [default: 1M on most hosts]
     #[arg(long, value_name = "N", value_parser = values::ring_bytes)]
     ring_bytes: Option<u32>,
+    /// Count commands in the kernel, which costs less: only those that are slow, rare or not optimized, and samples, have a
+    /// record of their own. Without it this begins by itself once records find no room (Linux 5.12)
+    #[arg(long, conflicts_with = "commands")]
+    aggregate: bool,
+    /// Count each command in the kernel beside its record, and fail unless both agree at the end
+    #[arg(long, hide = true, conflicts_with = "aggregate")]
+    check_aggregate: bool,
     /// Say what each probe took: the kernel measures them, which costs a little itself
     #[arg(long)]
     cost: bool,
@@ -203,6 +210,7 @@ impl From<GainArgs> for GainConfig {
                 json: None,
                 commands: false,
                 ring_bytes: None,
+                telling: Telling::Each,
                 cost: false,
                 placement: Placement::default(),
                 btf: args.btf,
@@ -292,6 +300,18 @@ pub struct Placement {
     pub nice: Option<i32>,
 }
 
+/// What becomes of commands that complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Telling {
+    /// Each has a record.
+    #[default]
+    Each,
+    /// They are counted in the kernel.
+    Counted,
+    /// Both, to compare.
+    Both,
+}
+
 /// A trace to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
@@ -307,6 +327,8 @@ pub struct RunConfig {
     pub commands: bool,
     /// Bytes of each CPU's log: a power of two of at least 4096, perhaps below the page size.
     pub ring_bytes: Option<u32>,
+    /// What becomes of commands that complete.
+    pub telling: Telling,
     /// The kernel measures each probe.
     pub cost: bool,
     /// Where the tool's own threads run.
@@ -383,6 +405,11 @@ impl RunConfig {
             json: args.json,
             commands: args.commands,
             ring_bytes: args.ring_bytes,
+            telling: match (args.aggregate, args.check_aggregate) {
+                (true, _) => Telling::Counted,
+                (_, true) => Telling::Both,
+                _ => Telling::Each,
+            },
             cost: args.cost,
             placement: Placement {
                 cpus: args.cpus.map(|it| it.0).unwrap_or_default(),

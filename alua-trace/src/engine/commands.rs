@@ -4,9 +4,9 @@ use alua_trace_ebpf::{CommandRecord, NO_ROUTE, access_state, command_flag, state
 
 use super::{Engine, flags::BlockIo, slowest};
 use crate::{
-    model::{AccessState, Class, Line, StateSource},
+    model::{AccessState, Class, Counting, CountingChange, CountingEvent, Line, StateSource},
     scsi::opcode,
-    stats::{self, Sample},
+    stats::{self, Counted, Sample},
 };
 
 impl Engine {
@@ -72,6 +72,39 @@ impl Engine {
         if self.wanted.commands {
             self.say_command(index, record);
         }
+    }
+
+    /// Commands are counted, or are no longer.
+    pub(super) fn counting(&mut self, change: CountingChange, at_ns: u64) {
+        if change != CountingChange::Over {
+            let asked = change == CountingChange::Asked;
+            let since_ns = at_ns;
+            self.counting.get_or_insert(Counting { since_ns, asked });
+        }
+        self.lines
+            .push(Line::Counting(CountingEvent { at_ns, change }));
+    }
+
+    /// Takes what the kernel has counted of one path, class and state. What has been counted says nothing else: what is
+    /// worth more has a record.
+    pub(super) fn counted(&mut self, counted: &Counted) {
+        let entry = self.ids.path(counted.path);
+        match entry.and_then(|index| self.paths.get_mut(index)) {
+            Some(entry) => entry.stats.count(counted),
+            None => self.unresolved += counted.commands(),
+        }
+    }
+
+    /// From which latency on a command of a path id, class and state is among the slowest of its path, in ns; the last
+    /// there is where nothing is known of the path.
+    #[must_use]
+    pub fn slow_from(&self, path: u16, class: u8, state: u8) -> u64 {
+        let entry = self.ids.path(path).and_then(|index| self.paths.get(index));
+        entry.map_or(u64::MAX, |entry| {
+            entry
+                .stats
+                .slow_from_ns(usize::from(class), usize::from(state))
+        })
     }
 
     /// A command on this path that says something else than the one before: another state or

@@ -7,7 +7,8 @@ use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
 use crate::{
     iscsi::Connection,
-    model::{Cost, Probe},
+    model::{Cost, CountingChange, Probe},
+    stats::Counted,
     topology::Topology,
 };
 
@@ -28,6 +29,10 @@ pub enum Input<'a> {
     /// What the probes know of a route id: before the first record with that id, and before the
     /// first one after it has been given to another route.
     Route(u16, &'a RouteSlot),
+    /// From now on commands that are not worth a record are counted in the kernel instead, or no longer.
+    Counting(CountingChange),
+    /// What the kernel has counted since the last time, of path ids that have been introduced.
+    Counted(&'a [Counted]),
     /// All counts of the probes since the start: those that belong to no path, and those of the
     /// path ids that have been introduced.
     Counts(&'a GlobalCounts, &'a [(u16, PathCounts)]),

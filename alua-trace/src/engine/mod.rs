@@ -10,7 +10,7 @@ use alua_trace_ebpf::{GlobalCounts, MAX_PATHS, PathCounts, PathSlot};
 
 use crate::{
     ingest::{self, Record},
-    model::{Line, PathEvent},
+    model::{Counting, Line, PathEvent},
     topology::Topology,
 };
 use book::Book;
@@ -83,6 +83,8 @@ pub struct Engine {
     missed_runs: u64,
     /// Commands that a recording has lost.
     not_recorded: u64,
+    /// Since when commands are counted in the kernel.
+    counting: Option<Counting>,
     /// Modules that were unloaded under the trace.
     unloaded: Vec<String>,
     began_ns: u64,
@@ -113,6 +115,7 @@ impl Engine {
             unresolved: 0,
             missed_runs: 0,
             not_recorded: 0,
+            counting: None,
             unloaded: Vec::new(),
             began_ns: 0,
             interval_began_ns: 0,
@@ -151,6 +154,8 @@ impl Engine {
                 self.ids.route_is(id, slot);
                 self.paths.route_is_new(id);
             }
+            Input::Counting(change) => self.counting(change, at_ns),
+            Input::Counted(counted) => counted.iter().for_each(|it| self.counted(it)),
             Input::Counts(global, per_path) => self.counts(global, per_path, at_ns),
             Input::Resumed(global, per_path) => self.resumed(global, per_path),
             Input::Topology(topology) => self.topology(topology, at_ns),
@@ -182,6 +187,13 @@ impl Engine {
     #[must_use]
     pub fn is_flagged(&self) -> bool {
         self.flags.any_episode()
+    }
+
+    /// H:C:T:L of a path id.
+    #[must_use]
+    pub fn address(&self, path: u16) -> Option<String> {
+        let entry = self.ids.path(path).and_then(|index| self.paths.get(index));
+        entry.map(|entry| entry.label.hctl.clone())
     }
 
     /// How much there is to say.

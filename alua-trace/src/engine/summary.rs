@@ -35,6 +35,7 @@ impl Engine {
             ownership: self.wanted_units(outcome.units),
             holds: self.holds(),
             losses,
+            counting: self.counting,
             probes: end.probes.clone(),
             command_status: end.command_status,
             cost: end.cost.clone(),

@@ -145,7 +145,7 @@ impl Audience for Gathering {
                 }
                 self.summary = Some(summary);
             }
-            Line::Command(_) | Line::LeftOut(_) => {}
+            Line::Command(_) | Line::Counting(_) | Line::LeftOut(_) => {}
         }
         Ok(())
     }

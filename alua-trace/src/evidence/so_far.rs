@@ -23,6 +23,7 @@ pub(super) fn summary(gathering: &Gathering, why: String) -> Summary {
         flags: gathering.flags.values().cloned().collect(),
         ownership: ownership(gathering.transfers.values()),
         holds: Vec::new(),
+        counting: None,
         losses: gathering.losses.unwrap_or_default(),
         probes: gathering
             .start

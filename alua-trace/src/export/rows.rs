@@ -219,6 +219,7 @@ impl<R: Rows> Tabulating<R> {
             Value::Int(counts.untracked),
             Value::Int(counts.in_flight),
             Value::Int(counts.recorded),
+            Value::Int(counts.counted),
             Value::Int(counts.ring_full),
             Value::Int(counts.implausible),
             Value::Int(counts.rejected),
@@ -296,7 +297,7 @@ impl<R: Rows> Audience for Tabulating<R> {
             Line::Command(command) => self.command(&command)?,
             Line::Summary(summary) => self.summary(&summary)?,
             // The summary has what became of them.
-            Line::Flag(_) | Line::Transfer(_) | Line::LeftOut(_) => {}
+            Line::Flag(_) | Line::Transfer(_) | Line::Counting(_) | Line::LeftOut(_) => {}
         }
         Ok(())
     }

@@ -145,6 +145,7 @@ pub const TABLES: [Table; 6] = [
             column("untracked", Kind::Int),
             column("in_flight", Kind::Int),
             column("recorded", Kind::Int),
+            column("counted", Kind::Int),
             column("ring_full", Kind::Int),
             column("implausible", Kind::Int),
             column("rejected", Kind::Int),

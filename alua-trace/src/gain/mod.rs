@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{GainConfig, GainOf},
+    format,
     model::{self, AccessState, Class, Line},
     out,
     replay::{Audience, Playing, play},
@@ -100,11 +101,23 @@ pub fn gain(files: &[PathBuf], maps: &[String]) -> Result<Told> {
     Ok(told)
 }
 
+/// Commands without a record are missing on one side more than on the other: those that are not optimized have one.
+fn only_counted(commands: u64) -> Gain {
+    let commands = format::plural(commands, "command");
+    let why = format!(
+        "{commands} were counted in the kernel and have no record of their own: trace without --aggregate, and with a larger \
+         --ring-bytes where records found no room"
+    );
+    Gain::CannotTell { why }
+}
+
 /// Commands of every path.
 #[derive(Default)]
 struct Gathering {
     paths: BTreeMap<u16, Commands>,
     maps: BTreeMap<u16, Option<String>>,
+    /// Commands that have no record of their own, by map.
+    counted: BTreeMap<Option<String>, u64>,
     incomplete: Option<String>,
 }
 
@@ -116,9 +129,12 @@ impl Gathering {
             maps.entry(map).or_default().add_all(commands);
         }
         let maps = maps.into_iter().map(|(map, commands)| OfMap {
-            map,
             commands: commands.count(),
-            gain: commands.gain(),
+            gain: match self.counted.get(&map) {
+                Some(counted) => only_counted(*counted),
+                None => commands.gain(),
+            },
+            map,
         });
         Told {
             maps: maps.collect(),
@@ -161,6 +177,10 @@ impl Audience for Gathering {
                     self.incomplete = Some(summary.incomplete_because.join("; "));
                 }
                 for it in summary.paths {
+                    if it.counts.counted > 0 {
+                        let counted = self.counted.entry(it.path.map.clone()).or_default();
+                        *counted = counted.saturating_add(it.counts.counted);
+                    }
                     self.maps.insert(it.path.id, it.path.map);
                 }
             }

@@ -11,9 +11,11 @@ use alua_trace_ebpf::{
 use bytes::Buf;
 
 use super::{
+    histograms::Histograms,
     logs::{Lane, Logs},
     ring::Ring,
 };
+use crate::stats::Counted;
 
 /// Where records come from that are few.
 pub trait Rare {
@@ -25,6 +27,8 @@ pub trait Rare {
 pub struct Inbox<R = Ring> {
     rare: R,
     logs: Logs,
+    /// Where the probes can count.
+    histograms: Option<Histograms>,
     /// Logs that have records, the one with the earliest first.
     lanes: BinaryHeap<Lane>,
     /// Rare records whose turn has not come.
@@ -47,8 +51,49 @@ impl<R: Rare> Inbox<R> {
         Self {
             rare,
             logs,
+            histograms: None,
             lanes: BinaryHeap::new(),
             held: VecDeque::new(),
+        }
+    }
+
+    /// With histograms, too.
+    #[must_use]
+    pub fn with(self, histograms: Histograms) -> Self {
+        Self {
+            histograms: Some(histograms),
+            ..self
+        }
+    }
+
+    /// Whether the probes can count commands in histograms.
+    #[must_use]
+    pub fn can_count(&self) -> bool {
+        self.histograms.is_some()
+    }
+
+    /// Says what becomes of commands that complete from now on: one of [`alua_trace_ebpf::telling`].
+    pub fn tell(&self, telling: u64) {
+        self.logs.tell(telling);
+    }
+
+    /// Records that found no room in their log.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.logs.refused()
+    }
+
+    /// What the probes have counted since the last time.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        self.histograms
+            .as_mut()
+            .map_or_else(Vec::new, Histograms::take)
+    }
+
+    /// As [`Histograms::tell_slow_from`].
+    pub fn tell_slow_from(&self, slow_from: impl Fn(u16, u8, u8) -> u64) {
+        if let Some(histograms) = &self.histograms {
+            histograms.tell_slow_from(slow_from);
         }
     }
 

@@ -73,6 +73,19 @@ impl Logs {
         })
     }
 
+    /// Says what becomes of commands that complete from now on: one of [`alua_trace_ebpf::telling`].
+    pub(super) fn tell(&self, telling: u64) {
+        for word in (0..self.cpus).filter_map(|cpu| self.telling(cpu)) {
+            word.store(telling, Ordering::Relaxed);
+        }
+    }
+
+    /// Records that found no room.
+    pub(super) fn refused(&self) -> u64 {
+        let refused = (0..self.cpus).filter_map(|cpu| self.refused_by(cpu));
+        refused.map(|it| it.load(Ordering::Relaxed)).sum()
+    }
+
     /// Records that a CPU's log has room for.
     pub(super) fn records(&self) -> u32 {
         self.records
@@ -172,5 +185,17 @@ impl Logs {
         let ends = self.ends.at(cpu)?;
         // SAFETY: an aligned word of the mapping, which the probes read.
         Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).read) })
+    }
+
+    fn refused_by(&self, cpu: usize) -> Option<&AtomicU64> {
+        let ends = self.ends.at(cpu)?;
+        // SAFETY: an aligned word of the mapping, which the probes write.
+        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).refused) })
+    }
+
+    fn telling(&self, cpu: usize) -> Option<&AtomicU64> {
+        let ends = self.ends.at(cpu)?;
+        // SAFETY: an aligned word of the mapping, which the probes read.
+        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).telling) })
     }
 }

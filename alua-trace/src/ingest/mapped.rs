@@ -37,6 +37,11 @@ impl<T> Mapped<T> {
         Ok(Self { first, length })
     }
 
+    /// How many values.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// Where a value is. Others write there, too: it is read and written as shared memory is.
     pub fn at(&self, index: usize) -> Option<NonNull<T>> {
         // SAFETY: within the mapping.

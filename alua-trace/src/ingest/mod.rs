@@ -8,6 +8,7 @@ use alua_trace_ebpf::{
 use bytes::Buf;
 use thiserror::Error;
 
+pub mod histograms;
 pub mod inbox;
 pub mod logs;
 mod mapped;

@@ -1,14 +1,16 @@
 //! Loading the probes and attaching each alone.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{Mutex, PoisonError},
     thread,
 };
 
 use alua_trace_ebpf::{
-    Control, MACHINE_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS, map_name,
+    Control, MACHINE_GLOBAL, MAX_PATHS, Machine, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS,
+    map_name,
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -25,7 +27,12 @@ use super::{
     types::TracepointType,
 };
 use crate::{
-    ingest::{inbox::Inbox, logs::Logs, ring::Ring},
+    ingest::{
+        histograms::{Histograms, Sizes},
+        inbox::Inbox,
+        logs::Logs,
+        ring::Ring,
+    },
     model::{ProbeCost, ProbeStatus},
     sysroot,
 };
@@ -55,25 +62,12 @@ impl Probes {
         ring_bytes: Option<u32>,
         devices: usize,
     ) -> Result<(Self, Inbox)> {
-        let layout = Wire(*layout);
-        let paths = path_entries(devices);
-        let cpus = machine::cpus()?;
-        let machine = machine::machine(ring_bytes, cpus)?;
-        let records = machine.log_records;
-        let object = machine::object(&machine)?;
-        let mut ebpf = EbpfLoader::new()
-            // Our programs need no relocation against the kernel's types: offsets are data.
-            .btf(None)
-            .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .override_global(MACHINE_GLOBAL, &Wire(machine), true)
-            .map_max_entries(map_name::LOG_ENDS, cpus)
-            .map_max_entries(map_name::LOGS, cpus.saturating_mul(records))
-            .map_max_entries(map_name::PATHS, paths)
-            .map_max_entries(map_name::PATH_COUNTS, paths)
-            .load(&object)
-            .context("the kernel does not take the probes' maps")?;
+        let Maps {
+            mut ebpf,
+            object,
+            inbox,
+        } = maps(layout, &machine::machine(ring_bytes)?, devices)?;
         let done = Done::new(&object, &descriptors(&ebpf), done);
-        let inbox = inbox(&mut ebpf, cpus, records)?;
         let probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
             tables: Tables::open(&mut ebpf, devices)?,
@@ -277,24 +271,76 @@ pub fn measure() -> Result<OwnedFd> {
         .context("the kernel does not measure what probes take (--cost)")
 }
 
-/// The collector's end of what the probes of an object write to: `records` for each of `cpus` CPUs, as it was loaded.
+/// The probes' object with its maps, and no program of it loaded.
+pub struct Maps {
+    /// As aya has it.
+    pub ebpf: Ebpf,
+    /// The object file.
+    pub object: Cow<'static, [u8]>,
+    /// The collector's end of what the probes write to.
+    pub inbox: Inbox,
+}
+
+/// Makes the maps: see [`Probes::load`].
 ///
 /// # Errors
-/// The object has other maps, or they cannot be mapped.
-pub fn inbox(ebpf: &mut Ebpf, cpus: u32, records: u32) -> Result<Inbox> {
-    let ring = RingBuf::try_from(take(ebpf, map_name::EVENTS)?)
+/// The kernel refuses them: not permitted, or too old.
+pub fn maps(layout: &ScsiLayout, machine: &Machine, devices: usize) -> Result<Maps> {
+    let paths = path_entries(devices);
+    let cpus = machine::cpus()?;
+    let records = machine.log_records;
+    let sizes = machine::histograms(machine, devices);
+    let object = machine::object(machine)?;
+    let mut ebpf = EbpfLoader::new()
+        // Our programs need no relocation against the kernel's types: offsets are data.
+        .btf(None)
+        .override_global(SCSI_LAYOUT_GLOBAL, &Wire(*layout), true)
+        .override_global(MACHINE_GLOBAL, &Wire(*machine), true)
+        .map_max_entries(map_name::LOG_ENDS, cpus)
+        .map_max_entries(map_name::LOGS, cpus.saturating_mul(records))
+        .map_max_entries(map_name::CELL_IDS, paths * machine.lanes.max(1))
+        .map_max_entries(map_name::CELLS, sizes.cells)
+        .map_max_entries(map_name::OCTAVES, sizes.octaves)
+        .map_max_entries(map_name::PATHS, paths)
+        .map_max_entries(map_name::PATH_COUNTS, paths)
+        .load(&object)
+        .context("the kernel does not take the probes' maps")?;
+    let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
         .context("failed to map the ring buffer")?;
-    // They stay where they are: programs that are loaded later know them by the numbers of their descriptors.
-    let maps = [map_name::LOG_ENDS, map_name::LOGS].map(|name| ebpf.map(name));
-    let [Some(Map::Array(ends)), Some(Map::Array(places))] = maps else {
-        return Err(anyhow!("the object has no logs"));
-    };
-    let (ends, places) = (ends.fd().as_fd(), places.fd().as_fd());
-    let logs = Logs::new(ends, places, cpus as usize, records);
-    Ok(Inbox::new(
-        Ring::new(ring),
-        logs.context("failed to map the logs")?,
-    ))
+    let logs = logs(&ebpf, cpus, records)?;
+    let mut inbox = Inbox::new(Ring::new(ring), logs);
+    if machine.lanes > 0 {
+        inbox = inbox.with(histograms(&ebpf, sizes)?);
+    }
+    Ok(Maps {
+        ebpf,
+        object,
+        inbox,
+    })
+}
+
+fn logs(ebpf: &Ebpf, cpus: u32, records: u32) -> Result<Logs> {
+    let [ends, places] = arrays(ebpf, [map_name::LOG_ENDS, map_name::LOGS])?;
+    Logs::new(ends, places, cpus as usize, records).context("failed to map the logs")
+}
+
+fn histograms(ebpf: &Ebpf, sizes: Sizes) -> Result<Histograms> {
+    let maps = [map_name::GIVEN, map_name::CELLS, map_name::OCTAVES];
+    Histograms::new(arrays(ebpf, maps)?, sizes).context("failed to map the histograms")
+}
+
+/// Descriptors of arrays. The maps stay where they are: programs that are loaded later know them by the numbers of their
+/// descriptors.
+fn arrays<'a, const N: usize>(ebpf: &'a Ebpf, names: [&str; N]) -> Result<[BorrowedFd<'a>; N]> {
+    let mut fds = Vec::with_capacity(N);
+    for name in names {
+        match ebpf.map(name) {
+            Some(Map::Array(map)) => fds.push(map.fd().as_fd()),
+            _ => return Err(anyhow!("no array {name} in the object")),
+        }
+    }
+    fds.try_into()
+        .map_err(|_| anyhow!("an array is missing in the object"))
 }
 
 /// Ids of paths on a host with so many devices: twice as many, because an id is not given back at

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use alua_trace_ebpf::{Machine, log_records, usual_ring_bytes};
+use alua_trace_ebpf::{MAX_PATHS, MOST_LANES, Machine, log_records, usual_ring_bytes};
 use anyhow::{Context, Result, ensure};
 use aya_obj::generated::{bpf_cmd, bpf_prog_type};
 use object::{Object, ObjectSection, SectionKind};
 
 use super::bpf::{nothing, open};
-use crate::sysroot;
+use crate::{ingest::histograms::Sizes, sysroot};
 
 /// The probes' object file, built by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
@@ -20,6 +20,9 @@ const ATOMIC: u8 = 0xdb;
 const NO_OPERATION: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 const INSTRUCTION: usize = 8;
 
+/// Histograms have room for so many devices at least: some may appear.
+const FEW_DEVICES: u32 = 64;
+
 /// Numbers of CPUs that there may be are below it.
 ///
 /// # Errors
@@ -28,23 +31,47 @@ pub fn cpus() -> Result<u32> {
     sysroot::possible_cpus().context("cannot tell which CPUs there may be")
 }
 
-/// What this machine offers, with logs of so many bytes (a power of two) for each of `cpus` CPUs, or as many as is usual.
+/// What this machine offers, with logs of so many bytes (a power of two) for each CPU, or as many as is usual.
 ///
 /// # Errors
-/// The kernel is too old for the processor.
-pub fn machine(ring_bytes: Option<u32>, cpus: u32) -> Result<Machine> {
+/// The kernel is too old for the processor, or sysfs does not tell the CPUs.
+pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
+    let cpus = cpus()?;
     let page = u32::try_from(rustix::param::page_size())?;
     let ring_bytes = ring_bytes.unwrap_or(usual_ring_bytes(cpus)).max(page);
+    let has_fetch = has_fetch();
+    let lanes = cpus.next_power_of_two().min(MOST_LANES);
     let machine = Machine {
         log_records: log_records(ring_bytes),
-        has_fetch: u32::from(has_fetch()),
+        has_fetch: u32::from(has_fetch),
         weakly_ordered: u32::from(!cfg!(target_arch = "x86_64")),
+        lanes: if has_fetch { lanes } else { 0 },
+        lanes_are_shared: u32::from(lanes < cpus),
     };
     ensure!(
         machine.weakly_ordered == 0 || machine.has_fetch != 0,
         "this kernel's BPF lacks atomic operations that fetch, which probes need on this processor: use Linux 5.18 or newer"
     );
     Ok(machine)
+}
+
+/// Room for what the probes count on a host with so many devices: on each lane two classes in two states of each, in four
+/// octaves.
+#[must_use]
+pub fn histograms(machine: &Machine, devices: usize) -> Sizes {
+    if machine.lanes == 0 {
+        return Sizes {
+            cells: 1,
+            octaves: 1,
+        };
+    }
+    let devices = u32::try_from(devices).unwrap_or(MAX_PATHS);
+    let cells = devices.clamp(FEW_DEVICES, MAX_PATHS) * 4 * machine.lanes;
+    let most = u32::from(u16::MAX);
+    Sizes {
+        cells: cells.min(most),
+        octaves: (cells * 4).min(most),
+    }
 }
 
 /// The probes' object for this machine. Kernels before 5.12 refuse an instruction that they do not know even where it

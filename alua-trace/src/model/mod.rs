@@ -19,7 +19,9 @@ pub use ownership::{
     Cause, Impact, Load, Ownership, Tenure, Transfer, TransferChange, TransferEvent, owners,
 };
 pub use path::{AccessState, Class, Command, Path, PathChange, PathEvent, StateSource};
-pub use summary::{Cost, Counts, Hold, Latency, Losses, PathSummary, ProbeCost, Quantile, Summary};
+pub use summary::{
+    Cost, Counting, Counts, Hold, Latency, Losses, PathSummary, ProbeCost, Quantile, Summary,
+};
 
 /// Version of the JSON schema: rises when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -40,10 +42,37 @@ pub enum Line {
     Transfer(TransferEvent),
     /// One command, with `--commands` only.
     Command(Command),
+    /// Commands are counted in the kernel, or have records again.
+    Counting(CountingEvent),
     /// Lines that were not written because the reader was too slow.
     LeftOut(LeftOut),
     /// Last line.
     Summary(Summary),
+}
+
+/// What becomes of commands from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountingEvent {
+    /// When, on the monotonic clock.
+    pub at_ns: u64,
+    /// What.
+    #[serde(flatten)]
+    pub change: CountingChange,
+}
+
+/// What changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum CountingChange {
+    /// Ordinary commands are counted, because the user asked for it.
+    Asked,
+    /// They are counted for a while, because records found no room.
+    Begun {
+        /// For so long.
+        for_ns: u64,
+    },
+    /// Each has a record again.
+    Over,
 }
 
 /// A gap in the output: its reader was slow for so long that lines found no room to wait. What they

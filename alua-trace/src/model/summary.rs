@@ -24,6 +24,9 @@ pub struct Counts {
     pub in_flight: u64,
     /// Completed commands in the histograms.
     pub recorded: u64,
+    /// Of those, counted in the kernel: they have no record of their own.
+    #[serde(default)]
+    pub counted: u64,
     /// Completed commands lost because the ring buffer was full.
     pub ring_full: u64,
     /// Completed commands whose record was implausible (completion before dispatch).
@@ -161,6 +164,15 @@ pub struct Losses {
     pub unmatched_ends: u64,
 }
 
+/// From when on commands were counted in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counting {
+    /// On the monotonic clock.
+    pub since_ns: u64,
+    /// The user asked for it; else records found no room.
+    pub asked: bool,
+}
+
 /// What watching has cost this host, from the moment when everything was attached to the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
@@ -202,6 +214,9 @@ pub struct Summary {
     pub holds: Vec<Hold>,
     /// Losses.
     pub losses: Losses,
+    /// Commands were counted in the kernel from then on; `None` where each has a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting: Option<Counting>,
     /// Every probe and what became of it.
     pub probes: Vec<Probe>,
     /// Exit status of the command that was run, if any.

@@ -7,7 +7,7 @@ use super::error::RecordingError;
 /// First bytes of a recording; the line feed shows what a transfer as text has done to it.
 const MAGIC: [u8; 8] = *b"\x89ATRACE\n";
 /// Version of the format: rises when a reader of the version before would understand something wrong.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// The oldest that is read.
 const OLDEST: u16 = 1;
 const FILE_HEADER_BYTES: usize = 16;

@@ -8,6 +8,7 @@ use alua_trace_ebpf::{GlobalCounts, PathCounts, RtpgRecord, record_kind};
 use super::{
     chunk::Chunk,
     commands::Unpacked,
+    counted,
     error::Malformed,
     pack::{
         MOST_UNPACKED, Packer, Unpacker, put, put_bytes, put_signed, take, take_bytes, take_number,
@@ -41,6 +42,8 @@ mod tag {
     pub const RESUMED: u8 = 15;
     pub const IN_FLIGHT: u8 = 16;
     pub const CONNECTIONS: u8 = 17;
+    pub const COUNTING: u8 = 18;
+    pub const COUNTED: u8 = 19;
 }
 
 /// What both sides know from the inputs before: counts and topology are told by what is new in them.
@@ -153,6 +156,14 @@ impl Encoder {
                 out.push(tag::ROUTE);
                 put(out, id.into());
                 rare::put_route(out, slot);
+            }
+            Input::Counting(change) => {
+                out.push(tag::COUNTING);
+                counted::put_change(out, change);
+            }
+            Input::Counted(counted) => {
+                out.push(tag::COUNTED);
+                counted::put_counted(out, counted);
             }
             Input::Counts(global, per_path) => {
                 out.push(tag::COUNTS);
@@ -307,6 +318,10 @@ impl Decoder {
             tag::ROUTE => {
                 let id = take_id(left)?;
                 tell(at_ns, Input::Route(id, &rare::take_route(left)?));
+            }
+            tag::COUNTING => tell(at_ns, Input::Counting(counted::take_change(left)?)),
+            tag::COUNTED => {
+                tell(at_ns, Input::Counted(&counted::take_counted(left)?));
             }
             tag::COUNTS => {
                 let per_path = take_counts(left, &mut self.known)?;

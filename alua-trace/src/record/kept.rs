@@ -7,6 +7,8 @@ use alua_trace_ebpf::{GlobalCounts, PathCounts, PathSlot, RouteSlot};
 use crate::{
     engine::{End, InFlight, Input},
     iscsi::Connection,
+    model::CountingChange,
+    stats::Counted,
     topology::Topology,
 };
 
@@ -25,6 +27,10 @@ pub enum Kept {
     PathRetired(u16, Box<PathCounts>),
     /// [`Input::Route`].
     Route(u16, RouteSlot),
+    /// [`Input::Counting`].
+    Counting(CountingChange),
+    /// [`Input::Counted`].
+    Counted(Vec<Counted>),
     /// [`Input::Counts`].
     Counts(Box<GlobalCounts>, Vec<(u16, PathCounts)>),
     /// [`Input::Resumed`].
@@ -58,6 +64,8 @@ impl Kept {
             Input::Path(id, slot) => Self::Path(id, *slot),
             Input::PathRetired(id, counts) => Self::PathRetired(id, Box::new(*counts)),
             Input::Route(id, slot) => Self::Route(id, *slot),
+            Input::Counting(change) => Self::Counting(change),
+            Input::Counted(counted) => Self::Counted(counted.to_vec()),
             Input::Counts(global, per_path) => Self::Counts(Box::new(*global), per_path.to_vec()),
             Input::Resumed(global, per_path) => Self::Resumed(Box::new(*global), per_path.to_vec()),
             Input::Topology(topology) => Self::Topology(Arc::new(topology.clone())),
@@ -80,6 +88,8 @@ impl Kept {
             Self::Path(id, slot) => Input::Path(*id, slot),
             Self::PathRetired(id, counts) => Input::PathRetired(*id, counts),
             Self::Route(id, slot) => Input::Route(*id, slot),
+            Self::Counting(change) => Input::Counting(*change),
+            Self::Counted(counted) => Input::Counted(counted),
             Self::Counts(global, per_path) => Input::Counts(global, per_path),
             Self::Resumed(global, per_path) => Input::Resumed(global, per_path),
             Self::Topology(topology) => Input::Topology(topology),
@@ -103,6 +113,10 @@ impl Kept {
             }
             Self::Topology(topology) => topology.devices().len() * DEVICE_BYTES,
             Self::InFlight(in_flight) => size_of_val(in_flight.as_slice()),
+            Self::Counted(counted) => {
+                let buckets = counted.iter().map(|it| size_of_val(it.buckets.as_slice()));
+                size_of_val(counted.as_slice()) + buckets.sum::<usize>()
+            }
             // With their texts.
             Self::Connections(connections) => 2 * size_of_val(connections.as_slice()),
             _ => 0,

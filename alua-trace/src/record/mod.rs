@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod chunk;
 mod commands;
+mod counted;
 mod error;
 mod files;
 mod frame;

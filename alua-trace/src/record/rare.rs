@@ -233,6 +233,10 @@ fn take_new<const N: usize>(left: &mut &[u8], before: [u64; N]) -> Result<[u64; 
     Ok(now)
 }
 
-fn field<T: TryFrom<u64>>(left: &mut &[u8]) -> Result<T, Malformed> {
+/// The next number, as what it is a number of.
+///
+/// # Errors
+/// It is cut, or does not fit.
+pub(super) fn field<T: TryFrom<u64>>(left: &mut &[u8]) -> Result<T, Malformed> {
     T::try_from(take_number(left)?).map_err(|_| Malformed("a number does not fit its field"))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alua_trace_ebpf::{CommandRecord, Followed, GlobalCounts, PathCounts, PathSlot, RouteSlot};
 
-use crate::{engine::Input, topology::Topology};
+use crate::{engine::Input, model::CountingChange, topology::Topology};
 
 /// Paths, routes and counts as they are, and how many records have been told of each path.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +17,10 @@ pub struct State {
     routes: BTreeMap<u16, RouteSlot>,
     global: GlobalCounts,
     per_path: BTreeMap<u16, PathCounts>,
-    /// Records of completed commands, by path id.
+    /// Completed commands that a record, or a count, has told of, by path id.
     records: BTreeMap<u16, u64>,
+    /// What became of commands last, and since when.
+    counting: Option<(u64, CountingChange)>,
 }
 
 /// Where a command's record has its path.
@@ -44,6 +46,12 @@ impl State {
                 self.global = *global;
                 self.per_path.extend(per_path.iter().copied());
             }
+            Input::Counted(counted) => {
+                for it in counted {
+                    self.records_of(it.path, it.commands());
+                }
+            }
+            Input::Counting(change) => self.counting = Some((at_ns, change)),
             Input::Resumed(global, per_path) => {
                 self.global = *global;
                 for (id, counts) in per_path {
@@ -88,6 +96,9 @@ impl State {
         }
         take(at_ns, Input::Resumed(&self.global, &self.told()));
         take(at_ns, Input::Begin);
+        if let Some((since_ns, change)) = self.counting.filter(|it| it.1 != CountingChange::Over) {
+            take(since_ns, Input::Counting(change));
+        }
     }
 
     /// Counts by what has been told: a command that has completed, and whose record is still on its way,

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use super::{flags, words};
 use crate::format;
 use crate::model::{
-    FlagChange, FlagEvent, Interval, LeftOut, Line, Losses, Path, PathChange, PathEvent,
-    ProbeStatus, Row, Start, TransferChange, TransferEvent,
+    CountingChange, CountingEvent, FlagChange, FlagEvent, Interval, LeftOut, Line, Losses, Path,
+    PathChange, PathEvent, ProbeStatus, Row, Start, TransferChange, TransferEvent,
 };
 use crate::safe;
 
@@ -55,8 +55,27 @@ impl Lines {
             Line::Path(event) => self.path(event),
             Line::Flag(event) => self.flag(event),
             Line::Transfer(event) => self.transfer(event),
+            Line::Counting(event) => self.counting(event),
             Line::LeftOut(gap) => left_out(gap),
             Line::Interval(_) | Line::Command(_) | Line::Summary(_) => String::new(),
+        }
+    }
+
+    /// What becomes of commands from now on.
+    fn counting(&self, event: &CountingEvent) -> String {
+        let stamp = self.stamp(event.at_ns);
+        match event.change {
+            CountingChange::Asked => {
+                format!("{stamp}ordinary commands are counted in the kernel (--aggregate)\n")
+            }
+            CountingChange::Begun { for_ns } => {
+                let time = format::duration(for_ns);
+                format!(
+                    "{stamp}records of commands found no room (--ring-bytes): for {time} ordinary commands are counted in the kernel; \
+                     counts and histograms are complete\n"
+                )
+            }
+            CountingChange::Over => format!("{stamp}each command has a record again\n"),
         }
     }
 

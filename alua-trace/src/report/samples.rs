@@ -242,6 +242,7 @@ pub(crate) fn summary() -> Summary {
             unmatched_ends: 3,
             ..Losses::default()
         },
+        counting: None,
         probes: probes()
             .into_iter()
             .filter(|probe| probe.status == ProbeStatus::Ok)

@@ -45,12 +45,35 @@ pub fn summary(summary: &Summary, started_at_ns: u64, width: u16) -> String {
         out.push('\n');
     }
     out.push_str(&holds(summary, width));
+    out.push_str(&counting(summary, started_at_ns));
     out.push_str(&cost(summary));
     out.push_str(&account::section(summary, width));
     if let Some(status) = summary.command_status {
         let _ = writeln!(out, "\nThe command ended with status {status}.");
     }
     out
+}
+
+/// Which commands have no record of their own, and why; nothing where each has one.
+fn counting(summary: &Summary, started_at_ns: u64) -> String {
+    let counted = summary.paths.iter().map(|it| it.counts.counted);
+    let counted: u64 = counted.fold(0, u64::saturating_add);
+    let Some(counting) = summary.counting.filter(|_| counted > 0) else {
+        return String::new();
+    };
+    let commands = format::plural(counted, "command");
+    let why = if counting.asked {
+        "as you asked for (--aggregate)".to_owned()
+    } else {
+        let since = counting.since_ns.saturating_sub(started_at_ns);
+        format!(
+            "because records found no room (--ring-bytes), the first time {} into the trace",
+            format::duration(since)
+        )
+    };
+    format!(
+        "{commands} were counted in the kernel, {why}:\n  they are in all counts and histograms, and have no record of their own\n\n"
+    )
 }
 
 /// What watching has cost; nothing where nobody has measured it.

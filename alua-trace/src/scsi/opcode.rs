@@ -24,34 +24,15 @@ pub const VARIABLE_LENGTH: u8 = 0x7f;
 /// Service action of RTPG below [`MAINTENANCE_IN`], of STPG below [`MAINTENANCE_OUT`].
 pub const TARGET_PORT_GROUPS: u8 = 0x0a;
 
-/// Whether a command reads or writes the medium (SBC-3 clause 5).
-///
-/// READ(32) and WRITE(32) are [`Class::Other`]: they share operation code 7Fh with every 32-byte
-/// CDB, and only the service action in bytes 8 and 9 tells them apart. UNMAP, VERIFY and
-/// SYNCHRONIZE CACHE move no blocks, XDWRITEREAD moves them both ways: others, too.
+/// Whether a command reads or writes the medium: see [`alua_trace_ebpf::CLASSES`].
 #[inline]
 pub const fn class(opcode: u8) -> Class {
-    CLASSES[opcode as usize]
-}
-
-/// A table, because this is asked for every command.
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
-    let mut opcode = 0;
-    while opcode < 256 {
-        classes[opcode] = match opcode {
-            0x08 | 0x28 | 0xa8 | 0x88 => Class::Read,
-            0x0a | 0x2a | 0xaa | 0x8a => Class::Write,
-            // WRITE AND VERIFY, WRITE SAME.
-            0x2e | 0xae | 0x8e | 0x41 | 0x93 => Class::Write,
-            // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC.
-            0x89 | 0x8b | 0x9c => Class::Write,
-            _ => Class::Other,
-        };
-        opcode += 1;
+    match alua_trace_ebpf::CLASSES[opcode as usize] {
+        0 => Class::Read,
+        1 => Class::Write,
+        _ => Class::Other,
     }
-    classes
-};
+}
 
 /// Every operation code, its service actions, and their names.
 const NAMES: &str = include_str!("opcodes.txt");

@@ -1,5 +1,6 @@
 //! One latency histogram.
 
+use alua_trace_ebpf::{BUCKETS, bucket_ns, octave_and_bucket};
 use hdrhistogram::Histogram;
 
 use super::quantile;
@@ -7,10 +8,13 @@ use super::quantile;
 /// Significant figures of every histogram.
 const FIGURES: u8 = 2;
 
-/// A latency histogram with exact extremes.
+/// A latency histogram with exact extremes. Its buckets are those of an HdrHistogram of [`FIGURES`], which the probes count
+/// in as well; a latency is put into its own by a few instructions, because it is done for every command.
 #[derive(Debug, Clone)]
 pub struct LatencyHistogram {
-    buckets: Histogram<u64>,
+    /// By octave and bucket, up to the highest octave that has any.
+    counts: Vec<u64>,
+    len: u64,
     pub(super) min_ns: u64,
     pub(super) max_ns: u64,
     pub(super) sum_ns: u128,
@@ -29,7 +33,8 @@ pub fn empty() -> Histogram<u64> {
 impl Default for LatencyHistogram {
     fn default() -> Self {
         Self {
-            buckets: empty(),
+            counts: Vec::new(),
+            len: 0,
             min_ns: u64::MAX,
             max_ns: 0,
             sum_ns: 0,
@@ -37,14 +42,32 @@ impl Default for LatencyHistogram {
     }
 }
 
+/// Index of a latency's bucket.
+#[inline]
+fn index(latency_ns: u64) -> usize {
+    let (octave, bucket) = octave_and_bucket(latency_ns);
+    octave * BUCKETS + bucket
+}
+
+/// The smallest latency in a bucket, in ns.
+fn low_ns(index: usize) -> u64 {
+    bucket_ns(index / BUCKETS, index % BUCKETS)
+}
+
+/// The largest one.
+fn high_ns(index: usize) -> u64 {
+    low_ns(index).saturating_add(width_ns(index) - 1)
+}
+
+fn width_ns(index: usize) -> u64 {
+    1 << (index / BUCKETS).saturating_sub(1).min(63)
+}
+
 impl LatencyHistogram {
     /// Adds one latency.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
-        // A histogram that resizes itself takes any value up to its own limit of 2^62 ns.
-        if self.buckets.record(latency_ns).is_err() {
-            self.buckets.saturating_record(latency_ns);
-        }
+        self.put(latency_ns, 1);
         self.min_ns = self.min_ns.min(latency_ns);
         self.max_ns = self.max_ns.max(latency_ns);
         self.sum_ns += u128::from(latency_ns);
@@ -52,39 +75,72 @@ impl LatencyHistogram {
 
     /// Adds one latency for `count` alike.
     pub fn record_n(&mut self, latency_ns: u64, count: u64) {
-        if self.buckets.record_n(latency_ns, count).is_err() {
-            self.buckets.saturating_record_n(latency_ns, count);
-        }
+        self.put(latency_ns, count);
         self.min_ns = self.min_ns.min(latency_ns);
         self.max_ns = self.max_ns.max(latency_ns);
-        self.sum_ns += u128::from(latency_ns) * u128::from(count);
+        self.sum_ns = self
+            .sum_ns
+            .saturating_add(u128::from(latency_ns) * u128::from(count));
+    }
+
+    /// Adds counts of buckets, each by its smallest latency, and what all of the latencies come to. The extremes are as
+    /// exact as buckets are: the smallest is put at the lower end of its bucket, the largest at the upper.
+    pub fn count(&mut self, buckets: &[(u64, u32)], sum_ns: u64) {
+        for (latency_ns, count) in buckets {
+            self.put(*latency_ns, u64::from(*count));
+            self.min_ns = self.min_ns.min(*latency_ns);
+            self.max_ns = self.max_ns.max(high_ns(index(*latency_ns)));
+        }
+        self.sum_ns = self.sum_ns.saturating_add(u128::from(sum_ns));
+    }
+
+    #[inline]
+    fn put(&mut self, latency_ns: u64, count: u64) {
+        let index = index(latency_ns);
+        match self.counts.get_mut(index) {
+            Some(its) => *its = its.saturating_add(count),
+            None => self.grow(index, count),
+        }
+        self.len = self.len.saturating_add(count);
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize, count: u64) {
+        self.counts.resize((index / BUCKETS + 1) * BUCKETS, 0);
+        self.counts[index] = count;
     }
 
     /// Adds another histogram.
     pub fn add(&mut self, other: &Self) {
-        // Both resize themselves: the sum always fits.
-        let _ = self.buckets.add(&other.buckets);
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (its, more) in self.counts.iter_mut().zip(&other.counts) {
+            *its = its.saturating_add(*more);
+        }
+        self.len = self.len.saturating_add(other.len);
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
-        self.sum_ns += other.sum_ns;
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        self.buckets.reset();
+        self.counts.fill(0);
+        self.len = 0;
         (self.min_ns, self.max_ns, self.sum_ns) = (u64::MAX, 0, 0);
     }
 
     /// How many latencies.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.buckets.len()
+        self.len
     }
 
     /// None at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.len == 0
     }
 
     /// The percentile that is told: [`Self::quantile_ns`], `None` where the latencies are too few to bound
@@ -95,18 +151,17 @@ impl LatencyHistogram {
             .filter(|_| quantile::is_carried(self.len(), quantile))
     }
 
-    /// The latency below or at which a part `quantile` (0 to 1) of all lie; `None` without any.
+    /// The latency below or at which a part `quantile` (0 to 1) of all lie: the middle of its bucket; `None` without any.
     #[must_use]
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
-        if self.is_empty() {
-            return None;
-        }
-        let bucket = self.buckets.value_at_quantile(quantile);
-        Some(
-            self.buckets
-                .median_equivalent(bucket)
-                .clamp(self.min_ns, self.max_ns),
-        )
+        let rank = ((quantile * self.len as f64).ceil() as u64).clamp(1, self.len.max(1));
+        let mut seen = 0_u64;
+        let index = self.counts.iter().position(|count| {
+            seen = seen.saturating_add(*count);
+            seen >= rank
+        })?;
+        let middle_ns = low_ns(index).saturating_add(width_ns(index) / 2);
+        Some(middle_ns.clamp(self.min_ns, self.max_ns))
     }
 
     /// The largest; `None` without any.
@@ -134,9 +189,10 @@ impl LatencyHistogram {
     /// Inclusive upper bound and count of every bucket that is not empty.
     #[must_use]
     pub fn non_empty_buckets(&self) -> Vec<(u64, u64)> {
-        self.buckets
-            .iter_recorded()
-            .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+        let counts = self.counts.iter().enumerate();
+        counts
+            .filter(|(_, count)| **count > 0)
+            .map(|(index, count)| (high_ns(index), *count))
             .collect()
     }
 }
@@ -174,6 +230,56 @@ mod tests {
             );
         }
         assert_eq!(histogram.max_ns(), exact.last().copied());
+    }
+
+    #[test]
+    fn buckets_and_percentiles_are_those_of_an_hdr_histogram() {
+        let mut histogram = LatencyHistogram::default();
+        let mut hdr = empty();
+        for latency_ns in latencies()
+            .into_iter()
+            .chain([0, 1, 127, 128, 255, 256, 257, 1 << 50])
+        {
+            histogram.record(latency_ns);
+            hdr.record(latency_ns).unwrap();
+        }
+        let buckets: Vec<(u64, u64)> = hdr
+            .iter_recorded()
+            .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+            .collect();
+        assert_eq!(histogram.non_empty_buckets(), buckets);
+        for quantile in [0.0, 0.001, 0.25, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
+            let (low, high) = (histogram.min_ns, histogram.max_ns);
+            let expected = hdr.median_equivalent(hdr.value_at_quantile(quantile));
+            assert_eq!(
+                histogram.quantile_ns(quantile),
+                Some(expected.clamp(low, high))
+            );
+        }
+    }
+
+    #[test]
+    fn counts_of_buckets_are_as_good_as_their_latencies() {
+        let (mut one_by_one, mut counted) =
+            (LatencyHistogram::default(), LatencyHistogram::default());
+        let mut buckets = std::collections::BTreeMap::new();
+        for latency_ns in latencies() {
+            one_by_one.record(latency_ns);
+            *buckets.entry(low_ns(index(latency_ns))).or_insert(0_u32) += 1;
+        }
+        let sum_ns = u64::try_from(one_by_one.sum_ns).unwrap();
+        counted.count(&buckets.into_iter().collect::<Vec<_>>(), sum_ns);
+        assert_eq!(counted.non_empty_buckets(), one_by_one.non_empty_buckets());
+        assert_eq!(
+            (counted.len(), counted.mean_ns()),
+            (one_by_one.len(), one_by_one.mean_ns())
+        );
+        for (told, exact) in [
+            (counted.min_ns, one_by_one.min_ns),
+            (counted.max_ns, one_by_one.max_ns),
+        ] {
+            assert!(told.abs_diff(exact) * 128 <= exact, "{told} for {exact}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 use crate::model::{self, AccessState, Class, Latency};
 
 pub mod bins;
+mod counted;
 mod histogram;
 pub mod quantile;
 
+pub use counted::Counted;
 pub use histogram::{LatencyHistogram, empty};
 
 /// A sum of counts: those of a recording may be anything.
@@ -88,6 +90,11 @@ pub struct Sample {
     pub error: bool,
 }
 
+#[inline]
+fn raise(sum: &mut u64, more: u64) {
+    *sum = sum.wrapping_add(more);
+}
+
 /// What is kept for one class × state.
 #[derive(Debug, Clone, Default)]
 struct Cell {
@@ -116,6 +123,7 @@ pub struct PathStats {
     cells: [[Option<Box<Cell>>; STATES.len()]; 3],
     interval_bytes: u64,
     recorded: u64,
+    counted: u64,
 }
 
 impl PathStats {
@@ -124,13 +132,41 @@ impl PathStats {
     pub fn record(&mut self, sample: &Sample) -> bool {
         let cell = self.cells[sample.class as usize][sample.state & 7].get_or_insert_default();
         cell.interval.record(sample.latency_ns);
-        cell.bytes += u64::from(sample.bytes);
-        cell.passthrough += u64::from(sample.passthrough);
-        cell.mapped += u64::from(sample.mapped);
-        cell.errors += u64::from(sample.error);
-        self.interval_bytes += u64::from(sample.bytes);
-        self.recorded += 1;
+        // Wrapping, as those that were counted before may be anything in a recording.
+        raise(&mut cell.bytes, u64::from(sample.bytes));
+        raise(&mut cell.passthrough, u64::from(sample.passthrough));
+        raise(&mut cell.mapped, u64::from(sample.mapped));
+        raise(&mut cell.errors, u64::from(sample.error));
+        raise(&mut self.interval_bytes, u64::from(sample.bytes));
+        raise(&mut self.recorded, 1);
         sample.latency_ns >= cell.slow_from_ns
+    }
+
+    /// Adds what the kernel has counted of one class and state.
+    pub fn count(&mut self, counted: &Counted) {
+        let class = usize::from(counted.class).min(CLASSES.len() - 1);
+        let cell = self.cells[class][usize::from(counted.state) & 7].get_or_insert_default();
+        cell.interval.count(&counted.buckets, counted.sum_ns);
+        raise(&mut cell.bytes, counted.bytes);
+        raise(&mut cell.passthrough, counted.passthrough);
+        raise(&mut cell.mapped, counted.mapped);
+        raise(&mut cell.errors, counted.errors);
+        raise(&mut self.interval_bytes, counted.bytes);
+        raise(&mut self.recorded, counted.commands());
+        raise(&mut self.counted, counted.commands());
+    }
+
+    /// Commands of those recorded that were only counted.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// As [`Self::slow_from`] was told, by indices of the class and the state; 0 at first.
+    #[must_use]
+    pub fn slow_from_ns(&self, class: usize, state: usize) -> u64 {
+        let cell = self.cells.get(class).and_then(|it| it.get(state)?.as_ref());
+        cell.map_or(0, |cell| cell.slow_from_ns)
     }
 
     /// Commands of a class and state (index into [`STATES`]) count as slow from this latency on; 0 at
@@ -149,8 +185,9 @@ impl PathStats {
                 cell.get_or_insert_default().add(other);
             }
         }
-        self.interval_bytes += other.interval_bytes;
-        self.recorded += other.recorded;
+        raise(&mut self.interval_bytes, other.interval_bytes);
+        raise(&mut self.recorded, other.recorded);
+        raise(&mut self.counted, other.counted);
     }
 
     /// Commands recorded.
@@ -236,12 +273,12 @@ impl Cell {
     fn add(&mut self, other: &Self) {
         self.before.add(&other.before);
         self.interval.add(&other.interval);
-        self.bytes_before += other.bytes_before;
-        self.errors_before += other.errors_before;
-        self.bytes += other.bytes;
-        self.passthrough += other.passthrough;
-        self.mapped += other.mapped;
-        self.errors += other.errors;
+        raise(&mut self.bytes_before, other.bytes_before);
+        raise(&mut self.errors_before, other.errors_before);
+        raise(&mut self.bytes, other.bytes);
+        raise(&mut self.passthrough, other.passthrough);
+        raise(&mut self.mapped, other.mapped);
+        raise(&mut self.errors, other.errors);
     }
 
     fn end_interval(&mut self) {
@@ -257,8 +294,8 @@ impl Cell {
             class,
             state,
             commands: self.interval.len(),
-            errors: self.errors - self.errors_before,
-            bytes: self.bytes - self.bytes_before,
+            errors: self.errors.wrapping_sub(self.errors_before),
+            bytes: self.bytes.wrapping_sub(self.bytes_before),
             sum_ns: u64::try_from(self.interval.sum_ns).unwrap_or(u64::MAX),
             min_ns: self.interval.min_ns,
             max_ns: self.interval.max_ns,

@@ -14,6 +14,7 @@ use session::Session;
 
 mod attached;
 mod copied;
+mod counting;
 mod draining;
 mod ending;
 mod feed;

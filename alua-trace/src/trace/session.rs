@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     attached::{Attached, refuse_without_required},
+    counting::Counting,
     draining::Filling,
     ending::exit_status,
     feed::Feed,
@@ -39,7 +40,7 @@ use crate::{
         probes,
         recycling::Recycling,
     },
-    model::{SCHEMA, Start},
+    model::{CountingChange, SCHEMA, Start},
     sysroot::Sysroot,
     topology::Topology,
 };
@@ -75,6 +76,7 @@ pub(super) struct Session<'config> {
     pub(super) attached: Attached,
     pub(super) complaints: Complaints,
     pub(super) inbox: Inbox,
+    pub(super) counting: Counting,
     pub(super) slots: Slots,
     pub(super) feed: Feed,
     pub(super) outputs: Outputs,
@@ -135,6 +137,7 @@ impl<'config> Session<'config> {
         let refusing = feed.engine.wants().refusing;
         // The start line has the paths as they are.
         feed.engine.take_lines();
+        let counting = Counting::start(config.telling, &inbox)?;
         let measuring = config.cost.then(attach::measure).transpose()?;
         let mut attached = Attached::new(probes, plan, facts, bio_based);
         attached.attach(&refusing)?;
@@ -145,6 +148,9 @@ impl<'config> Session<'config> {
         let signals = EndSignals::new()?;
         let start = start_line(&root, &attached, &feed, started_at_ns);
         feed.start(&start);
+        if counting.is_on() {
+            feed.take(started_at_ns, Input::Counting(CountingChange::Asked));
+        }
         let outputs = Outputs::open(config, &start, maps)?;
         if with_setup {
             // The set-up comes with it.
@@ -155,6 +161,7 @@ impl<'config> Session<'config> {
             attached,
             complaints,
             inbox,
+            counting,
             slots: Slots::new(),
             feed,
             outputs,
@@ -198,6 +205,7 @@ impl<'config> Session<'config> {
         };
         self.last_look().await?;
         let summary = self.finish(command_status).await?;
+        let compared = self.compare_counted(&summary);
         let outcomes = gates::outcomes(&self.config.gates, &summary);
         self.outputs.leave_live(&mut self.signals).await;
         if let (Some(recording), Some(printed)) = (&mut self.feed.recording, load.printed()) {
@@ -211,6 +219,7 @@ impl<'config> Session<'config> {
         for complaint in self.complaints.all() {
             eprintln!("alua-trace: the probes say: {complaint}");
         }
+        compared?;
         let gates = gates::told(&self.config.gates, "trace", &outcomes)?;
         Ok(match exit_status(command_status, &self.unloaded, &unsaid) {
             status if gates == 0 || command_status.is_some_and(|it| it != 0) => status,
@@ -246,7 +255,7 @@ impl<'config> Session<'config> {
                     Some(deadline) => deadline.await,
                     None => std::future::pending().await,
                 } } => return Ok(End::Asked),
-                () = asked(&mut snapshots) => {
+                () = signals::asked(&mut snapshots) => {
                     if let Some(recording) = &mut self.feed.recording {
                         recording.trigger();
                     }
@@ -271,6 +280,7 @@ impl<'config> Session<'config> {
     fn poll(&mut self) -> Result<()> {
         self.drain();
         let now_ns = monotonic_ns();
+        self.change_over(now_ns);
         if self.announced && now_ns.saturating_sub(self.looked_at_ns) >= ANNOUNCED_LOOK_NS {
             self.look(now_ns);
         }
@@ -343,6 +353,7 @@ impl<'config> Session<'config> {
         slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
         let mut per_path = slots.counted(tables)?;
         self.drain();
+        self.take_counted();
         self.slots.complete(&mut per_path);
         self.not_optimized = global.not_optimized;
         self.counted_at_ns = monotonic_ns();
@@ -429,8 +440,9 @@ impl<'config> Session<'config> {
         let unused = self
             .recycling
             .look(tables, &global, generation, monotonic_ns())?;
-        // What ended before the commands in flight were read is in the ring.
+        // What ended before the commands in flight were read is in the ring, or counted.
         self.drain();
+        self.take_counted();
         let at_ns = monotonic_ns();
         let tables = &mut self.attached.probes.tables;
         let mut last = tables.counts(&unused.paths)?;
@@ -454,14 +466,6 @@ impl<'config> Session<'config> {
             self.unloaded.push(module);
             self.feed.take(now_ns, Input::ModuleUnloaded(module));
         }
-    }
-}
-
-/// Waits for SIGUSR1, where it means something.
-async fn asked(snapshots: &mut Option<tokio::signal::unix::Signal>) {
-    match snapshots {
-        Some(signal) => _ = signal.recv().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -42,3 +42,11 @@ impl EndSignals {
 pub(super) fn snapshots() -> Result<Signals> {
     signal(SignalKind::user_defined1()).context("failed to listen to SIGUSR1")
 }
+
+/// Waits for SIGUSR1, where it means something.
+pub(super) async fn asked(snapshots: &mut Option<Signals>) {
+    match snapshots {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
     engine::{InFlight, Input},
     ingest::{self, About},
     kernel::tables::Tables,
+    stats::Counted,
 };
 
 /// What has been taken of a path id.
@@ -20,7 +21,7 @@ use crate::{
 struct Taken {
     /// What its last command said: millions a second say the same.
     last: Followed,
-    /// Commands that it had a record of.
+    /// Commands that it had a record of, or a count.
     records: u64,
 }
 
@@ -187,6 +188,15 @@ impl Slots {
     pub fn counted(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
         let ids: Vec<u16> = self.paths.keys().copied().collect();
         tables.counts(&ids)
+    }
+
+    /// Commands have been counted instead of recorded.
+    pub fn count(&mut self, counted: &[Counted]) {
+        for it in counted {
+            if let Some(taken) = self.taken.get_mut(usize::from(it.path)) {
+                taken.records += it.commands();
+            }
+        }
     }
 
     /// Adds what has completed: what has been taken, and what found no room.

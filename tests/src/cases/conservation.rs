@@ -1,18 +1,18 @@
 //! Nothing is lost silently: every command is counted once, whatever the trace begins, ends or
 //! chokes in the middle of.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS};
 use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::report::Report;
-use crate::lab::schema::PathSummary;
-use crate::lab::tracer::TraceOptions;
+use crate::lab::tracer::{Telling, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
 
@@ -32,8 +32,20 @@ pub(super) const GROUP: Group = Group {
             run: matches_dm_bio,
         },
         Case {
+            name: "counted",
+            run: counted,
+        },
+        Case {
             name: "under-load",
             run: under_load,
+        },
+        Case {
+            name: "processors-come-and-go",
+            run: processors_come_and_go,
+        },
+        Case {
+            name: "preempted",
+            run: preempted,
         },
         Case {
             name: "small-ring",
@@ -42,30 +54,7 @@ pub(super) const GROUP: Group = Group {
     ],
 };
 
-/// What needs no second processor to go wrong.
-pub(super) const FAULTS: Group = Group {
-    name: "conservation-faults",
-    limit_seconds: 400,
-    kernels: Kernels::All,
-    clock: Clock::Instructions,
-    array: false,
-    cases: &[
-        Case {
-            name: "retries",
-            run: retries,
-        },
-        Case {
-            name: "timed-out",
-            run: timed_out,
-        },
-        Case {
-            name: "duration",
-            run: duration,
-        },
-    ],
-};
-
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 /// I/Os done while nobody reads the ring.
 const STOPPED_IOS: u64 = 4000;
 
@@ -81,10 +70,53 @@ fn matches_dm(lab: &mut Lab) -> Result<Outcome> {
             selector,
             ..MapOptions::default()
         })?;
-        enclosed(lab, &map)?;
+        enclosed(lab, &map, Telling::Each)?;
         map.remove()?;
     }
     Ok(Outcome::Passed)
+}
+
+/// The same where commands are counted in the kernel, and where they are both counted and recorded: then the tool compares
+/// every bucket.
+fn counted(lab: &mut Lab) -> Result<Outcome> {
+    if !can_count() {
+        return Ok(Outcome::NotRun(
+            "BPF before Linux 5.12 cannot count".to_owned(),
+        ));
+    }
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    for telling in [Telling::Both, Telling::Counted] {
+        enclosed(lab, &map, telling)?;
+    }
+    let report = lab.reports.last().context("no trace")?;
+    let (counted, all) = counted_of(report);
+    lab.figure(
+        "counted in the kernel",
+        100.0 * counted as f64 / all as f64,
+        "% of the commands",
+    );
+    ensure!(
+        counted > all / 2 && report.summary.counting.is_some_and(|it| it.asked),
+        "{counted} of {all} commands were counted: {:?}",
+        report.summary.counting
+    );
+    Ok(Outcome::Passed)
+}
+
+/// Whether the kernel's BPF has atomic operations that fetch.
+fn can_count() -> bool {
+    let release = sys::kernel_release();
+    let mut numbers = release.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(12))
+}
+
+/// Commands that were counted, and all that completed.
+fn counted_of(report: &Report) -> (u64, u64) {
+    let paths = report.summary.paths.iter().map(|it| it.counts);
+    paths.fold((0, 0), |(counted, all), it| {
+        (counted + it.counted, all + it.completed)
+    })
 }
 
 fn matches_dm_bio(lab: &mut Lab) -> Result<Outcome> {
@@ -93,7 +125,12 @@ fn matches_dm_bio(lab: &mut Lab) -> Result<Outcome> {
         bio: true,
         ..MapOptions::default()
     })?;
-    enclosed(lab, &map)?;
+    let telling = if can_count() {
+        Telling::Both
+    } else {
+        Telling::Each
+    };
+    enclosed(lab, &map, telling)?;
     Ok(Outcome::Passed)
 }
 
@@ -112,9 +149,13 @@ fn completed_by_dm(lab: &Lab, map: &Map) -> Result<u64> {
 /// emulated processor that was away in the middle of a program comes back to a timer tick.
 const TRACES: usize = 4;
 
-fn enclosed(lab: &mut Lab, map: &Map) -> Result<()> {
+pub(super) fn enclosed(lab: &mut Lab, map: &Map, telling: Telling) -> Result<()> {
+    enclosed_for(lab, map, telling, SHORT_MS)
+}
+
+fn enclosed_for(lab: &mut Lab, map: &Map, telling: Telling, milliseconds: u64) -> Result<()> {
     for _ in 1..TRACES {
-        let missed = enclosed_once(lab, map)?;
+        let missed = enclosed_once(lab, map, telling, milliseconds)?;
         if missed == 0 {
             return Ok(());
         }
@@ -122,19 +163,91 @@ fn enclosed(lab: &mut Lab, map: &Map) -> Result<()> {
             "the kernel left out {missed} runs of a probe: traced again"
         ));
     }
-    let missed = enclosed_once(lab, map)?;
+    let missed = enclosed_once(lab, map, telling, milliseconds)?;
     ensure!(missed == 0, "the kernel left out {missed} runs of a probe");
     Ok(())
 }
 
+/// Whether the guest's second processor is there: each has a log of its own.
+const SECOND: &str = "/sys/devices/system/cpu/cpu1/online";
+const TIMES: u32 = 10;
+/// How long the load runs, for that.
+const LONG_ENOUGH_MS: u64 = 5000;
+const SHORT_MS: u64 = 1500;
+
+/// A processor is taken away and given back under load, ten times: what its log still has is told.
+fn processors_come_and_go(lab: &mut Lab) -> Result<Outcome> {
+    if !std::path::Path::new(SECOND).exists() {
+        return Ok(Outcome::NotRun("this guest has one processor".to_owned()));
+    }
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let is_over = AtomicBool::new(false);
+    let (outcome, toggled) = std::thread::scope(|scope| {
+        let toggling = scope.spawn(|| toggle(&is_over));
+        let outcome = enclosed_for(lab, &map, Telling::Each, LONG_ENOUGH_MS);
+        is_over.store(true, Ordering::Relaxed);
+        (outcome, toggling.join())
+    });
+    sys::write(SECOND, "1")?;
+    let times = toggled.ok().context("the toggling panicked")??;
+    outcome?;
+    lab.figure("a processor came and went", f64::from(times), "times");
+    ensure!(times >= TIMES, "it came and went {times} times");
+    Ok(Outcome::Passed)
+}
+
+/// Takes it away and gives it back until that is over; how often.
+fn toggle(is_over: &AtomicBool) -> Result<u32> {
+    let mut times = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        for online in ["0", "1"] {
+            sys::sleep_ms(50);
+            sys::write(SECOND, online)?;
+        }
+        times += 1;
+    }
+    Ok(times)
+}
+
+/// How the kernel preempts itself, where it can be told (`CONFIG_PREEMPT_DYNAMIC`).
+const PREEMPTION: &str = "/sys/kernel/debug/sched/preempt";
+
+/// The same where the kernel may be preempted anywhere, as with `preempt=full`.
+fn preempted(lab: &mut Lab) -> Result<Outcome> {
+    let Ok(before) = sys::read(PREEMPTION) else {
+        return Ok(Outcome::NotRun(format!("this kernel has no {PREEMPTION}")));
+    };
+    let before = before
+        .split(['(', ')'])
+        .nth(1)
+        .with_context(|| format!("{PREEMPTION} says {before:?}"))?
+        .to_owned();
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    sys::write(PREEMPTION, "full")?;
+    let telling = if can_count() {
+        Telling::Both
+    } else {
+        Telling::Each
+    };
+    let outcome = enclosed(lab, &map, telling);
+    sys::write(PREEMPTION, &before)?;
+    outcome?;
+    Ok(Outcome::Passed)
+}
+
 /// Traces reads and writes and compares with dm. Gives the runs of a probe that the kernel left out:
 /// then the trace must say that it is not complete, and there is nothing to compare.
-fn enclosed_once(lab: &mut Lab, map: &Map) -> Result<u64> {
-    let trace = lab.trace(&TraceOptions::default())?;
+fn enclosed_once(lab: &mut Lab, map: &Map, telling: Telling, milliseconds: u64) -> Result<u64> {
+    let trace = lab.trace(&TraceOptions {
+        telling,
+        ..TraceOptions::default()
+    })?;
     let before = completed_by_dm(lab, map)?;
     let done = Load {
         rw: "randrw",
-        ..Load::random_reads(&map.node(), 1500)
+        ..Load::random_reads(&map.node(), milliseconds)
     }
     .run(LIMIT)?;
     let after = completed_by_dm(lab, map)?;
@@ -154,49 +267,6 @@ fn enclosed_once(lab: &mut Lab, map: &Map) -> Result<u64> {
         )?;
     }
     Ok(missed)
-}
-
-/// Errors that SCSI answers by sending the command again, or dm by another path: each dispatch is a
-/// command, and dm counts the I/O once.
-fn retries(lab: &mut Lab) -> Result<Outcome> {
-    const EACH: u64 = 40;
-    lab.implicit_emulator()?;
-    let map = lab.map(&MapOptions::default())?;
-    let failures = [("A1", "status:08"), ("A2", "06/29/00")];
-    for (path, failure) in failures {
-        lab.array()?
-            .ask(&format!("errors {path} next {EACH} {failure}"))?;
-    }
-    enclosed(lab, &map)?;
-    let report = lab.reports.last().context("no trace")?;
-    for (path, failure) in failures {
-        let summary = report.path(&lab.path(path)?.hctl)?;
-        let errors: u64 = summary.latency.iter().map(|latency| latency.errors).sum();
-        ensure!(errors >= EACH, "{failure}: {errors} errors were traced");
-    }
-    Ok(Outcome::Passed)
-}
-
-/// A command whose time is over before the array answers: SCSI's error handler has it then.
-fn timed_out(lab: &mut Lab) -> Result<Outcome> {
-    lab.implicit_emulator()?;
-    let path = lab.path("A1")?;
-    sys::write(path.sysfs("timeout"), "1")?;
-    let reads = Load {
-        until: Until::Count(2),
-        ..Load::random_reads(&path.node(), 0)
-    };
-    let trace = lab.trace(&TraceOptions::default())?;
-    reads.run(LIMIT)?;
-    lab.array()?.ask("delay A1 3s")?;
-    let load = Load { depth: 1, ..reads }.start()?;
-    sys::sleep_ms(2000);
-    lab.array()?.ask("delay A1 0")?;
-    let _ = load.finish(LIMIT);
-    let report = lab.stop(trace)?;
-    let counts = report.path(&path.hctl)?.counts;
-    ensure!(counts.timed_out > 0, "nothing timed out: {counts:?}");
-    Ok(Outcome::Passed)
 }
 
 /// Start and stop while commands are in flight: the array takes its time.
@@ -262,8 +332,8 @@ fn routed(report: &Report, map: &Map) -> Result<()> {
     Ok(())
 }
 
-/// A collector that is stopped, and a ring of one page: nearly all is lost. Every loss is counted and
-/// shown.
+/// A collector that is stopped, and a ring of one page: nearly all finds no room, and is counted in the kernel instead, which
+/// is said. Where the kernel cannot, it is lost, which is counted and shown.
 fn small_ring(lab: &mut Lab) -> Result<Outcome> {
     lab.lio()?;
     let map = lab.map(&MapOptions::default())?;
@@ -288,66 +358,38 @@ fn small_ring(lab: &mut Lab) -> Result<Outcome> {
     let report = lab.stop(trace)?;
     load.stop()?;
     let lost = report.summary.losses.ring_full;
+    let (counted, _) = counted_of(&report);
     lab.figure("lost with a ring of one page", lost as f64, "commands");
+    lab.figure(
+        "counted with a ring of one page",
+        counted as f64,
+        "commands",
+    );
     // A page has room for less than a hundred records.
     ensure!(
-        lost >= STOPPED_IOS - 100,
-        "{STOPPED_IOS} commands in a ring of one page, {lost} lost"
+        lost + counted >= STOPPED_IOS - 100,
+        "{STOPPED_IOS} commands in a ring of one page, {lost} lost, {counted} counted"
     );
-    let said = format!("{lost} completed commands found the ring buffer full");
+    let (is_complete, said) = if can_count() {
+        ensure!(lost == 0, "{lost} commands were lost");
+        let began = report
+            .stdout
+            .contains("ordinary commands are counted in the kernel");
+        ensure!(began, "nobody says that it changes over: {}", report.stdout);
+        (
+            true,
+            "commands were counted in the kernel, because records found no room".to_owned(),
+        )
+    } else {
+        (
+            false,
+            format!("{lost} completed commands found the ring buffer full"),
+        )
+    };
     ensure!(
-        !report.summary.complete && report.stdout.contains(&said),
+        report.summary.complete == is_complete && report.stdout.contains(&said),
         "the summary does not say {said:?}: {}",
         report.stdout
     );
-    Ok(Outcome::Passed)
-}
-
-/// `--duration` ends by itself, about when it should.
-fn duration(lab: &mut Lab) -> Result<Outcome> {
-    lab.lio()?;
-    let map = lab.map(&MapOptions::default())?;
-    let load = Load::paced_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
-    disk::wait_for_io(&map.dm, 100)?;
-    let options = TraceOptions {
-        duration_ms: Some(2000),
-        interval_ms: Some(500),
-        map: Some(map.name.clone()),
-        ..TraceOptions::default()
-    };
-    let began = Instant::now();
-    let report = crate::lab::tracer::Trace::run(&options, 4 * LIMIT);
-    let report = lab.keep(report)?;
-    let took = began.elapsed();
-    load.stop()?;
-    ensure!(
-        report.status == 0,
-        "status {}: {}",
-        report.status,
-        report.stderr
-    );
-    let traced = Duration::from_nanos(report.summary.duration_ns);
-    ensure!(
-        (1.9..4.0).contains(&traced.as_secs_f64()) && traced < took,
-        "2 s took {traced:?}, with start and end {took:?}"
-    );
-    let completed = |path: &PathSummary| path.counts.completed;
-    same(
-        "paths of the map",
-        ("lab", 4),
-        ("tool", report.summary.paths.len() as u64),
-    )?;
-    ensure!(
-        report.summary.paths.iter().map(completed).sum::<u64>() > 100,
-        "no I/O in the trace"
-    );
-    for path in &report.summary.paths {
-        ensure!(
-            path.path.map.as_deref() == Some(map.name.as_str()),
-            "--map {} showed {:?}",
-            map.name,
-            path.path
-        );
-    }
     Ok(Outcome::Passed)
 }

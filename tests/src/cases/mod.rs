@@ -6,6 +6,7 @@ mod bad_input;
 mod cluster;
 mod command_mode;
 mod conservation;
+mod conservation_faults;
 mod experiments;
 mod fio_one_path;
 mod flags;
@@ -109,7 +110,7 @@ const GROUPS: &[&Group] = &[
     &many_paths::GROUP,
     &command_mode::GROUP,
     &bad_input::GROUP,
-    &conservation::FAULTS,
+    &conservation_faults::GROUP,
     &transfers::GROUP,
     &transitions::GROUP,
     &cluster::GROUP,

@@ -36,6 +36,8 @@ pub(crate) fn btf() -> impl Iterator<Item = &'static str> {
 pub(crate) struct TraceOptions {
     /// `--commands`.
     pub(crate) commands: bool,
+    /// `--aggregate`, or `--check-aggregate`.
+    pub(crate) telling: Telling,
     /// `--ring-bytes`.
     pub(crate) ring_bytes: Option<u32>,
     /// `--map`.
@@ -48,6 +50,28 @@ pub(crate) struct TraceOptions {
     pub(crate) unrecorded: bool,
     /// `-- COMMAND…`.
     pub(crate) command: Vec<String>,
+}
+
+/// What becomes of commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// Each has a record.
+    #[default]
+    Each,
+    /// They are counted in the kernel.
+    Counted,
+    /// Both; the tool fails unless they agree.
+    Both,
+}
+
+impl Telling {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Each => None,
+            Self::Counted => Some("--aggregate"),
+            Self::Both => Some("--check-aggregate"),
+        }
+    }
 }
 
 impl TraceOptions {
@@ -69,6 +93,7 @@ impl TraceOptions {
         if self.commands {
             words.push("--commands".to_owned());
         }
+        words.extend(self.telling.word().map(str::to_owned));
         let mut pair = |name: &str, value: Option<String>| {
             words.extend(
                 value

@@ -12,11 +12,11 @@ const ROOMS: [(&str, &[&str]); 37] = [
     ("safe", &[]),
     ("cli", &[]),
     ("inference", &[]),
-    ("ingest", &[]),
     ("model", &["format"]),
     ("json", &["model", "safe"]),
     ("out", &["cli", "json"]),
     ("stats", &["model"]),
+    ("ingest", &["stats"]),
     ("gates", &["cli", "format", "model", "safe", "stats"]),
     ("iscsi", &["sysroot"]),
     ("topology", &["scsi", "sysroot"]),
@@ -74,7 +74,7 @@ const ROOMS: [(&str, &[&str]); 37] = [
     (
         "record",
         &[
-            "clock", "engine", "iscsi", "model", "setup", "sinks", "topology",
+            "clock", "engine", "iscsi", "model", "setup", "sinks", "stats", "topology",
         ],
     ),
     (
@@ -124,7 +124,7 @@ const ROOMS: [(&str, &[&str]); 37] = [
         "trace",
         &[
             "cli", "clock", "engine", "format", "gates", "ingest", "iscsi", "kernel", "live",
-            "model", "record", "safe", "setup", "sinks", "sysroot", "topology",
+            "model", "record", "safe", "setup", "sinks", "stats", "sysroot", "topology",
         ],
     ),
     (

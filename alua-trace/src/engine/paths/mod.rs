@@ -123,6 +123,7 @@ impl Entry {
             untracked: counts.untracked,
             in_flight,
             recorded: self.stats.recorded(),
+            counted: self.stats.counted(),
             ring_full: counts.ring_full,
             rejected: counts.rejected,
             implausible: self.implausible,

@@ -12,6 +12,7 @@ use crate::{
 use driven::{Driven, Tables};
 
 mod connections;
+mod counted;
 mod driven;
 mod early;
 mod flags;

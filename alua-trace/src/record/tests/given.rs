@@ -7,7 +7,9 @@ use alua_trace_ebpf::{
 
 use crate::{
     engine::{End, Input},
+    model::CountingChange,
     record::commands,
+    stats::Counted,
     topology::{Device, Topology},
 };
 
@@ -150,6 +152,24 @@ fn slot(id: u16) -> PathSlot {
     }
 }
 
+/// What the kernel may have counted.
+fn counted(random: &mut Random) -> Vec<Counted> {
+    let one = |random: &mut Random| Counted {
+        path: random.below(5) as u16,
+        class: random.below(3) as u8,
+        state: random.below(8) as u8,
+        bytes: random.next(),
+        sum_ns: random.next(),
+        mapped: random.below(9),
+        errors: random.below(2),
+        passthrough: random.below(2),
+        buckets: (0..random.below(20))
+            .map(|at| (at << random.below(40), random.next() as u32))
+            .collect(),
+    };
+    (0..random.below(5)).map(|_| one(random)).collect()
+}
+
 /// What a trace could take in, without addresses: these come back as other numbers.
 pub(super) fn trace(random: &mut Random, take: &mut impl FnMut(u64, Input<'_>)) {
     let topologies = topologies();
@@ -159,7 +179,7 @@ pub(super) fn trace(random: &mut Random, take: &mut impl FnMut(u64, Input<'_>)) 
     let mut counts: Vec<(u16, PathCounts)> = (0..4).map(|id| (id, PathCounts::default())).collect();
     for _ in 0..150 {
         at_ns += random.below(90_000_000);
-        match random.below(14) {
+        match random.below(16) {
             0 => take(
                 at_ns,
                 Input::Topology(&topologies[random.below(4) as usize]),
@@ -205,6 +225,15 @@ pub(super) fn trace(random: &mut Random, take: &mut impl FnMut(u64, Input<'_>)) 
             9 => take(at_ns, Input::Interval),
             10 => take(at_ns, Input::Record(&[record_kind::DM, 1, 2, 3])),
             11 => take(at_ns, Input::NotRecorded(3)),
+            12 => take(at_ns, Input::Counted(&counted(random))),
+            13 => {
+                let change = match random.below(3) {
+                    0 => CountingChange::Asked,
+                    1 => CountingChange::Begun { for_ns: at_ns },
+                    _ => CountingChange::Over,
+                };
+                take(at_ns, Input::Counting(change));
+            }
             _ => take(at_ns, Input::Tick),
         }
         for _ in 0..random.below(60) {

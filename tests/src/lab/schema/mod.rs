@@ -28,6 +28,8 @@ pub(crate) enum Line {
     Transfer(TransferEvent),
     /// One command.
     Command(Command),
+    /// What becomes of commands.
+    Counting(CountingEvent),
     /// Lines that were not written.
     LeftOut(LeftOut),
     /// Last line.
@@ -247,6 +249,7 @@ pub(crate) struct Counts {
     pub(crate) untracked: u64,
     pub(crate) in_flight: u64,
     pub(crate) recorded: u64,
+    pub(crate) counted: u64,
     pub(crate) ring_full: u64,
     pub(crate) implausible: u64,
     pub(crate) rejected: u64,
@@ -324,6 +327,23 @@ pub(crate) struct Losses {
     pub(crate) unmatched_ends: u64,
 }
 
+/// What becomes of commands.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CountingEvent {
+    pub(crate) at_ns: u64,
+    pub(crate) change: String,
+    pub(crate) for_ns: Option<u64>,
+}
+
+/// From when on commands were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counting {
+    pub(crate) since_ns: u64,
+    pub(crate) asked: bool,
+}
+
 /// Last line.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -336,6 +356,7 @@ pub(crate) struct Summary {
     pub(crate) ownership: Vec<Ownership>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) losses: Losses,
+    pub(crate) counting: Option<Counting>,
     pub(crate) probes: Vec<Probe>,
     pub(crate) command_status: Option<i32>,
     pub(crate) cost: Option<Cost>,
