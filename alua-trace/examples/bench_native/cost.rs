@@ -7,7 +7,9 @@ use alua_trace::{
     ingest::{self, About},
     kernel::tables::Tables,
     model::Line,
+    stats::Counted,
 };
+use alua_trace_ebpf::telling;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
@@ -36,12 +38,13 @@ pub fn measure() -> Result<()> {
         .context("failed to turn BPF statistics on (root?)")?;
     let mut probes = Probes::load()?;
     let mut commands = Commands::new(1, COMMANDS)?;
-    let sum = probes_cost(&mut probes, &mut commands, true)?;
+    let sum = probes_cost(&mut probes, &mut commands, "")?;
     println!("dispatch and completion {}", spread(&sum));
+    counted(&mut probes, &mut commands)?;
     for paths in PATHS {
         let mut probes = Probes::load()?;
         let mut commands = Commands::new(paths, IN_FLIGHT)?;
-        let sum = probes_cost(&mut probes, &mut commands, false)?;
+        let sum = probes_cost(&mut probes, &mut commands, SAY_NOT)?;
         println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));
     }
     collector(&mut probes, &commands)?;
@@ -89,8 +92,25 @@ impl Commands {
     }
 }
 
-/// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns.
-fn probes_cost(probes: &mut Probes, commands: &mut Commands, say_each: bool) -> Result<Vec<f64>> {
+/// The same while commands are counted, and none of them is worth a record but as a sample.
+fn counted(probes: &mut Probes, commands: &mut Commands) -> Result<()> {
+    probes.inbox.tell(telling::COUNTED);
+    commands.round(probes, empty()?.as_raw_fd())?;
+    probes.inbox.tell_slow_from(|_, _, _| u64::MAX);
+    let sum = probes_cost(probes, commands, ", counted")?;
+    println!("dispatch and completion, counted {}", spread(&sum));
+    probes.inbox.tell(telling::EACH);
+    let commands: u64 = probes.inbox.counted().iter().map(Counted::commands).sum();
+    ensure!(commands > RUNS as u64 * 9 / 10, "{commands} were counted");
+    Ok(())
+}
+
+/// The parts of a command's cost are not printed.
+const SAY_NOT: &str = "-";
+
+/// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns; prints its parts,
+/// with `how` behind their names.
+fn probes_cost(probes: &mut Probes, commands: &mut Commands, how: &str) -> Result<Vec<f64>> {
     let empty = empty()?;
     let rounds = (RUNS / commands.addresses.len()).max(PARTS);
     for _ in 0..(rounds / 20).max(1) {
@@ -108,12 +128,12 @@ fn probes_cost(probes: &mut Probes, commands: &mut Commands, say_each: bool) -> 
         parts.push([start?, done?, none?]);
     }
     let of = |of: fn(&[f64; 3]) -> f64| parts.iter().map(of).collect::<Vec<f64>>();
-    if say_each {
-        println!("empty program {}", spread(&of(|[_, _, none]| *none)));
+    if how != SAY_NOT {
+        println!("empty program{how} {}", spread(&of(|[_, _, none]| *none)));
         let dispatch = of(|[start, _, none]| start - none);
-        println!("dispatch less empty {}", spread(&dispatch));
+        println!("dispatch less empty{how} {}", spread(&dispatch));
         let completion = of(|[_, done, none]| done - none);
-        println!("completion less empty {}", spread(&completion));
+        println!("completion less empty{how} {}", spread(&completion));
     }
     Ok(of(|[start, done, none]| start + done - 2.0 * none))
 }

@@ -4,12 +4,16 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use alua_trace::{
     ingest::inbox::Inbox,
-    kernel::{attach::inbox, machine, tables::Tables},
+    kernel::{
+        attach::{Maps, maps},
+        machine::machine,
+        tables::Tables,
+    },
 };
-use alua_trace_ebpf::{Control, MACHINE_GLOBAL, MAX_PATHS, SCSI_LAYOUT_GLOBAL, map_name};
+use alua_trace_ebpf::{Control, MAX_PATHS, Machine, map_name};
 use anyhow::{Context, Result, bail};
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, MapData},
     programs::{Program, RawTracePoint},
 };
@@ -34,22 +38,15 @@ pub struct Probes {
 impl Probes {
     /// The probes of this build, with ids for as many paths as there can be.
     pub fn load() -> Result<Self> {
-        let layout = Wire(LAYOUT);
-        let cpus = machine::cpus()?;
-        let machine = machine::machine(None, cpus)?;
-        let records = machine.log_records;
-        let object = machine::object(&machine)?;
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
-            .override_global(SCSI_LAYOUT_GLOBAL, &layout, true)
-            .override_global(MACHINE_GLOBAL, &Wire(machine), true)
-            .map_max_entries(map_name::LOG_ENDS, cpus)
-            .map_max_entries(map_name::LOGS, cpus * records)
-            .map_max_entries(map_name::PATHS, MAX_PATHS)
-            .map_max_entries(map_name::PATH_COUNTS, MAX_PATHS)
-            .load(&object)?;
+        Self::load_for(&machine(None)?)
+    }
+
+    /// The same for a machine that may be another one than this.
+    pub fn load_for(machine: &Machine) -> Result<Self> {
+        let Maps {
+            mut ebpf, inbox, ..
+        } = maps(&LAYOUT, machine, MAX_PATHS as usize)?;
         let control = ebpf.take_map(map_name::CONTROL).context("no control map")?;
-        let inbox = inbox(&mut ebpf, cpus, records)?;
         let tables = Tables::open(&mut ebpf, MAX_PATHS as usize)?;
         let mut probes = Self {
             control: Array::try_from(control)?,

@@ -4,9 +4,12 @@
 //! A command's block address is its number: with the record's path it tells whose it is, and the
 //! times of its dispatch lie around the record's. A slot that is read after it was freed would give
 //! it those of another command of the same slot.
+//!
+//! Each command is counted in the kernel as well, half of them where CPUs share a lane: at the end every bucket of every path
+//! must be what the records come to.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     os::fd::RawFd,
     sync::{
         Mutex, PoisonError,
@@ -18,9 +21,11 @@ use std::{
 
 use alua_trace::{
     ingest::{self, Record, inbox::Inbox},
+    kernel::machine::machine,
     scsi::cdb,
+    stats::{Counted, LatencyHistogram},
 };
-use alua_trace_ebpf::IN_FLIGHT_SLOTS;
+use alua_trace_ebpf::{IN_FLIGHT_SLOTS, Machine, telling};
 use anyhow::{Result, bail, ensure};
 
 use crate::{bpf::run, memory::Memory, probes::Probes};
@@ -49,8 +54,22 @@ struct Shared {
     drained: AtomicU64,
 }
 
-/// Runs `commands` commands.
+/// Runs `commands` commands: half of them with a lane of histograms for each CPU, half with one for all.
 pub fn stress(commands: u64) -> Result<()> {
+    let own = machine(None)?;
+    let shared = Machine {
+        lanes: 1,
+        lanes_are_shared: 1,
+        ..own
+    };
+    for (lanes, machine) in [("lanes of their own", own), ("one lane", shared)] {
+        let mut probes = Probes::load_for(&machine)?;
+        half(&mut probes, commands / 2, lanes)?;
+    }
+    Ok(())
+}
+
+fn half(probes: &mut Probes, commands: u64, lanes: &str) -> Result<()> {
     let mut memory = Memory::new(COMMANDS, PLACES)?;
     let places = meeting(&memory)?;
     let mut all = Vec::new();
@@ -60,29 +79,87 @@ pub fn stress(commands: u64) -> Result<()> {
             dispatched: Mutex::default(),
         });
     }
-    let mut probes = Probes::load()?;
+    probes.inbox.tell(telling::BOTH);
     let (start, done) = (probes.start, probes.done);
     let threads = thread::available_parallelism()?.get().clamp(2, SLOTS);
     let shared = Shared::default();
     let began = Instant::now();
-    let wrong = thread::scope(|scope| -> Result<u64> {
+    let mut seen = Seen {
+        wrong: 0,
+        paths: vec![None; all.len()],
+        histograms: BTreeMap::new(),
+    };
+    thread::scope(|scope| -> Result<()> {
         for index in 0..threads {
             let (all, shared) = (&all, &shared);
             // One command of each slot for each thread: they meet those of the others.
             let own = all.iter().skip(index).step_by(threads);
             scope.spawn(move || dispatch(own.collect(), (start, done), shared));
         }
-        let wrong = compare(&mut probes.inbox, &all, commands, &shared, began);
+        let compared = compare(&mut probes.inbox, &all, commands, &shared, &mut seen);
         shared.stop.store(true, Ordering::Relaxed);
-        wrong
+        compared
     })?;
+    // Those that were under way.
+    probes
+        .inbox
+        .drain(usize::MAX, u64::MAX, |bytes| seen.take(bytes, &all));
     let (count, took) = (shared.drained.load(Ordering::Relaxed), began.elapsed());
+    let wrong = seen.wrong;
     println!(
-        "{count} commands of {threads} threads in {SLOTS} slots, {:.0} s: {wrong} wrong records",
+        "{count} commands of {threads} threads in {SLOTS} slots, {lanes}, {:.0} s: {wrong} wrong records",
         took.as_secs_f64()
     );
     ensure!(wrong == 0, "{wrong} records say what was not dispatched");
-    Ok(())
+    let refused = probes.inbox.refused();
+    ensure!(refused == 0, "{refused} records found no room");
+    seen.compare_counted(&probes.inbox.counted())
+}
+
+/// What the records have come to.
+struct Seen {
+    wrong: u64,
+    /// The path of each command.
+    paths: Vec<Option<u16>>,
+    /// By path.
+    histograms: BTreeMap<u16, LatencyHistogram>,
+}
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8], all: &[Command]) {
+        self.wrong += u64::from(!is_right(bytes, all, &mut self.paths));
+        if let Ok(Record::Command(record)) = ingest::decode(bytes) {
+            let latency_ns = record.completion_ns.saturating_sub(record.dispatch_ns);
+            let of_path = self.histograms.entry(record.followed.path());
+            of_path.or_default().record(latency_ns);
+        }
+    }
+
+    /// Whether the kernel has counted the same.
+    fn compare_counted(&self, counted: &[Counted]) -> Result<()> {
+        let mut kernel: BTreeMap<u16, LatencyHistogram> = BTreeMap::new();
+        for it in counted {
+            let of_path = kernel.entry(it.path).or_default();
+            of_path.count(&it.buckets, it.sum_ns);
+        }
+        ensure!(
+            kernel.keys().eq(self.histograms.keys()),
+            "other paths were counted than recorded"
+        );
+        for (path, recorded) in &self.histograms {
+            let (counted, recorded) = (&kernel[path], recorded);
+            ensure!(
+                counted.non_empty_buckets() == recorded.non_empty_buckets()
+                    && counted.mean_ns() == recorded.mean_ns(),
+                "path {path}: {} commands were recorded, and {} counted, or in other buckets",
+                recorded.len(),
+                counted.len()
+            );
+        }
+        let commands: u64 = kernel.values().map(LatencyHistogram::len).sum();
+        println!("{commands} commands are in the kernel's histograms, each in its bucket");
+        Ok(())
+    }
 }
 
 /// Places whose commands have [`SLOTS`] slots between them.
@@ -131,20 +208,18 @@ fn dispatch(own: Vec<&Command>, (start, done): (RawFd, RawFd), shared: &Shared) 
     }
 }
 
-/// Compares records until there have been so many; gives how many were wrong.
+/// Compares records until there have been so many.
 fn compare(
     inbox: &mut Inbox,
     all: &[Command],
     commands: u64,
     shared: &Shared,
-    began: Instant,
-) -> Result<u64> {
-    let (mut wrong, mut paths) = (0, vec![None; all.len()]);
-    let (mut said, mut last) = (Instant::now(), (0, Instant::now()));
+    seen: &mut Seen,
+) -> Result<()> {
+    let began = Instant::now();
+    let (mut said, mut last) = (began, (0, began));
     while last.0 < commands {
-        let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| {
-            wrong += u64::from(!is_right(bytes, all, &mut paths));
-        });
+        let drained = inbox.drain(usize::MAX, u64::MAX, |bytes| seen.take(bytes, all));
         let drained = drained.records;
         last = if drained > 0 {
             (last.0 + drained as u64, Instant::now())
@@ -159,15 +234,15 @@ fn compare(
             said = Instant::now();
             let seconds = began.elapsed().as_secs();
             eprintln!(
-                "{seconds} s: {} of {commands} commands, {wrong} wrong",
-                last.0
+                "{seconds} s: {} of {commands} commands, {} wrong",
+                last.0, seen.wrong
             );
         }
         if drained == 0 {
             thread::yield_now();
         }
     }
-    Ok(wrong)
+    Ok(())
 }
 
 /// Whether a record says what was dispatched: the path that its command always has, and a time

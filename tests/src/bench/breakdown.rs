@@ -80,8 +80,14 @@ impl Used {
     }
 }
 
-/// Sends a row for each part: `tool` beside what `empty` programs cost, as shares of an I/O that takes `io_ns`.
-pub(super) fn report(lab: &Lab, empty: &Parts, tool: &Parts, io_ns: f64) -> Result<()> {
+/// Sends a row for each part of an observer: `tool` beside what `empty` programs cost, as shares of an I/O that takes `io_ns`.
+pub(super) fn report(
+    lab: &Lab,
+    observer: &str,
+    empty: &Parts,
+    tool: &Parts,
+    io_ns: f64,
+) -> Result<()> {
     // One program on both hooks: its time by its runs.
     let none = empty.programs.first().context("no empty program ran")?;
     let [completion, .., dispatch] = tool.programs[..] else {
@@ -93,6 +99,7 @@ pub(super) fn report(lab: &Lab, empty: &Parts, tool: &Parts, io_ns: f64) -> Resu
     let send = |part: &str, ns: f64| {
         let cells = [
             ("part", part.to_owned()),
+            ("observer", observer.to_owned()),
             ("ns a command", format!("{ns:.0}")),
             ("instructions", format!("{:.0}", ns / NS_PER_INSTRUCTION)),
             ("% of an I/O", format!("{:.2}", 100.0 * ns / io_ns)),
@@ -108,6 +115,9 @@ pub(super) fn report(lab: &Lab, empty: &Parts, tool: &Parts, io_ns: f64) -> Resu
     for (name, ns) in &tool.threads {
         send(&format!("thread {name}"), *ns);
     }
-    lab.log(format!("the breakdown is of {} commands", tool.commands));
+    lab.log(format!(
+        "{observer}: the breakdown is of {} commands",
+        tool.commands
+    ));
     Ok(())
 }

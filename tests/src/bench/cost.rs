@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::breakdown;
-use super::observers::{EMPTY, OBSERVERS, OWN, Observer};
+use super::observers::{COUNTING, EMPTY, OBSERVERS, OWN, Observer};
 use crate::lab::Lab;
 use crate::lab::load::{Load, Until};
 use crate::lab::multipath::{Map, MapOptions};
@@ -66,7 +66,11 @@ fn break_down(lab: &Lab, map: &Map, io_ns: f64) -> Result<()> {
             load(map, LOAD_MS)
         })
     };
-    breakdown::report(lab, &of(EMPTY)?, &of(OWN)?, io_ns)
+    let empty = of(EMPTY)?;
+    for observer in [OWN, COUNTING] {
+        breakdown::report(lab, observer, &empty, &of(observer)?, io_ns)?;
+    }
+    Ok(())
 }
 
 /// psync and 8 jobs: batching at a greater depth would hide the cost of a probe.

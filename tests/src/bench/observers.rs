@@ -40,6 +40,9 @@ pub(super) const EMPTY: &str = "empty programs";
 /// The tool as it is used.
 pub(super) const OWN: &str = "alua-trace";
 
+/// The tool where commands are counted in the kernel.
+pub(super) const COUNTING: &str = "alua-trace --aggregate";
+
 pub(super) const OBSERVERS: &[Observer] = &[
     Observer {
         name: "none",
@@ -54,6 +57,11 @@ pub(super) const OBSERVERS: &[Observer] = &[
     Observer {
         name: OWN,
         program: &[TOOL, "run", "--json", JSON],
+        own: true,
+    },
+    Observer {
+        name: COUNTING,
+        program: &[TOOL, "run", "--json", JSON, "--aggregate"],
         own: true,
     },
     Observer {
