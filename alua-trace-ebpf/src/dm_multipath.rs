@@ -9,7 +9,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, fence, layout, read},
+    kernel::{Reader, fence, forget, layout, read},
     maps::{CONTROL, FREE_ROUTES, ROUTE_CANDIDATES, ROUTE_IDS, ROUTES, count_globally},
     table::Ids,
 };
@@ -56,7 +56,7 @@ pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64, guess: u16) 
     let id = if is_fresh(control, pgpath, candidate) {
         candidate
     } else {
-        search(pgpath)
+        forget(u64::from(search(pgpath)), pgpath) as u32
     };
     if id < MAX_ROUTES {
         id as u16

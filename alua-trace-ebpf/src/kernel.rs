@@ -139,6 +139,17 @@ impl Reader {
     }
 }
 
+/// `word`, of which the verifier knows nothing any more: it goes on once with what several ways have come to, instead of
+/// once for each. `unknown` is a number of which it knows nothing. For ways that are rarely taken.
+#[inline(always)]
+pub fn forget(mut word: u64, unknown: u64) -> u64 {
+    // SAFETY: changes a register, and changes it back.
+    unsafe {
+        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) word, in(reg) unknown, options(pure, nomem, nostack));
+    }
+    word
+}
+
 /// Adds to `*word`, wrapping around: `u64::MAX` takes 1 away. Nothing is fetched, because BPF
 /// fetches, and compares and swaps, only since Linux 5.12.
 #[inline(always)]

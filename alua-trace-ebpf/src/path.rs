@@ -12,7 +12,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, add, fence, layout, read},
+    kernel::{Reader, add, fence, forget, layout, read},
     maps::{
         CONTROL, FREE_PATHS, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, STATES_CHANGING,
         count_globally,
@@ -110,7 +110,7 @@ pub fn find(ctx: &impl EbpfContext, control: &Control, sdev: u64) -> Known {
     if let Some(known) = seen(control, sdev, IDS.candidate(sdev, 0)) {
         return known;
     }
-    let known = Known::from_word(search(sdev));
+    let known = Known::from_word(forget(search(sdev), sdev));
     if known.id == NO_PATH {
         table_full(ctx);
     }
