@@ -82,6 +82,7 @@ fn cargo() -> Command {
 
 fn rustflags() -> OsString {
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    // aya-ebpf reads registers by `bpf_target_arch`; the linker emits BTF from debug information.
-    format!("--cfg=bpf_target_arch=\"{arch}\"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf").into()
+    // aya-ebpf reads registers by `bpf_target_arch`. Without debug information there is no BTF of the probes', which the
+    // kernel does not need, and which takes more of a start, and of memory, than all else in the object.
+    format!("--cfg=bpf_target_arch=\"{arch}\"\x1f-Cdebuginfo=0").into()
 }

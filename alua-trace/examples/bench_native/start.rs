@@ -37,15 +37,24 @@ impl Facts for Everything {
     }
 }
 
+/// The most memory that this process has had resident so far.
+fn peak() -> String {
+    let bytes = sysroot::own_peak_memory().unwrap_or_default();
+    format!("{:.1} MiB at most", bytes as f64 / f64::from(1 << 20))
+}
+
 /// Prints what each part takes.
 pub fn start() -> Result<()> {
+    println!("before the start {}", peak());
     let root = Sysroot::default();
     let began = Instant::now();
     let _facts = KernelFacts::gather(&root, None)?;
     let gathered = began.elapsed();
+    println!("with types {}", peak());
     // One pass over the kernel's symbols, for one that is not there: the longest.
     sysroot::addresses(&root, &[("vmlinux", "no such function")])?;
     let searched = began.elapsed();
+    println!("with symbols {}", peak());
     println!("types {:.1} ms", gathered.as_secs_f64() * 1e3);
     println!(
         "symbols {:.1} ms",
@@ -55,8 +64,10 @@ pub fn start() -> Result<()> {
         let began = Instant::now();
         let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, None, devices)?;
         let maps = began.elapsed();
+        println!("with {devices} devices, maps {}", peak());
         loaded.attach(&mut probes::plan(&Everything));
         let programs = began.elapsed();
+        println!("with {devices} devices {}", peak());
         println!(
             "with {devices} devices: maps {:.1} ms, programs {:.1} ms, start {:.1} ms",
             maps.as_secs_f64() * 1e3,

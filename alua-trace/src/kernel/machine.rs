@@ -21,7 +21,7 @@ const NO_OPERATION: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 const INSTRUCTION: usize = 8;
 
 /// Histograms have room for so many devices at least: some may appear.
-const FEW_DEVICES: u32 = 64;
+const FEW_DEVICES: u32 = 16;
 
 /// Numbers of CPUs that there may be are below it.
 ///

@@ -46,6 +46,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
         eprintln!("alua-trace: {name} is missing; lost without it: {lost}");
     }
     privileges::lift_memory_limit();
+    give_memory_back();
     let load = Load::find(&config.command)?;
     // What is wrong with it is said after what is wrong with the host.
     let facts = KernelFacts::gather(&root, config.btf.as_deref());
@@ -69,4 +70,14 @@ pub fn run(config: &RunConfig) -> Result<u8> {
         let session = Session::start(config, root, facts, &topology, &maps)?;
         session.run(load).await
     })
+}
+
+/// Buffers of a start are large, and soon free: the C library's heap would keep them, for as long as a trace runs, once the
+/// first of them has taught it that such sizes are usual (mallopt(3), M_MMAP_THRESHOLD).
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, before there is another thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
