@@ -50,13 +50,14 @@ pub struct Cell {
     pub sampled_ns: u64,
     /// Id of the path.
     pub path: u16,
-    /// [`class_index`].
+    /// What [`CLASSES`] has of its operation code.
     pub class: u8,
     /// [`crate::state_index`].
     pub state: u8,
     /// Zero.
     pub reserved: u32,
-    /// Its octaves: index into [`crate::map_name::OCTAVES`] by [`octave`]; 0 where there is none.
+    /// Its octaves: index into [`crate::map_name::OCTAVES`] by what
+    /// [`octave_and_bucket`] gives; 0 where there is none.
     pub octaves: [u16; OCTAVES],
 }
 
@@ -68,7 +69,7 @@ pub struct Octave {
     pub counts: [u32; BUCKETS],
     /// The cell: index into [`crate::map_name::CELLS`].
     pub cell: u16,
-    /// [`octave`].
+    /// As [`octave_and_bucket`] gives it.
     pub octave: u16,
     /// Zero.
     pub reserved: u32,

@@ -8,7 +8,7 @@ use super::quantile;
 /// Significant figures of every histogram.
 const FIGURES: u8 = 2;
 
-/// A latency histogram with exact extremes. Its buckets are those of an HdrHistogram of [`FIGURES`], which the probes count
+/// A latency histogram with exact extremes. Its buckets are those of an HdrHistogram of two figures, which the probes count
 /// in as well; a latency is put into its own by a few instructions, because it is done for every command.
 #[derive(Debug, Clone)]
 pub struct LatencyHistogram {
