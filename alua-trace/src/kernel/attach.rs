@@ -65,9 +65,10 @@ impl Probes {
         let Maps {
             mut ebpf,
             object,
+            fds,
             inbox,
         } = maps(layout, &machine::machine(ring_bytes)?, devices)?;
-        let done = Done::new(&object, &descriptors(&ebpf), done);
+        let done = Done::new(&object, &fds, done);
         let probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
             tables: Tables::open(&mut ebpf, devices)?,
@@ -277,6 +278,8 @@ pub struct Maps {
     pub ebpf: Ebpf,
     /// The object file.
     pub object: Cow<'static, [u8]>,
+    /// Descriptors of all maps by name: those that have been taken out of it, too.
+    pub fds: BTreeMap<String, RawFd>,
     /// The collector's end of what the probes write to.
     pub inbox: Inbox,
 }
@@ -305,6 +308,7 @@ pub fn maps(layout: &ScsiLayout, machine: &Machine, devices: usize) -> Result<Ma
         .map_max_entries(map_name::PATH_COUNTS, paths)
         .load(&object)
         .context("the kernel does not take the probes' maps")?;
+    let fds = descriptors(&ebpf);
     let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
         .context("failed to map the ring buffer")?;
     let logs = logs(&ebpf, cpus, records)?;
@@ -315,6 +319,7 @@ pub fn maps(layout: &ScsiLayout, machine: &Machine, devices: usize) -> Result<Ma
     Ok(Maps {
         ebpf,
         object,
+        fds,
         inbox,
     })
 }

@@ -14,7 +14,7 @@ use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::report::Report;
 use crate::lab::tracer::{Telling, TraceOptions};
 use crate::lab::{Lab, disk};
-use crate::sys;
+use crate::sys::{self, bpf};
 
 pub(super) const GROUP: Group = Group {
     name: "conservation",
@@ -237,6 +237,18 @@ fn preempted(lab: &mut Lab) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The completion probe reads through the kernel's types where these are there: its twin, which copies, counts as well and
+/// costs more.
+fn reads_by_type() -> Result<()> {
+    let knows_types = std::path::Path::new("/sys/kernel/btf/scsi_mod").exists();
+    let programs = bpf::programs().context("cannot list BPF programs")?;
+    ensure!(
+        !knows_types || programs.iter().any(|it| it.kind == bpf::TRACING),
+        "the kernel has types, and the completion probe does not use them"
+    );
+    Ok(())
+}
+
 /// Traces reads and writes and compares with dm. Gives the runs of a probe that the kernel left out:
 /// then the trace must say that it is not complete, and there is nothing to compare.
 fn enclosed_once(lab: &mut Lab, map: &Map, telling: Telling, milliseconds: u64) -> Result<u64> {
@@ -251,6 +263,7 @@ fn enclosed_once(lab: &mut Lab, map: &Map, telling: Telling, milliseconds: u64) 
     }
     .run(LIMIT)?;
     let after = completed_by_dm(lab, map)?;
+    reads_by_type()?;
     let report = lab.stop(trace)?;
     ensure!(done.total_ios() > 100, "fio did {} I/Os", done.total_ios());
     let missed = report.summary.losses.missed_runs;
