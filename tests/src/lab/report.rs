@@ -361,7 +361,7 @@ mod tests {
             "map":null,"dm":null,"path_group":null,"port_group":null,"relative_port":null,
             "vendor":null,"product":null,"handler":null,"state":"AO","state_source":"rtpg-seen",
             "preferred":null},"present":true,"counts":{"dispatched":0,"completed":0,"failed":0,
-            "timed_out":0,"superseded":0,"untracked":0,"in_flight":0,"recorded":0,"ring_full":0,
+            "timed_out":0,"superseded":0,"untracked":0,"in_flight":0,"recorded":0,"counted":0,"ring_full":0,
             "implausible":0,"rejected":0},"share":1.0,"latency":[{"class":"read","state":"AO","commands":0,
             "passthrough":0,"mapped":0,"errors":0,"bytes":0,"min_ns":1,"mean_ns":1.0,"p50_ns":1,
             "p90_ns":1,"p99_ns":1,"p999_ns":1,"max_ns":1,"quantiles":[],"buckets":[],"slowest":[]}]}"#;
