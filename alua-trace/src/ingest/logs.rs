@@ -4,6 +4,7 @@ use std::{
     cmp::Ordering as Order,
     collections::BinaryHeap,
     io,
+    mem::offset_of,
     os::fd::BorrowedFd,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -176,26 +177,26 @@ impl Logs {
     }
 
     fn written(&self, cpu: usize) -> Option<&AtomicU64> {
-        let ends = self.ends.at(cpu)?;
-        // SAFETY: an aligned word of the mapping, which the probes write.
-        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).written) })
+        self.word(cpu, offset_of!(LogEnds, written))
     }
 
     fn read(&self, cpu: usize) -> Option<&AtomicU64> {
-        let ends = self.ends.at(cpu)?;
-        // SAFETY: an aligned word of the mapping, which the probes read.
-        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).read) })
+        self.word(cpu, offset_of!(LogEnds, read))
     }
 
     fn refused_by(&self, cpu: usize) -> Option<&AtomicU64> {
-        let ends = self.ends.at(cpu)?;
-        // SAFETY: an aligned word of the mapping, which the probes write.
-        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).refused) })
+        self.word(cpu, offset_of!(LogEnds, refused))
     }
 
     fn telling(&self, cpu: usize) -> Option<&AtomicU64> {
+        self.word(cpu, offset_of!(LogEnds, telling))
+    }
+
+    /// The word at `offset` of a log's ends, which the probes and the collector share.
+    #[inline]
+    fn word(&self, cpu: usize, offset: usize) -> Option<&AtomicU64> {
         let ends = self.ends.at(cpu)?;
-        // SAFETY: an aligned word of the mapping, which the probes read.
-        Some(unsafe { AtomicU64::from_ptr(&raw mut (*ends.as_ptr()).telling) })
+        // SAFETY: callers pass the offset of a `u64`, so that this is an aligned word of the mapping.
+        Some(unsafe { AtomicU64::from_ptr(ends.as_ptr().byte_add(offset).cast()) })
     }
 }

@@ -39,24 +39,15 @@ struct Room {
     next_ns: u64,
 }
 
-/// What changes.
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    /// Commands are counted for so long.
-    Count(u64),
-    /// They have records again.
-    Record,
-}
-
 impl Room {
     /// What changes now, when so many records have found no room in all, and commands are counted or are not.
-    fn look(&mut self, is_counting: bool, refused: u64, now_ns: u64) -> Option<Change> {
+    fn look(&mut self, is_counting: bool, refused: u64, now_ns: u64) -> Option<CountingChange> {
         if is_counting {
             if now_ns < self.until_ns {
                 return None;
             }
             self.refused = refused;
-            return Some(Change::Record);
+            return Some(CountingChange::Over);
         }
         if refused == self.refused {
             return None;
@@ -64,7 +55,7 @@ impl Room {
         let for_ns = self.next_ns;
         self.until_ns = now_ns.saturating_add(for_ns);
         self.next_ns = (for_ns * 2).min(LONGEST_NS);
-        Some(Change::Count(for_ns))
+        Some(CountingChange::Begun { for_ns })
     }
 }
 
@@ -111,12 +102,12 @@ impl Session<'_> {
         let Some(change) = room.and_then(|room| room.look(is_on, refused, now_ns)) else {
             return;
         };
-        self.counting.is_on = change != Change::Record;
-        let (telling, change) = match change {
-            Change::Count(for_ns) => (telling::COUNTED, CountingChange::Begun { for_ns }),
-            Change::Record => (telling::EACH, CountingChange::Over),
-        };
-        self.inbox.tell(telling);
+        self.counting.is_on = change != CountingChange::Over;
+        self.inbox.tell(if self.counting.is_on {
+            telling::COUNTED
+        } else {
+            telling::EACH
+        });
         self.feed.take(now_ns, Input::Counting(change));
     }
 
@@ -253,12 +244,18 @@ mod tests {
             next_ns: FIRST_NS,
         };
         assert_eq!(room.look(false, 0, S), None);
-        assert_eq!(room.look(false, 3, 2 * S), Some(Change::Count(10 * S)));
+        assert_eq!(
+            room.look(false, 3, 2 * S),
+            Some(CountingChange::Begun { for_ns: 10 * S })
+        );
         assert_eq!(room.look(true, 9, 11 * S), None);
-        assert_eq!(room.look(true, 9, 12 * S), Some(Change::Record));
+        assert_eq!(room.look(true, 9, 12 * S), Some(CountingChange::Over));
         // What found no room meanwhile is no reason.
         assert_eq!(room.look(false, 9, 13 * S), None);
-        assert_eq!(room.look(false, 10, 14 * S), Some(Change::Count(20 * S)));
+        assert_eq!(
+            room.look(false, 10, 14 * S),
+            Some(CountingChange::Begun { for_ns: 20 * S })
+        );
         for _ in 0..10 {
             room.look(true, 10, u64::MAX);
             room.look(false, 0, 0);
