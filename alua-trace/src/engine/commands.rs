@@ -1,17 +1,57 @@
 //! One command that completed: filed under its path, class and state, and what is new in it.
 
-use alua_trace_ebpf::{CommandRecord, NO_ROUTE, access_state, command_flag, state_source};
+use alua_trace_ebpf::{
+    CommandRecord, Followed, NO_ROUTE, access_state, command_flag, state_source,
+};
 
-use super::{Engine, flags::BlockIo, slowest};
+use super::{Engine, flags::BlockIo, io::stands_for, slowest};
 use crate::{
     model::{AccessState, Class, Counting, CountingChange, CountingEvent, Line, StateSource},
     scsi::opcode,
     stats::{self, Counted, Sample},
 };
 
+/// What in [`Followed`] makes a command worth a closer look: a state other than optimized, or any flag but that its map is
+/// bio-based.
+const NOT_USUAL: u64 = Followed::new(0, 0, 0x1f, 0, !command_flag::BIO_BASED).0;
+
 impl Engine {
-    /// Takes one command that completed.
+    /// Takes a command that is like most: I/O on an optimized path that ended well, says the same as the one before on its
+    /// path, and is neither slow nor a sample. There is nothing to do but to count it. False, and nothing is taken, for any
+    /// other.
     #[inline]
+    pub(super) fn usual(&mut self, record: &CommandRecord) -> bool {
+        let followed = record.followed;
+        let is_usual = followed.0 & NOT_USUAL == 0
+            && record.result | record.retries | record.waited_us == 0
+            && !(self.wanted.commands || self.flags.any_episode() || self.each_matters());
+        let index = self.ids.path(followed.path()).filter(|_| is_usual);
+        let Some(entry) = index.and_then(|index| self.paths.get_mut(index)) else {
+            return false;
+        };
+        let ios = entry.ios.wrapping_add(1);
+        if !entry.said(followed) || stands_for(ios) > 0 {
+            return false;
+        }
+        let mapped = followed.route() != NO_ROUTE;
+        let taken = record
+            .completion_ns
+            .checked_sub(record.dispatch_ns)
+            .is_some_and(|latency_ns| {
+                let class = class(record.cdb[0]);
+                entry
+                    .stats
+                    .record_usual(class, latency_ns, record.bytes, mapped)
+            });
+        if taken {
+            entry.ios = ios;
+            entry.saw(followed, record.dispatch_ns);
+            entry.watched.completed(record);
+        }
+        taken
+    }
+
+    /// Takes one command that completed.
     pub(super) fn command(&mut self, record: &CommandRecord) {
         let followed = record.followed;
         let Some(index) = self.ids.path(followed.path()) else {

@@ -18,6 +18,16 @@ const MOST_RETRIED: usize = 4096;
 const EACH: u32 = 256;
 const SAMPLE: u32 = 16;
 
+/// For how many the nth I/O of a path in an interval stands when the ownership engine is told of it; 0 where it is not.
+#[inline]
+pub(super) fn stands_for(nth: u32) -> u32 {
+    match nth {
+        ..=EACH => 1,
+        _ if nth.is_multiple_of(SAMPLE) => SAMPLE,
+        _ => 0,
+    }
+}
+
 /// What of I/O has to be remembered.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
@@ -44,17 +54,19 @@ impl Engine {
             return;
         };
         entry.ios = entry.ios.wrapping_add(1);
-        let seen = entry.ios;
+        let stands_for = stands_for(entry.ios);
         let ordinary = record.result | record.waited_us | record.retries == 0;
-        let each = !ordinary
-            || seen <= EACH
-            || self.ownership.transfer_suspected()
-            || !self.carried.retried.is_empty();
-        if each {
+        if !ordinary || self.each_matters() {
             self.account_io_of(index, record, 1);
-        } else if seen.is_multiple_of(SAMPLE) {
-            self.account_io_of(index, record, SAMPLE);
+        } else if stands_for > 0 {
+            self.account_io_of(index, record, stands_for);
         }
+    }
+
+    /// Whether the ownership engine is told of every I/O.
+    #[inline]
+    pub(super) fn each_matters(&self) -> bool {
+        self.ownership.transfer_suspected() || !self.carried.retried.is_empty()
     }
 
     /// A block I/O that ended, and stands for so many. Another path group shows here: a switch is

@@ -127,12 +127,18 @@ impl Engine {
     #[inline]
     pub fn take(&mut self, at_ns: u64, input: Input<'_>) {
         match input {
-            Input::Record(bytes) => self.record(bytes),
+            Input::Record(bytes) => {
+                let command = ingest::command_of(bytes);
+                if !command.is_some_and(|record| self.usual(&record)) {
+                    self.record(bytes);
+                }
+            }
             other => self.take_rare(at_ns, other),
         }
     }
 
-    #[inline]
+    // Not inlined, and decodes for itself: a usual command's record stays in registers.
+    #[inline(never)]
     fn record(&mut self, bytes: &[u8]) {
         match ingest::decode(bytes) {
             Ok(Record::Command(record)) => self.command(&record),

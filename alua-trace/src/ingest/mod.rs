@@ -45,9 +45,7 @@ pub struct Undecodable {
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
     let record = match (bytes.first(), bytes.len()) {
         // As arrays their lengths are known below: no field is checked again.
-        (Some(&record_kind::COMMAND), COMMAND_BYTES) => bytes
-            .first_chunk()
-            .map(|bytes| Record::Command(command(bytes))),
+        (Some(&record_kind::COMMAND), COMMAND_BYTES) => command_of(bytes).map(Record::Command),
         (Some(&record_kind::RTPG), RTPG_BYTES) => Some(Record::Rtpg(rtpg(bytes))),
         (Some(&record_kind::MANAGEMENT), MANAGEMENT_BYTES) => {
             bytes.first_chunk().map(Record::Management)
@@ -59,6 +57,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         kind: bytes.first().copied().unwrap_or(0),
         length: bytes.len(),
     })
+}
+
+/// The record of a command; `None` for any other, and for bytes that are no record.
+#[inline]
+#[must_use]
+pub fn command_of(bytes: &[u8]) -> Option<CommandRecord> {
+    let bytes: &[u8; COMMAND_BYTES] = bytes.try_into().ok()?;
+    (bytes[0] == record_kind::COMMAND).then(|| command(bytes))
 }
 
 /// What of the probes' tables a record is about.

@@ -73,6 +73,20 @@ impl LatencyHistogram {
         self.sum_ns += u128::from(latency_ns);
     }
 
+    /// Adds one latency, if its octave has been met before: false for one that has not, and nothing is added.
+    #[inline]
+    pub fn record_known(&mut self, latency_ns: u64) -> bool {
+        let Some(its) = self.counts.get_mut(index(latency_ns)) else {
+            return false;
+        };
+        *its = its.wrapping_add(1);
+        self.len = self.len.wrapping_add(1);
+        self.min_ns = self.min_ns.min(latency_ns);
+        self.max_ns = self.max_ns.max(latency_ns);
+        self.sum_ns += u128::from(latency_ns);
+        true
+    }
+
     /// Adds one latency for `count` alike.
     pub fn record_n(&mut self, latency_ns: u64, count: u64) {
         self.put(latency_ns, count);

@@ -121,8 +121,6 @@ const CLASSES: [Class; 3] = [Class::Read, Class::Write, Class::Other];
 pub struct PathStats {
     /// By class and state; made when first needed: most paths know two of the 24.
     cells: [[Option<Box<Cell>>; STATES.len()]; 3],
-    interval_bytes: u64,
-    recorded: u64,
     counted: u64,
 }
 
@@ -137,9 +135,28 @@ impl PathStats {
         raise(&mut cell.passthrough, u64::from(sample.passthrough));
         raise(&mut cell.mapped, u64::from(sample.mapped));
         raise(&mut cell.errors, u64::from(sample.error));
-        raise(&mut self.interval_bytes, u64::from(sample.bytes));
-        raise(&mut self.recorded, 1);
         sample.latency_ns >= cell.slow_from_ns
+    }
+
+    /// The same for block I/O on an optimized path that ended well, `mapped` or not. False, and nothing is added, for one
+    /// that is slow or of a latency not met before: those are few, and this is all that is done for most commands.
+    #[inline]
+    pub fn record_usual(
+        &mut self,
+        class: Class,
+        latency_ns: u64,
+        bytes: u32,
+        mapped: bool,
+    ) -> bool {
+        let Some(cell) = &mut self.cells[class as usize][0] else {
+            return false;
+        };
+        if latency_ns >= cell.slow_from_ns || !cell.interval.record_known(latency_ns) {
+            return false;
+        }
+        raise(&mut cell.bytes, u64::from(bytes));
+        raise(&mut cell.mapped, u64::from(mapped));
+        true
     }
 
     /// Adds what the kernel has counted of one class and state.
@@ -151,8 +168,6 @@ impl PathStats {
         raise(&mut cell.passthrough, counted.passthrough);
         raise(&mut cell.mapped, counted.mapped);
         raise(&mut cell.errors, counted.errors);
-        raise(&mut self.interval_bytes, counted.bytes);
-        raise(&mut self.recorded, counted.commands());
         raise(&mut self.counted, counted.commands());
     }
 
@@ -185,31 +200,26 @@ impl PathStats {
                 cell.get_or_insert_default().add(other);
             }
         }
-        raise(&mut self.interval_bytes, other.interval_bytes);
-        raise(&mut self.recorded, other.recorded);
         raise(&mut self.counted, other.counted);
     }
 
     /// Commands recorded.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        self.recorded
+        let cells = self.cells.iter().flatten().flatten();
+        sum(cells.flat_map(|cell| [cell.before.len(), cell.interval.len()]))
     }
 
     /// What the interval saw: latencies and bytes. [`Self::end_interval`] begins the next.
     #[must_use]
     pub fn interval(&self) -> (LatencyHistogram, u64) {
-        let mut sum = LatencyHistogram::default();
-        for cell in self
-            .cells
-            .iter()
-            .flatten()
-            .flatten()
-            .filter(|c| !c.interval.is_empty())
-        {
+        let (mut sum, mut bytes) = (LatencyHistogram::default(), 0);
+        let cells = self.cells.iter().flatten().flatten();
+        for cell in cells.filter(|it| !it.interval.is_empty()) {
             sum.add(&cell.interval);
+            raise(&mut bytes, cell.interval_bytes());
         }
-        (sum, self.interval_bytes)
+        (sum, bytes)
     }
 
     /// Whether the interval saw any command.
@@ -238,7 +248,6 @@ impl PathStats {
         for cell in self.cells.iter_mut().flatten().flatten() {
             cell.end_interval();
         }
-        self.interval_bytes = 0;
     }
 
     /// Adds the reads and writes in one state to `sum`.
@@ -289,13 +298,17 @@ impl Cell {
         }
     }
 
+    fn interval_bytes(&self) -> u64 {
+        self.bytes.wrapping_sub(self.bytes_before)
+    }
+
     fn of_interval(&self, class: Class, state: AccessState) -> model::Cell {
         model::Cell {
             class,
             state,
             commands: self.interval.len(),
             errors: self.errors.wrapping_sub(self.errors_before),
-            bytes: self.bytes.wrapping_sub(self.bytes_before),
+            bytes: self.interval_bytes(),
             sum_ns: u64::try_from(self.interval.sum_ns).unwrap_or(u64::MAX),
             min_ns: self.interval.min_ns,
             max_ns: self.interval.max_ns,

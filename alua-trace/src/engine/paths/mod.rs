@@ -8,7 +8,6 @@ use super::ownership::{RdacMode, Side};
 use super::slowest::Slowest;
 use crate::{
     model::{self, AccessState, Counts, PathChange, PathEvent, StateSource},
-    scsi,
     stats::PathStats,
     topology::Hctl,
 };
@@ -16,6 +15,7 @@ use crate::{
 mod relabel;
 mod watched;
 
+pub(super) use relabel::model_state;
 pub(super) use watched::{LARGE_BYTES, Watched};
 
 /// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
@@ -85,6 +85,12 @@ impl Entry {
             self.state_at_ns = self.state_at_ns.max(dispatch_ns);
         }
         false
+    }
+
+    /// Whether the last command on it said the same.
+    #[inline]
+    pub fn said(&self, followed: Followed) -> bool {
+        followed == self.last
     }
 
     /// When its state was first seen to be what it is.
@@ -491,8 +497,4 @@ fn unlabelled(index: usize, hctl: Hctl) -> model::Path {
         state_source: StateSource::None,
         preferred: None,
     }
-}
-
-pub(super) fn model_state(state: scsi::AccessState) -> AccessState {
-    crate::stats::access_state(state.code())
 }

@@ -2,7 +2,7 @@
 
 use alua_trace_ebpf::Followed;
 
-use super::{Entry, Paths, event, model_state, set_state};
+use super::{Entry, Paths, event, set_state};
 use crate::{
     model::{self, AccessState, PathChange, PathEvent, StateSource},
     scsi,
@@ -182,4 +182,8 @@ fn refuses(state: scsi::AccessState) -> bool {
         scsi::AccessState::LBA_DEPENDENT,
     ]
     .contains(&state)
+}
+
+pub(in super::super) fn model_state(state: scsi::AccessState) -> AccessState {
+    crate::stats::access_state(state.code())
 }
