@@ -162,14 +162,19 @@ impl Probes {
         })
     }
 
-    fn attach_program(&mut self, planned: &Planned) -> Result<()> {
+    fn attach_program(&mut self, planned: &mut Planned) -> Result<()> {
         let name = planned.spec.name;
-        if name == typed::DONE && self.done.is_loaded() {
+        if name == typed::DONE {
+            let was_loaded = self.done.is_loaded();
             if self.done.attach() {
+                planned.reads_by_type = true;
                 return Ok(());
             }
-            // Its twin does as well.
-            load_program(name, self.ebpf.program_mut(name))?;
+            planned.reason = self.done.why_not().unwrap_or_default().to_owned();
+            if was_loaded {
+                // Its twin does as well.
+                load_program(name, self.ebpf.program_mut(name))?;
+            }
         }
         match (self.ebpf.program_mut(name), planned.spec.hook) {
             (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
@@ -403,13 +408,10 @@ fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
             io_error,
             verifier_log,
         }) => {
-            let log = verifier_log.to_string();
-            let lines: Vec<&str> = log
-                .lines()
-                .take_while(|line| !line.starts_with("verification time"))
-                .collect();
-            let end = lines[lines.len().saturating_sub(3)..].join("; ");
-            Err(anyhow!("the kernel refuses the program: {io_error}; {end}"))
+            let reason = typed::verdict(&verifier_log.to_string());
+            Err(anyhow!(
+                "the kernel refuses the program: {io_error}; {reason}"
+            ))
         }
         Err(error) => Err(error).context("the kernel refuses the program"),
     }

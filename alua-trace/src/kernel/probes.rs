@@ -266,10 +266,12 @@ pub struct Planned {
     pub spec: Spec,
     /// What becomes of it.
     pub status: ProbeStatus,
-    /// Why not `ok`.
+    /// Why not `ok`, or why it is and does not read by type.
     pub reason: String,
     /// What to do.
     pub remedy: String,
+    /// Its twin that reads through the kernel's own types is attached instead.
+    pub reads_by_type: bool,
 }
 
 impl Planned {
@@ -278,7 +280,7 @@ impl Planned {
     pub fn report(&self) -> Probe {
         Probe {
             name: self.spec.name.into(),
-            hook: self.spec.hook.describe(),
+            hook: self.spec.hook.describe(self.reads_by_type),
             status: self.status,
             reason: self.reason.clone(),
             remedy: self.remedy.clone(),
@@ -295,8 +297,9 @@ impl Planned {
 }
 
 impl Hook {
-    fn describe(self) -> String {
+    fn describe(self, reads_by_type: bool) -> String {
         match self {
+            Self::RawTracepoint(name) if reads_by_type => format!("tp_btf {name}"),
             Self::RawTracepoint(name) => format!("raw_tracepoint {name}"),
             Self::KProbe(name) => format!("kprobe {name}"),
             Self::KRetProbe(name) => format!("kretprobe {name}"),
@@ -320,6 +323,7 @@ pub fn plan_one(spec: Spec, facts: &dyn Facts) -> Planned {
         status,
         reason,
         remedy: remedy.into(),
+        reads_by_type: false,
     };
     if !module.loaded {
         let remedy = if spec.required {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use aya_obj::{
     Object,
-    generated::{bpf_attach_type, bpf_btf_info, bpf_cmd, bpf_insn, bpf_prog_type},
+    generated::{bpf_attach_type, bpf_attr, bpf_btf_info, bpf_cmd, bpf_insn, bpf_prog_type},
 };
 
 use super::{
@@ -25,8 +25,8 @@ const DONE_TYPED: &str = "scsi_dispatch_cmd_done_typed";
 /// The typed twin of [`DONE`]. Where it cannot be loaded, the other one is: the kernel has no types of the module that
 /// has the tracepoint (before Linux 5.11), or does not let this process see them.
 pub(super) struct Done {
-    /// Ready to be loaded for this tracepoint.
-    program: Option<(Relocated, TracepointType)>,
+    /// Ready to be loaded for this tracepoint, or why it cannot be.
+    program: Result<(Relocated, TracepointType), String>,
     loaded: Option<Typed>,
 }
 
@@ -37,33 +37,47 @@ impl Done {
         maps: &BTreeMap<String, RawFd>,
         tracepoint: Option<TracepointType>,
     ) -> Self {
-        let program = tracepoint.and_then(|tracepoint| {
-            let program = Relocated::new(object, DONE_TYPED, maps).ok()?;
-            Some((program, tracepoint))
-        });
+        let program = match tracepoint {
+            Some(tracepoint) => Relocated::new(object, DONE_TYPED, maps)
+                .map(|program| (program, tracepoint))
+                .map_err(|error| format!("{error:#}")),
+            None => Err("the kernel does not say what the tracepoint's argument is".to_owned()),
+        };
         Self {
             program,
             loaded: None,
         }
     }
 
-    /// Loads it: whether the kernel has it.
+    /// Loads it: whether the kernel has it. If not, it is not tried again.
     pub fn load(&mut self) -> bool {
         if self.loaded.is_none()
-            && let Some((program, tracepoint)) = &self.program
+            && let Ok((program, tracepoint)) = &self.program
         {
-            self.loaded = program.load(*tracepoint).ok();
+            match program.load(*tracepoint) {
+                Ok(typed) => self.loaded = Some(typed),
+                Err(error) => self.program = Err(format!("{error:#}")),
+            }
         }
         self.is_loaded()
     }
 
-    /// Attaches what is loaded: whether it is. If not, it is not loaded again.
+    /// Attaches what is loaded: whether it is. If not, it is not tried again.
     pub fn attach(&mut self) -> bool {
-        let attached = self.loaded.as_mut().is_some_and(|it| it.attach().is_ok());
-        if !attached {
-            (self.program, self.loaded) = (None, None);
+        let Some(typed) = self.loaded.as_mut() else {
+            return false;
+        };
+        let attached = typed.attach();
+        if let Err(error) = &attached {
+            self.program = Err(format!("the tracepoint cannot be attached to: {error}"));
+            self.loaded = None;
         }
-        attached
+        attached.is_ok()
+    }
+
+    /// Why it cannot be used.
+    pub fn why_not(&self) -> Option<&str> {
+        self.program.as_ref().err().map(String::as_str)
     }
 
     /// Detaches it; it can be loaded again.
@@ -143,12 +157,45 @@ impl Relocated {
         if let Some(module) = &module {
             load.__bindgen_anon_1.attach_btf_obj_fd = number(module)?;
         }
-        let program = open(bpf_cmd::BPF_PROG_LOAD, &mut attributes);
+        let program = match open(bpf_cmd::BPF_PROG_LOAD, &mut attributes) {
+            Ok(program) => program,
+            Err(error) => return Err(refused(&error, &mut attributes)),
+        };
         Ok(Typed {
-            program: program.context("the kernel refuses the program")?,
+            program,
             link: None,
         })
     }
+}
+
+/// What the verifier says to a program that it has refused with `error`: asked again, because a log costs time.
+fn refused(error: &io::Error, attributes: &mut bpf_attr) -> anyhow::Error {
+    /// `BPF_LOG_STATS` is not asked for: the reason is in the last lines.
+    const INSTRUCTIONS: u32 = 1;
+    let mut log = vec![0_u8; 1 << 20];
+    // SAFETY: the member that BPF_PROG_LOAD takes; it was filled.
+    let load = unsafe { &mut attributes.__bindgen_anon_3 };
+    load.log_level = INSTRUCTIONS;
+    load.log_buf = log.as_mut_ptr() as u64;
+    load.log_size = log.len() as u32;
+    // What was refused is refused again; a log that is longer than its buffer has its end all the same (Linux 6.4).
+    let _ = open(bpf_cmd::BPF_PROG_LOAD, attributes);
+    let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+    anyhow!(
+        "the kernel refuses the program: {error}; {}",
+        verdict(&String::from_utf8_lossy(&log[..end]))
+    )
+}
+
+/// The verifier's reason: what it says last before its statistics.
+pub(super) fn verdict(log: &str) -> String {
+    let lines: Vec<&str> = log
+        .lines()
+        .take_while(|line| {
+            !line.starts_with("verification time") && !line.starts_with("processed ")
+        })
+        .collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
 }
 
 impl Typed {

@@ -111,7 +111,7 @@ pub struct Probe {
     pub hook: String,
     /// What became of it.
     pub status: ProbeStatus,
-    /// Why it is not `ok`; empty when it is.
+    /// Why it is not `ok`; where it is, why it does its work in a dearer way, or empty.
     pub reason: String,
     /// What to do about it; empty when it is `ok`.
     pub remedy: String,

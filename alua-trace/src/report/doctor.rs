@@ -194,6 +194,15 @@ fn push_probes(out: &mut String, report: &DoctorReport, width: u16) {
         out.push('\n');
         push_remedy(out, probe, width);
     }
+    let is_ok = |probe: &&Probe| probe.status == ProbeStatus::Ok && !probe.reason.is_empty();
+    for probe in report.probes.iter().filter(is_ok) {
+        let text = format!(
+            "{} copies what it reads, which costs a little more: {}",
+            probe.name, probe.reason
+        );
+        out.push('\n');
+        push_wrapped(out, &safe::sentence(&text), width, 0);
+    }
 }
 
 fn push_remedy(out: &mut String, probe: &Probe, width: u16) {
@@ -255,6 +264,12 @@ The multipath set-up has no findings.
         ] {
             assert!(verbose.contains(line), "{verbose}");
         }
+        assert!(!verbose.contains("copies"), "{verbose}");
+        let mut copying = report();
+        copying.probes[0].reason = "no types of scsi_mod".to_owned();
+        let said = "\nscsi-dispatch copies what it reads, which costs a little more: no types of scsi_mod\n";
+        let verbose = doctor(&copying, 90, true);
+        assert!(verbose.contains(said), "{verbose}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Nothing is lost silently: every command is counted once, whatever the trace begins, ends or
 //! chokes in the middle of.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::lab::multipath::{Map, MapOptions, Selector};
 use crate::lab::report::Report;
 use crate::lab::tracer::{Telling, TraceOptions};
 use crate::lab::{Lab, disk};
-use crate::sys::{self, bpf};
+use crate::sys;
 
 pub(super) const GROUP: Group = Group {
     name: "conservation",
@@ -237,14 +238,17 @@ fn preempted(lab: &mut Lab) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The completion probe reads through the kernel's types: its twin, which copies, counts as well and costs more. On the
-/// default kernel; the newest one (7.3) does not take it, and what it says to it has not been looked at.
-fn reads_by_type() -> Result<()> {
-    let is_default = sys::kernel_release().starts_with("6.1.");
-    let programs = bpf::programs().context("cannot list BPF programs")?;
+/// The completion probe reads through the kernel's types, where it has those of SCSI: its twin, which copies, counts as
+/// well and costs more.
+fn reads_by_type(report: &Report) -> Result<()> {
+    let has_types = Path::new("/sys/kernel/btf/scsi_mod").exists();
+    let probes = &report.start.probes;
+    let done = probes.iter().find(|it| it.name == "scsi_dispatch_cmd_done");
+    let done = done.context("no completion probe")?;
     ensure!(
-        !is_default || programs.iter().any(|it| it.kind == bpf::TRACING),
-        "the kernel has types, and the completion probe does not use them"
+        !has_types || done.hook.starts_with("tp_btf "),
+        "the kernel has types, and the completion probe does not use them: {}",
+        done.reason
     );
     Ok(())
 }
@@ -263,8 +267,8 @@ fn enclosed_once(lab: &mut Lab, map: &Map, telling: Telling, milliseconds: u64) 
     }
     .run(LIMIT)?;
     let after = completed_by_dm(lab, map)?;
-    reads_by_type()?;
     let report = lab.stop(trace)?;
+    reads_by_type(&report)?;
     ensure!(done.total_ios() > 100, "fio did {} I/Os", done.total_ios());
     let missed = report.summary.losses.missed_runs;
     ensure!(

@@ -76,15 +76,10 @@ pub(crate) fn ids(command: Command) -> Vec<u32> {
     found
 }
 
-/// `BPF_PROG_TYPE_TRACING`.
-pub(crate) const TRACING: u32 = 26;
-
 /// What the kernel tells of a program.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) id: u32,
-    /// `enum bpf_prog_type`.
-    pub(crate) kind: u32,
     /// While `kernel.bpf_stats_enabled` is 1.
     pub(crate) run_time_ns: u64,
     /// As above.
@@ -109,7 +104,6 @@ fn program(id: u32) -> io::Result<Program> {
     call(Command::ObjGetInfoByFd, &mut attributes)?;
     Ok(Program {
         id,
-        kind: info[0] as u32,
         run_time_ns: info[24],
         runs: info[25],
     })
