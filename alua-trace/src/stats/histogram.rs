@@ -1,5 +1,7 @@
 //! One latency histogram.
 
+use std::ops::Range;
+
 use alua_trace_ebpf::{BUCKETS, bucket_ns, octave_and_bucket};
 use hdrhistogram::Histogram;
 
@@ -124,13 +126,30 @@ impl LatencyHistogram {
         self.counts[index] = count;
     }
 
+    /// Buckets outside of it are empty: the latencies of a path are in a few octaves of many.
+    fn used(&self) -> Range<usize> {
+        if self.min_ns > self.max_ns {
+            return 0..0;
+        }
+        index(self.min_ns)..self.counts.len().min(index(self.max_ns) + 1)
+    }
+
+    /// Index and count of every bucket that may not be empty.
+    fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
+        let used = self.used();
+        let counts = self.counts.get(used.clone()).unwrap_or_default();
+        used.zip(counts.iter().copied())
+    }
+
     /// Adds another histogram.
     pub fn add(&mut self, other: &Self) {
         if self.counts.len() < other.counts.len() {
             self.counts.resize(other.counts.len(), 0);
         }
-        for (its, more) in self.counts.iter_mut().zip(&other.counts) {
-            *its = its.saturating_add(*more);
+        for index in other.used() {
+            if let (Some(its), Some(more)) = (self.counts.get_mut(index), other.counts.get(index)) {
+                *its = its.saturating_add(*more);
+            }
         }
         self.len = self.len.saturating_add(other.len);
         self.min_ns = self.min_ns.min(other.min_ns);
@@ -140,7 +159,10 @@ impl LatencyHistogram {
 
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        self.counts.fill(0);
+        let used = self.used();
+        if let Some(counts) = self.counts.get_mut(used) {
+            counts.fill(0);
+        }
         self.len = 0;
         (self.min_ns, self.max_ns, self.sum_ns) = (u64::MAX, 0, 0);
     }
@@ -170,7 +192,7 @@ impl LatencyHistogram {
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
         let rank = ((quantile * self.len as f64).ceil() as u64).clamp(1, self.len.max(1));
         let mut seen = 0_u64;
-        let index = self.counts.iter().position(|count| {
+        let (index, _) = self.buckets().find(|(_, count)| {
             seen = seen.saturating_add(*count);
             seen >= rank
         })?;
@@ -203,10 +225,9 @@ impl LatencyHistogram {
     /// Inclusive upper bound and count of every bucket that is not empty.
     #[must_use]
     pub fn non_empty_buckets(&self) -> Vec<(u64, u64)> {
-        let counts = self.counts.iter().enumerate();
-        counts
-            .filter(|(_, count)| **count > 0)
-            .map(|(index, count)| (high_ns(index), *count))
+        self.buckets()
+            .filter(|(_, count)| *count > 0)
+            .map(|(index, count)| (high_ns(index), count))
             .collect()
     }
 }
