@@ -15,7 +15,7 @@ use crate::{
     dm_events::watch_waits,
     kernel::{add, fence, read},
     management,
-    maps::{CONTROL, EVENTS, STATES_CHANGING, count_globally},
+    maps::{CONTROL, EVENTS, NOTICED, count_globally},
 };
 
 /// The RTPG work that a worker thread runs.
@@ -34,7 +34,8 @@ static RTPG_WORKERS: HashMap<u64, Work> = HashMap::with_max_entries(1024, 0);
 /// `static void alua_rtpg_work(struct work_struct *work)`
 #[kprobe]
 pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
-    if let (Some(work), Some(control)) = (ctx.arg::<u64>(0), CONTROL.get(0)) {
+    if let Some(work) = ctx.arg::<u64>(0) {
+        let control = CONTROL.get();
         let port_group = work.wrapping_sub(u64::from(control.alua.pg_rtpg_work));
         // SAFETY: takes no arguments and cannot fail.
         let now = unsafe { bpf_ktime_get_ns() };
@@ -64,20 +65,20 @@ pub fn alua_rtpg_work(ctx: ProbeContext) -> u32 {
 /// that is refreshed in between is out of date at once.
 #[inline(always)]
 fn states_change(workers: u64) {
-    if let Some(changing) = STATES_CHANGING.get_ptr_mut(0) {
-        add(changing, workers);
-        fence();
-    }
+    // SAFETY: a word of it.
+    add(
+        unsafe { &raw mut (*NOTICED.as_ptr()).states_changing },
+        workers,
+    );
+    fence();
     read_states_again();
 }
 
 /// What slots have cached is out of date.
 #[inline(always)]
 fn read_states_again() {
-    if let Some(control) = CONTROL.get_ptr_mut(0) {
-        // SAFETY: an element of the array; the collector raises it by more than one.
-        add(unsafe { &raw mut (*control).generation }, 1);
-    }
+    // SAFETY: a word of it; the collector raises it by more than one.
+    add(unsafe { &raw mut (*CONTROL.as_ptr()).generation }, 1);
 }
 
 /// `static enum scsi_disposition alua_check_sense(…)`: has a port group's state set to
@@ -94,7 +95,8 @@ pub fn alua_rtpg_work_return(_ctx: RetProbeContext) -> u32 {
     // SAFETY: only this thread inserts and removes its own entry.
     let begun = unsafe { RTPG_WORKERS.get(worker) }.copied();
     management::work_ends();
-    if let (Some(work), Some(control)) = (begun, CONTROL.get(0)) {
+    if let Some(work) = begun {
+        let control = CONTROL.get();
         let _ = RTPG_WORKERS.remove(worker);
         returned(control, &work);
     }

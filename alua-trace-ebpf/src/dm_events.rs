@@ -11,7 +11,7 @@ use aya_ebpf::{
 use crate::{
     dm_multipath::{Target, map_of_target},
     kernel::Reader,
-    maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally},
+    maps::{CONTROL, EVENTS, NOTICED, count_globally},
 };
 
 /// `static int fail_path(struct pgpath *pgpath)`
@@ -43,12 +43,22 @@ pub fn pg_init_done(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// `int dm_resume(struct mapped_device *md)`: a new table is in its place by then (`do_resume`), and no request of the old
+/// one is on its way (`dm_wait_for_completion`), while none of the new one has been sent.
+#[kprobe]
+pub fn dm_resume(_ctx: ProbeContext) -> u32 {
+    // SAFETY: takes no arguments and cannot fail.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: a word of it.
+    unsafe { (&raw mut (*NOTICED.as_ptr()).resumed_ns).write_volatile(now) };
+    0
+}
+
 /// Commands that waited for this, or will, tell how long.
 pub fn watch_waits(now: u64) {
-    if let Some(until) = WATCH_WAITS.get_ptr_mut(0) {
-        // SAFETY: an element of the array; whoever writes last is right.
-        unsafe { until.write_volatile(now + WATCH_WAITS_NS) };
-    }
+    let until = now + WATCH_WAITS_NS;
+    // SAFETY: a word of it.
+    unsafe { (&raw mut (*NOTICED.as_ptr()).watch_waits_until_ns).write_volatile(until) };
 }
 
 fn record(event: u8, now: u64) -> DmRecord {
@@ -75,9 +85,10 @@ fn tell(record: &DmRecord) {
 
 #[inline(always)]
 fn tell_of_path(event: u8, pgpath: Option<u64>, result: u32) {
-    let (Some(pgpath), Some(control)) = (pgpath, CONTROL.get(0)) else {
+    let Some(pgpath) = pgpath else {
         return;
     };
+    let control = CONTROL.get();
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
     watch_waits(now);
@@ -99,8 +110,8 @@ fn tell_of_path(event: u8, pgpath: Option<u64>, result: u32) {
 /// `static int multipath_message(struct dm_target *ti, unsigned argc, char **argv, …)`
 #[kprobe]
 pub fn multipath_message(ctx: ProbeContext) -> u32 {
-    if let (Some(target), Some(arguments), Some(control)) = (ctx.arg(0), ctx.arg(2), CONTROL.get(0))
-    {
+    if let (Some(target), Some(arguments)) = (ctx.arg(0), ctx.arg(2)) {
+        let control = CONTROL.get();
         // SAFETY: takes no arguments and cannot fail.
         let now = unsafe { bpf_ktime_get_ns() };
         watch_waits(now);

@@ -4,7 +4,7 @@
 //! `dm_rq_target_io`, followed by the `dm_mpath_io` with the `pgpath` that was chosen. Bio-based:
 //! the request's first bio is dm's clone, preceded by the same data (`dm_per_bio_data`).
 
-use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, RouteSlot, WAYS};
+use alua_trace_ebpf::{ABSENT, Control, DmLayout, MAX_ROUTES, NO_ROUTE, RouteSlot, WAYS, sets};
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
@@ -14,16 +14,21 @@ use crate::{
     table::Ids,
 };
 
-/// The `pgpath` of dm's clone request, from its `end_io_data`.
+/// Where dm's clone request has its `dm_mpath_io`, from its `end_io_data`.
 #[inline(always)]
-pub fn pgpath_of_request(control: &Control, end_io_data: u64) -> u64 {
-    let offset = control.dm.tio_size.wrapping_add(control.dm.mpath_io_pgpath);
-    read::<u64>(end_io_data, offset).unwrap_or(0)
+pub fn mpath_io_of_request(control: &Control, end_io_data: u64) -> u64 {
+    end_io_data.wrapping_add(u64::from(control.dm.tio_size))
 }
 
-/// The `pgpath` of the first bio of a request, or 0 when that is no clone of dm's.
+/// The `pgpath` that was chosen, or 0.
 #[inline(always)]
-pub fn pgpath_of_bio(control: &Control, request: u64) -> u64 {
+pub fn pgpath(control: &Control, mpath_io: u64) -> u64 {
+    read::<u64>(mpath_io, control.dm.mpath_io_pgpath).unwrap_or(0)
+}
+
+/// Where the first bio of a request has its `dm_mpath_io`, or 0 when that is no clone of dm's.
+#[inline(always)]
+pub fn mpath_io_of_bio(control: &Control, request: u64) -> u64 {
     if control.dm.bio_to_mpath_io == ABSENT || control.clone_endio == 0 {
         return 0;
     }
@@ -35,12 +40,10 @@ pub fn pgpath_of_bio(control: &Control, request: u64) -> u64 {
     if end_io != control.clone_endio {
         return 0;
     }
-    let mpath_io = bio.wrapping_sub(u64::from(control.dm.bio_to_mpath_io));
-    read::<u64>(mpath_io, control.dm.mpath_io_pgpath).unwrap_or(0)
+    bio.wrapping_sub(u64::from(control.dm.bio_to_mpath_io))
 }
 
-const IDS: Ids = Ids {
-    entries: MAX_ROUTES,
+const IDS: Ids<{ sets(MAX_ROUTES) }> = Ids {
     candidates: &ROUTE_CANDIDATES,
     given: &ROUTE_IDS,
     free: &FREE_ROUTES,
@@ -82,9 +85,7 @@ fn is_fresh(control: &Control, pgpath: u64, id: u32) -> bool {
 /// Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(pgpath: u64) -> u32 {
-    let Some(control) = CONTROL.get(0) else {
-        return MAX_ROUTES;
-    };
+    let control = CONTROL.get();
     for way in 1..WAYS {
         let id = IDS.candidate(pgpath, way);
         if is_fresh(control, pgpath, id) {

@@ -1,20 +1,18 @@
 //! Commands in flight: a direct-indexed slot array checked by pointer, and a hash map for those
 //! whose slot another command holds. A hash map alone would cost more than all the rest.
 
-use alua_trace_ebpf::{CommandSlot, IN_FLIGHT_SLOTS, InFlightSlot, command_flag};
+use alua_trace_ebpf::{CommandSlot, InFlightSlot, command_flag};
 
 use crate::{
     kernel::{MACHINE, add, fence, load, replace},
-    maps::{IN_FLIGHT, IN_FLIGHT_OVERFLOW, count_globally, home_slot},
+    maps::{IN_FLIGHT, IN_FLIGHT_OVERFLOW, count_globally, home},
     path,
 };
 
 /// Keeps a dispatched command; counts it as untracked when there is no room.
 #[inline(always)]
 pub fn insert(command: &CommandSlot) {
-    let Some(slot) = IN_FLIGHT.get_ptr_mut(home_slot(command.cmd, IN_FLIGHT_SLOTS)) else {
-        return;
-    };
+    let slot = IN_FLIGHT.at(home(command.cmd));
     // SAFETY: `slot` points into the array; another CPU may be claiming it.
     let held = unsafe { &raw mut (*slot).command };
     // SAFETY: as above.
@@ -99,7 +97,7 @@ pub enum End {
 /// Finds a command and ends or marks it. `None` when it was not followed.
 #[inline(always)]
 pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
-    let slot = IN_FLIGHT.get_ptr_mut(home_slot(cmd, IN_FLIGHT_SLOTS))?;
+    let slot = IN_FLIGHT.at(home(cmd));
     // SAFETY: `slot` points into the array; another CPU may be claiming it.
     let slot = unsafe { &raw mut (*slot).command };
     // SAFETY: as above.

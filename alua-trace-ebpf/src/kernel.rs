@@ -15,7 +15,7 @@ use crate::maps::count_globally_interrupted;
 
 /// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
 // The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_7")]
+#[unsafe(export_name = "SCSI_LAYOUT_8")]
 pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
     request_size: 0,
     request_cmd_flags: 0,

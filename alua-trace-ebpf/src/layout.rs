@@ -90,6 +90,9 @@ pub struct Control {
     /// 1 while the probes see everything that changes a port group's state (`alua_rtpg_work`,
     /// `alua_check_sense`), and raise `generation` then: slots may cache states.
     pub cache_states: u32,
+    /// Since when, in monotonic ns, each device is a path of one group of one map alone, as a look has found that began
+    /// then; 0 where that is not so. It holds while [`crate::Noticed::resumed_ns`] is older.
+    pub routes_known_ns: u64,
     /// Address of `end_clone_request` (dm_mod), or 0: marks a request as dm's clone.
     pub end_clone_request: u64,
     /// Address of `clone_endio` (dm_mod), or 0: marks a bio as dm's clone.
@@ -210,5 +213,5 @@ const _: () = {
     assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 20);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
     assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
-    assert!(size_of::<Control>() == 32 + 72 + 24 + 16 + 32 + 8);
+    assert!(size_of::<Control>() == 40 + 72 + 24 + 16 + 32 + 8);
 };

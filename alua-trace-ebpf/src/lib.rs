@@ -24,7 +24,7 @@ pub use layout::{
     ABSENT, AluaLayout, BufferLayout, Control, DmLayout, Machine, RdacLayout, ScsiLayout,
 };
 pub use log::{LogEnds, LoggedCommand};
-pub use slots::{CommandSlot, InFlightSlot, PathSlot, RETIRED, RouteSlot};
+pub use slots::{CommandSlot, InFlightSlot, Noticed, PathSlot, RETIRED, RouteSlot};
 
 /// Names of the maps both sides open.
 pub mod map_name {
@@ -48,8 +48,8 @@ pub mod map_name {
     pub const ROUTE_IDS: &str = "ROUTE_IDS";
     /// Queue of route ids that are nobody's.
     pub const FREE_ROUTES: &str = "FREE_ROUTES";
-    /// Array of [`super::InFlightSlot`]: commands in flight.
-    pub const IN_FLIGHT: &str = "IN_FLIGHT";
+    /// One array of [`super::InFlightSlot`]: commands in flight.
+    pub const IN_FLIGHT: &str = ".bss.in_flight";
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
     /// Array of [`super::CellIds`], indexed by path id times the number of lanes, and lane.
@@ -61,9 +61,7 @@ pub mod map_name {
     /// One [`super::Given`].
     pub const GIVEN: &str = "GIVEN";
     /// One [`super::Control`].
-    pub const CONTROL: &str = "CONTROL";
-    /// One `u64`: until when commands are marked [`super::command_flag::WAITED`], in monotonic ns.
-    pub const WATCH_WAITS: &str = "WATCH_WAITS";
+    pub const CONTROL: &str = ".bss.control";
     /// Per-CPU array with one [`super::GlobalCounts`].
     pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
 }
@@ -71,18 +69,17 @@ pub mod map_name {
 /// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
 /// of the wire, raised whenever a layout below changes: probes of another version have no global
 /// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_7";
+pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_8";
 /// Name of the global with the [`Machine`], set when the probes are loaded.
 pub const MACHINE_GLOBAL: &str = "MACHINE";
 
 /// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 1 MiB holds 50 ms of commands at
-/// 330,000 IOPS of one CPU; many CPUs have less each, and one or two 4 MiB together.
+/// 330,000 IOPS of one CPU; many CPUs have less each, and one has 2 MiB.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
     match cpus {
-        // A collector that gets no processor for half a second loses nothing of 100,000 IOPS.
-        0..=1 => 4 << 20,
-        2 => 2 << 20,
-        3..=32 => 1 << 20,
+        // A collector that gets no processor for a third of a second keeps each record of 100,000 IOPS.
+        0..=1 => 2 << 20,
+        2..=32 => 1 << 20,
         33..=64 => 512 << 10,
         _ => 256 << 10,
     }
@@ -111,8 +108,8 @@ pub const MAX_ROUTES: u32 = 1 << 14;
 pub const WAYS: usize = 4;
 /// Sets of [`Candidates`] for a table of so many ids: more than [`WAYS`] addresses meet in one of
 /// them for one path of 8,000 when the table is full.
-pub const fn sets(ids: u32) -> u32 {
-    ids * 4
+pub const fn sets(ids: u32) -> usize {
+    ids as usize * 4
 }
 
 /// The ids that addresses of equal hash were given: a guess, checked by the address in the slot.
@@ -214,6 +211,45 @@ pub mod command_flag {
     pub const WAITED: u8 = 0x10;
 }
 
+/// The access state of a path at a moment, packed as [`Followed`] has it and with its index: what each dispatch would have to
+/// make of it is made when it becomes known.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen(pub u32);
+
+impl Seen {
+    /// Not known.
+    pub const UNKNOWN: Self = Self::new(state_source::NONE, access_state::UNKNOWN);
+
+    /// Packs a state byte and its [`state_source`]; without a source, or a state, it is not known.
+    #[inline(always)]
+    pub const fn new(source: u8, state: u8) -> Self {
+        if source == state_source::NONE || state == access_state::UNKNOWN {
+            let unknown = access_state::UNKNOWN;
+            return Self(unknown as u32 | (state_index(unknown) as u32) << 16);
+        }
+        Self(state as u32 | (source as u32) << 8 | (state_index(state) as u32) << 16)
+    }
+
+    /// Whether it changes at any moment, and has to be read for each command: the state is [`access_state::LIVE`].
+    #[inline(always)]
+    pub const fn is_live(self) -> bool {
+        self.0 as u8 == access_state::LIVE
+    }
+
+    /// As in [`Followed`].
+    #[inline(always)]
+    const fn followed(self) -> u64 {
+        (self.0 as u16 as u64) << 32
+    }
+
+    /// [`state_index`] of the state.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        (self.0 >> 16) as usize & 7
+    }
+}
+
 /// What is remembered of a command from dispatch to completion, packed into one word: the probes
 /// move it in one instruction.
 #[repr(transparent)]
@@ -231,6 +267,13 @@ impl Followed {
                 | (source as u64) << 40
                 | (flags as u64) << 48,
         )
+    }
+
+    /// Packs, with the state as it was seen.
+    #[inline(always)]
+    pub const fn with_state(path: u16, route: u16, seen: Seen, flags: u8) -> Self {
+        let rest = path as u64 | (route as u64) << 16 | (flags as u64) << 48;
+        Self(rest | seen.followed())
     }
 
     /// Path id: index into [`map_name::PATHS`], or [`NO_PATH`].

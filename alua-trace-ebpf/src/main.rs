@@ -22,6 +22,8 @@ mod dm_multipath;
 #[cfg(target_arch = "bpf")]
 mod ended;
 #[cfg(target_arch = "bpf")]
+mod globals;
+#[cfg(target_arch = "bpf")]
 mod histograms;
 #[cfg(target_arch = "bpf")]
 mod in_flight;

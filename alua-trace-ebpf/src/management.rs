@@ -74,7 +74,7 @@ pub fn blk_execute_rq_nowait(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn issue(ctx: &ProbeContext) -> Option<()> {
-    let control = CONTROL.get(0)?;
+    let control = CONTROL.get();
     // All are read, and kept from being merged into one read at a computed offset, which the
     // verifier does not allow in a context.
     let arguments: [u64; 3] = [
@@ -186,7 +186,7 @@ fn tell(
     dispatch_ns: u64,
     completion_ns: u64,
 ) -> Option<()> {
-    let control = CONTROL.get(0)?;
+    let control = CONTROL.get();
     let record = DRAFTS.get_ptr_mut(draft)?;
     // SAFETY: this CPU's draft, which only this program uses.
     let record = unsafe { &mut *record };

@@ -3,7 +3,7 @@
 use alua_trace_ebpf::{
     Candidates, Cell, CellIds, CommandSlot, Control, EVENTS_BYTES, Given, GlobalCounts,
     IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS,
-    MAX_ROUTES, Octave, PathCounts, PathSlot, RouteSlot, USUAL_PATHS, sets,
+    MAX_ROUTES, Noticed, Octave, PathCounts, PathSlot, RouteSlot, USUAL_PATHS, sets,
 };
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -11,7 +11,28 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
 
-use crate::kernel::add;
+use crate::{globals::Global, kernel::add};
+
+// SAFETY: zeroes are free slots. Those in a cache line are one, and a part of another one that is not used.
+#[unsafe(link_section = ".bss.in_flight")]
+pub static IN_FLIGHT: Global<[InFlightSlot; IN_FLIGHT_SLOTS as usize]> =
+    unsafe { Global::zeroed() };
+
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.control")]
+pub static CONTROL: Global<Control> = unsafe { Global::zeroed() };
+
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.noticed")]
+pub static NOTICED: Global<Noticed> = unsafe { Global::zeroed() };
+
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.paths")]
+pub static PATH_CANDIDATES: Global<[Candidates; sets(MAX_PATHS)]> = unsafe { Global::zeroed() };
+
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.routes")]
+pub static ROUTE_CANDIDATES: Global<[Candidates; sets(MAX_ROUTES)]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
@@ -32,9 +53,6 @@ pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(
 pub static PATHS: Array<PathSlot> = Array::with_max_entries(USUAL_PATHS, BPF_F_MMAPABLE);
 
 #[map]
-pub static PATH_CANDIDATES: Array<Candidates> = Array::with_max_entries(sets(MAX_PATHS), 0);
-
-#[map]
 pub static PATH_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_PATHS, 0);
 
 #[map]
@@ -44,18 +62,10 @@ pub static FREE_PATHS: Queue<u32> = Queue::with_max_entries(MAX_PATHS, 0);
 pub static ROUTES: Array<RouteSlot> = Array::with_max_entries(MAX_ROUTES, 0);
 
 #[map]
-pub static ROUTE_CANDIDATES: Array<Candidates> = Array::with_max_entries(sets(MAX_ROUTES), 0);
-
-#[map]
 pub static ROUTE_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_ROUTES, 0);
 
 #[map]
 pub static FREE_ROUTES: Queue<u32> = Queue::with_max_entries(MAX_ROUTES, 0);
-
-// `BPF_F_MMAPABLE` as for the paths: each slot is a cache line.
-#[map]
-pub static IN_FLIGHT: Array<InFlightSlot> =
-    Array::with_max_entries(IN_FLIGHT_SLOTS, BPF_F_MMAPABLE);
 
 // A hash map because its key is an address whose slot another command holds; rarely used.
 #[map]
@@ -74,16 +84,6 @@ pub static OCTAVES: Array<Octave> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static GIVEN: Array<Given> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-#[map]
-pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
-
-/// How many workers are filing states right now: they may change at any moment.
-#[map]
-pub static STATES_CHANGING: Array<u64> = Array::with_max_entries(1, 0);
-
-#[map]
-pub static WATCH_WAITS: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
 pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entries(1, 0);
@@ -107,10 +107,10 @@ pub fn count_globally_interrupted(field: impl FnOnce(*mut GlobalCounts) -> *mut 
     }
 }
 
-/// Home slot of a kernel address in a table of `entries` (a power of two).
+/// Where a kernel address belongs in a table, whatever power of two of places it has.
 #[inline(always)]
-pub fn home_slot(address: u64, entries: u32) -> u32 {
+pub fn home(address: u64) -> u32 {
     // Fibonacci hashing: spreads the regular strides of slab and request pools evenly.
     let hash = (address >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> 32) as u32 & (entries - 1)
+    (hash >> 32) as u32
 }

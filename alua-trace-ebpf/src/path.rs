@@ -5,8 +5,8 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, WAYS, access_state,
-    handler, state_source,
+    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, Seen, WAYS, access_state,
+    handler, sets, state_source,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
@@ -14,8 +14,7 @@ use aya_log_ebpf::warn;
 use crate::{
     kernel::{Reader, add, fence, forget, layout, read},
     maps::{
-        CONTROL, FREE_PATHS, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, STATES_CHANGING,
-        count_globally,
+        CONTROL, FREE_PATHS, NOTICED, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, count_globally,
     },
     table::Ids,
 };
@@ -25,56 +24,31 @@ use crate::{
 pub struct Known {
     /// Path id, or [`NO_PATH`].
     pub id: u16,
-    /// State byte of the wire.
-    pub state: u8,
-    /// [`state_source`] of `state`.
-    pub source: u8,
-    /// A guess at its route ([`PathSlot::route`]).
+    /// Its route, or a guess at it ([`PathSlot::route`]).
     pub route: u16,
+    /// Its state.
+    pub seen: Seen,
 }
 
 impl Known {
     const NONE: Self = Self {
         id: NO_PATH,
-        state: access_state::UNKNOWN,
-        source: state_source::NONE,
         route: NO_ROUTE,
+        seen: Seen::UNKNOWN,
     };
-
-    #[inline(always)]
-    fn new(id: u32, source: u8, state: u8, route: u16) -> Self {
-        let id = id as u16;
-        if source == state_source::NONE || state == access_state::UNKNOWN {
-            return Self {
-                id,
-                route,
-                ..Self::NONE
-            };
-        }
-        Self {
-            id,
-            state,
-            source,
-            route,
-        }
-    }
 
     /// In one register, as functions that are not inlined return it.
     #[inline(always)]
     fn word(self) -> u64 {
-        u64::from(self.id)
-            | u64::from(self.state) << 16
-            | u64::from(self.source) << 24
-            | u64::from(self.route) << 32
+        u64::from(self.id) | u64::from(self.route) << 16 | u64::from(self.seen.0) << 32
     }
 
     #[inline(always)]
     fn from_word(word: u64) -> Self {
         Self {
             id: word as u16,
-            state: (word >> 16) as u8,
-            source: (word >> 24) as u8,
-            route: (word >> 32) as u16,
+            route: (word >> 16) as u16,
+            seen: Seen((word >> 32) as u32),
         }
     }
 }
@@ -97,8 +71,7 @@ pub fn count_interrupted(path: u16, number: u64, field: impl FnOnce(*mut PathCou
     }
 }
 
-const IDS: Ids = Ids {
-    entries: MAX_PATHS,
+const IDS: Ids<{ sets(MAX_PATHS) }> = Ids {
     candidates: &PATH_CANDIDATES,
     given: &PATH_IDS,
     free: &FREE_PATHS,
@@ -131,17 +104,21 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
             return None;
         }
         fence();
-        let source = (&raw const (*slot).state_source).read_volatile();
-        let mut state = (&raw const (*slot).state).read_volatile();
-        if state == access_state::LIVE && source != state_source::NONE {
+        let mut seen = Seen((&raw const (*slot).seen.0).read_volatile());
+        if seen.is_live() {
             let keeper = (&raw const (*slot).handler_state).read_volatile();
             let handler = (&raw const (*slot).handler).read_volatile();
-            state = live_state(control, keeper, u64::from(handler));
+            let source = (&raw const (*slot).state_source).read_volatile();
+            seen = Seen::new(source, live_state(control, keeper, u64::from(handler)));
         }
         let route = (&raw const (*slot).route).read_volatile();
         fence();
         let settled = (&raw const (*slot).generation).read_volatile() == generation;
-        settled.then_some(Known::new(id, source, state, route))
+        settled.then_some(Known {
+            id: id as u16,
+            route,
+            seen,
+        })
     }
 }
 
@@ -149,9 +126,7 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
 /// left. Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(sdev: u64) -> u64 {
-    let Some(control) = CONTROL.get(0) else {
-        return Known::NONE.word();
-    };
+    let control = CONTROL.get();
     for way in 1..WAYS {
         if let Some(known) = seen(control, sdev, IDS.candidate(sdev, way)) {
             return known.word();
@@ -161,7 +136,8 @@ fn search(sdev: u64) -> u64 {
     // SAFETY: a reference is valid to read.
     let generation = unsafe { (&raw const control.generation).read_volatile() };
     fence();
-    let changing = STATES_CHANGING.get(0).copied().unwrap_or(1);
+    // SAFETY: a word of it.
+    let changing = unsafe { (&raw const (*NOTICED.as_ptr()).states_changing).read_volatile() };
     let mut kernel = Reader::new();
     let mut fresh = PathSlot {
         sdev,
@@ -192,10 +168,15 @@ fn search(sdev: u64) -> u64 {
     } else {
         fresh.state
     };
-    Known::new(id, fresh.state_source, state, NO_ROUTE).word()
+    let known = Known {
+        id: id as u16,
+        route: NO_ROUTE,
+        seen: Seen::new(fresh.state_source, state),
+    };
+    known.word()
 }
 
-/// The route of the last command on a path. Not inlined: rarely run.
+/// The route of a command on a path, for those after it. Not inlined: rarely run.
 #[inline(never)]
 pub fn remember_route(id: u64, route: u64) {
     if let Some(slot) = PATHS.get_ptr_mut(id as u32) {
@@ -274,6 +255,9 @@ fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, 
             (&raw mut (*slot).controller).write_volatile(fresh.controller);
             (&raw mut (*slot).state_source).write_volatile(fresh.state_source);
             (&raw mut (*slot).state).write_volatile(fresh.state);
+            (&raw mut (*slot).seen).write_volatile(fresh.seen);
+            // A route is one since the generation.
+            (&raw mut (*slot).route).write_volatile(NO_ROUTE);
             fence();
             (&raw mut (*slot).generation).write_volatile(fresh.generation);
         }
@@ -289,6 +273,7 @@ fn cache(control: &Control, fresh: &mut PathSlot, changing: u64) {
     if may && fresh.state_source != state_source::NONE {
         fresh.state = live_state(control, fresh.handler_state, u64::from(fresh.handler));
     }
+    fresh.seen = Seen::new(fresh.state_source, fresh.state);
 }
 
 #[inline(always)]

@@ -75,10 +75,8 @@ fn prepared(ctx: &RetProbeContext) {
     };
     let _ = PREPARING.remove(key);
     // `blk_status_t` is a byte; 0 is BLK_STS_OK.
-    if ctx.ret::<u8>() != 0
-        && let Some(control) = CONTROL.get(0)
-    {
-        let path = path::find(ctx, control, sdev);
+    if ctx.ret::<u8>() != 0 {
+        let path = path::find(ctx, CONTROL.get(), sdev);
         path::count(path.id, |counts| counts.rejected += 1);
     }
 }

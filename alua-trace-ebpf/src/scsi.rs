@@ -7,7 +7,7 @@
 
 use alua_trace_ebpf::{
     CommandRecord, CommandSlot, Control, Followed, NO_ROUTE, NON_OPTIMIZED_QUIET_NS, command_flag,
-    record_kind, state_index, telling,
+    record_kind, telling,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, helpers::bpf_ktime_get_ns, macros::raw_tracepoint,
@@ -22,7 +22,7 @@ use crate::{
     kernel::{Reader, layout, read},
     logs::{self, Log, Refused},
     management,
-    maps::{CONTROL, EVENTS, WATCH_WAITS, count_globally, count_globally_interrupted},
+    maps::{CONTROL, EVENTS, NOTICED, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
 };
 
@@ -43,41 +43,53 @@ const UNKNOWN: usize = 7;
 pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
-    if let Some(control) = CONTROL.get(0) {
-        dispatched(&ctx, control, ctx.arg::<u64>(0), now);
-    }
+    dispatched(&ctx, CONTROL.get(), ctx.arg::<u64>(0), now);
     0
 }
 
 #[inline(always)]
 fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64) -> Option<()> {
     let tail = Tail::read(cmd)?;
+    let noticed = NOTICED.get();
     let path = path::find(ctx, control, tail.sdev);
-    let (pgpath, mut flags) = pgpath(control, cmd, &tail);
-    let route = if pgpath == 0 {
+    let (mpath_io, mut flags) = mpath_io(control, cmd, &tail);
+    let route = if mpath_io == 0 {
         NO_ROUTE
+    } else if path.route != NO_ROUTE && control.routes_known_ns > noticed.resumed_ns {
+        path.route
     } else {
-        dm_multipath::find(ctx, control, pgpath, path.route)
+        route(ctx, control, &path, mpath_io)
     };
-    if route != NO_ROUTE && route != path.route {
-        path::remember_route(u64::from(path.id), u64::from(route));
-    }
-    if pgpath == 0 && is_passthrough(request_of(cmd)) {
+    if mpath_io == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
     }
-    if WATCH_WAITS.get(0).is_some_and(|until| now < *until) {
+    if now < noticed.watch_waits_until_ns {
         flags |= command_flag::WAITED;
     }
     count_dispatch(&path, flags, now);
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
-        followed: Followed::new(path.id, route, path.state, path.source, flags),
+        followed: Followed::with_state(path.id, route, path.seen, flags),
     });
     if flags & command_flag::PASSTHROUGH != 0 {
         management::dispatched(cmd, u64::from(path.id), now);
     }
     Some(())
+}
+
+/// The route of a command by what dm has chosen for it, or [`NO_ROUTE`].
+#[inline(always)]
+fn route(ctx: &RawTracePointContext, control: &Control, path: &path::Known, mpath_io: u64) -> u16 {
+    let pgpath = dm_multipath::pgpath(control, mpath_io);
+    if pgpath == 0 {
+        return NO_ROUTE;
+    }
+    let route = dm_multipath::find(ctx, control, pgpath, path.route);
+    if route != NO_ROUTE && route != path.route {
+        path::remember_route(u64::from(path.id), u64::from(route));
+    }
+    route
 }
 
 /// The end of a request and the beginning of its `scsi_cmnd`, which follows it: in every kernel
@@ -113,7 +125,7 @@ fn request_of(cmd: u64) -> u64 {
 
 #[inline(always)]
 fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
-    let state = state_index(path.state) & 7;
+    let state = path.seen.index();
     let block_io = flags & command_flag::PASSTHROUGH == 0;
     let offence = block_io && state != OPTIMIZED && state != UNKNOWN;
     path::count(path.id, |counts| {
@@ -134,19 +146,19 @@ fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
     }
 }
 
-/// The `pgpath` a request was routed by, or 0, and the flags that say how it was found.
+/// Where a request has the `dm_mpath_io` it was routed by, or 0, and the flags that say how it was found.
 #[inline(always)]
-fn pgpath(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
+fn mpath_io(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
     if control.end_clone_request != 0 && tail.end_io == control.end_clone_request {
         return (
-            dm_multipath::pgpath_of_request(control, tail.end_io_data),
+            dm_multipath::mpath_io_of_request(control, tail.end_io_data),
             0,
         );
     }
     if control.bio_based != 0 {
-        let pgpath = dm_multipath::pgpath_of_bio(control, request_of(cmd));
-        if pgpath != 0 {
-            return (pgpath, command_flag::BIO_BASED);
+        let mpath_io = dm_multipath::mpath_io_of_bio(control, request_of(cmd));
+        if mpath_io != 0 {
+            return (mpath_io, command_flag::BIO_BASED);
         }
     }
     (0, 0)
@@ -284,9 +296,7 @@ fn describe(record: &mut CommandRecord, command: &CommandSlot, now: u64, ended: 
 /// inlined: rarely run.
 #[inline(never)]
 fn waited_us(cmd: u64, route: u64, dispatch_ns: u64) -> u32 {
-    let Some(control) = CONTROL.get(0) else {
-        return 0;
-    };
+    let control = CONTROL.get();
     let mut kernel = Reader::new();
     let mut request = request_of(cmd);
     if route != u64::from(NO_ROUTE) {

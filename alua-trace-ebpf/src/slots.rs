@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 
-use crate::{Followed, NO_CONTROLLER, NO_ROUTE, access_state, handler, state_source};
+use crate::{Followed, NO_CONTROLLER, NO_ROUTE, Seen, access_state, handler, state_source};
 
 /// A command in flight. What does not change until it ends is read from the command then.
 #[repr(C)]
@@ -66,11 +66,13 @@ pub struct PathSlot {
     /// RDAC: slot of the controller it leads to (`rdac_controller.index`, 0 is A) in bits 5:0, and
     /// `rdac_dh_data.mode` (0 RDAC, 1 AVT, 2 IOSHIP) above; else [`NO_CONTROLLER`].
     pub controller: u8,
-    /// Where the last command came from: a guess at where the next one does, which the route's slot
-    /// confirms. Any writer, at any time.
+    /// Where the last command that dm sent came from, since `generation`: where the next one does, too, while
+    /// [`crate::Control::routes_known_ns`] holds; else a guess, which the route's slot confirms. Any writer, at any time.
     pub route: u16,
-    /// Zero: a slot is a cache line.
-    pub reserved: [u16; 3],
+    /// Zero.
+    pub reserved: u16,
+    /// `state` and `state_source` as a command goes by them: [`crate::Seen`].
+    pub seen: Seen,
 }
 
 impl PathSlot {
@@ -89,7 +91,8 @@ impl PathSlot {
         state: access_state::UNKNOWN,
         controller: NO_CONTROLLER,
         route: NO_ROUTE,
-        reserved: [0; 3],
+        reserved: 0,
+        seen: Seen::UNKNOWN,
     };
 }
 
@@ -110,6 +113,18 @@ pub struct RouteSlot {
     pub minor: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// What the probes notice, and go by at each dispatch. Of times, whoever writes last is right.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Noticed {
+    /// Until when commands are marked [`crate::command_flag::WAITED`], in monotonic ns.
+    pub watch_waits_until_ns: u64,
+    /// When a dm device was last resumed, in monotonic ns: it may have another table since.
+    pub resumed_ns: u64,
+    /// How many workers are filing states right now: they may change at any moment.
+    pub states_changing: u64,
 }
 
 const _: () = {

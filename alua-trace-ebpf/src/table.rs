@@ -5,31 +5,26 @@
 //! enter it for an address. The candidates are guesses that the address in the slot confirms: they
 //! may be written by several at once.
 
-use alua_trace_ebpf::{Candidates, RETIRED, WAYS, sets};
+use alua_trace_ebpf::{Candidates, RETIRED, WAYS};
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    maps::{Array, HashMap, Queue},
+    maps::{HashMap, Queue},
 };
 
-use crate::maps::home_slot;
+use crate::{globals::Global, maps::home};
 
 /// The ids of one kind of object.
-pub struct Ids {
-    /// How many there are: an id that is not given.
-    pub entries: u32,
-    pub candidates: &'static Array<Candidates>,
+pub struct Ids<const SETS: usize> {
+    pub candidates: &'static Global<[Candidates; SETS]>,
     pub given: &'static HashMap<u64, u32>,
     pub free: &'static Queue<u32>,
 }
 
-impl Ids {
+impl<const SETS: usize> Ids<SETS> {
     /// A candidate for the id of the object at `address`.
     #[inline(always)]
     pub fn candidate(&self, address: u64, way: usize) -> u32 {
-        let set = home_slot(address, sets(self.entries));
-        let Some(set) = self.candidates.get_ptr(set) else {
-            return self.entries;
-        };
+        let set = self.candidates.at(home(address));
         // SAFETY: within the set; another CPU may be writing a candidate, whole.
         u32::from(unsafe { (&raw const (*set)[way & (WAYS - 1)]).read_volatile() })
     }
@@ -76,15 +71,12 @@ impl Ids {
     /// Makes `id` a candidate for `address`. `address_of` gives the address in the slot of an id.
     #[inline(always)]
     pub fn remember(&self, address: u64, id: u32, address_of: impl Fn(u32) -> u64) {
-        let home = home_slot(address, sets(self.entries));
-        let Some(set) = self.candidates.get_ptr_mut(home) else {
-            return;
-        };
+        let set = self.candidates.at(home(address));
         // Where all are in use here, one of them is looked up in the hash map from now on.
         let mut way = id as usize & (WAYS - 1);
         for other in 0..WAYS {
             let held = address_of(self.candidate(address, other));
-            if held == address || home_slot(held, sets(self.entries)) != home {
+            if held == address || self.candidates.at(home(held)) != set {
                 way = other;
                 break;
             }

@@ -11,7 +11,11 @@ use crate::{
     cli::DoctorConfig,
     inventory::model::Map,
     json,
-    kernel::{attach::Probes, facts::KernelFacts, probes},
+    kernel::{
+        attach::Probes,
+        facts::{KernelFacts, Known},
+        probes,
+    },
     live,
     model::ProbeStatus,
     multipath_conf::{
@@ -93,7 +97,11 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
     if let Ok(layout) = facts.scsi() {
         let loaded = Probes::load(&layout, facts.done(), Some(RING_BYTES), 0);
         let told = loaded.and_then(|(mut probes, inbox)| {
-            probes.set_control(&facts.control(1, false, false))?;
+            let known = Known {
+                generation: 1,
+                ..Known::default()
+            };
+            probes.set_control(&facts.control(&known))?;
             Ok((probes, inbox))
         });
         match told {

@@ -37,12 +37,14 @@ pub fn measure() -> Result<()> {
     let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("failed to turn BPF statistics on (root?)")?;
     let mut probes = Probes::load()?;
+    probes.know_routes()?;
     let mut commands = Commands::new(1, COMMANDS)?;
     let sum = probes_cost(&mut probes, &mut commands, "")?;
     println!("dispatch and completion {}", spread(&sum));
     counted(&mut probes, &mut commands)?;
     for paths in PATHS {
         let mut probes = Probes::load()?;
+        probes.know_routes()?;
         let mut commands = Commands::new(paths, IN_FLIGHT)?;
         let sum = probes_cost(&mut probes, &mut commands, SAY_NOT)?;
         println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));

@@ -29,6 +29,7 @@ pub struct Probes {
     _ebpf: Ebpf,
     control: Array<MapData, Wire<Control>>,
     generation: u64,
+    routes_known_ns: u64,
     pub start: RawFd,
     pub done: RawFd,
     pub inbox: Inbox,
@@ -51,6 +52,7 @@ impl Probes {
         let mut probes = Self {
             control: Array::try_from(control)?,
             generation: 0,
+            routes_known_ns: 0,
             start: program(&mut ebpf, "scsi_dispatch_cmd_start")?,
             done: program(&mut ebpf, "scsi_dispatch_cmd_done")?,
             inbox,
@@ -67,12 +69,19 @@ impl Probes {
         let told = Control {
             generation: self.generation,
             cache_states: 1,
+            routes_known_ns: self.routes_known_ns,
             end_clone_request: END_CLONE_REQUEST,
             dm: DM,
             alua: ALUA,
             ..Control::default()
         };
         Ok(self.control.set(0, Wire(told), 0)?)
+    }
+
+    /// Each device is a path of one group alone from now on, and no table is changed.
+    pub fn know_routes(&mut self) -> Result<()> {
+        self.routes_known_ns = 1;
+        self.look_again()
     }
 
     /// The generation now.

@@ -10,7 +10,7 @@ use alua_trace::{
     },
     sysroot::{self, Sysroot},
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::memory::LAYOUT;
 
@@ -65,7 +65,12 @@ pub fn start() -> Result<()> {
         let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, None, devices)?;
         let maps = began.elapsed();
         println!("with {devices} devices, maps {}", peak());
-        loaded.attach(&mut probes::plan(&Everything));
+        let mut plan = probes::plan(&Everything);
+        loaded.attach(&mut plan);
+        let is_refused = |it: &&probes::Planned| it.reason.contains("refuses the program");
+        if let Some(refused) = plan.iter().find(is_refused) {
+            bail!("{}: {}", refused.spec.name, refused.reason);
+        }
         let programs = began.elapsed();
         println!("with {devices} devices {}", peak());
         println!(

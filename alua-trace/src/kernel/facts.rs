@@ -36,6 +36,19 @@ pub struct KernelFacts {
     pub sources: Vec<(String, String)>,
 }
 
+/// What a trace knows that the probes go by: as in [`Control`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// [`Control::generation`].
+    pub generation: u64,
+    /// [`Control::bio_based`].
+    pub bio_based: bool,
+    /// [`Control::cache_states`].
+    pub cache_states: bool,
+    /// [`Control::routes_known_ns`].
+    pub routes_known_ns: u64,
+}
+
 impl KernelFacts {
     /// Looks at the kernel. Its symbols, which take the longest, are looked through on a thread, and waited for when
     /// they are needed.
@@ -89,7 +102,7 @@ impl KernelFacts {
 
     /// What the probes are told of modules that may come and go.
     #[must_use]
-    pub fn control(&self, generation: u64, bio_based: bool, cache_states: bool) -> Control {
+    pub fn control(&self, known: &Known) -> Control {
         let address = |name| self.addresses.get()?.get(name).copied();
         // Without the layout the address must not make the probes read.
         let dm_address = |name| address(name).filter(|_| self.dm.is_ok()).unwrap_or(0);
@@ -102,9 +115,10 @@ impl KernelFacts {
             _ => BufferLayout::default(),
         };
         Control {
-            generation,
-            bio_based: u32::from(bio_based),
-            cache_states: u32::from(cache_states),
+            generation: known.generation,
+            bio_based: u32::from(known.bio_based),
+            cache_states: u32::from(known.cache_states),
+            routes_known_ns: known.routes_known_ns,
             end_clone_request: dm_address("end_clone_request"),
             clone_endio: dm_address("clone_endio"),
             dm: self.dm.clone().unwrap_or(DmLayout {

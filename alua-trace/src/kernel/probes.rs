@@ -85,7 +85,7 @@ pub const PAGES: [&str; 2] = ["page_offset_base", "vmemmap_base"];
 /// a handler, is seen to start whose end could be missed. Those of commands come last, and are detached first: the kernel
 /// goes through all of its functions to attach or detach one kprobe (`ftrace_replace_code`), and on its CPU I/O waits
 /// for that.
-pub const TABLE: [Spec; 24] = [
+pub const TABLE: [Spec; 25] = [
     Spec::new(
         "end_clone_request",
         Hook::Address("end_clone_request"),
@@ -171,6 +171,12 @@ pub const TABLE: [Spec; 24] = [
         "messages to a map (switch_group and others) and who sent them",
     ),
     Spec::new(
+        TABLE_CHANGES,
+        Hook::KProbe(TABLE_CHANGES),
+        "dm_mod",
+        "nothing: what dm has chosen is read anew for each command, which costs more",
+    ),
+    Spec::new(
         "send_mode_select",
         Hook::KProbe("send_mode_select"),
         "scsi_dh_rdac",
@@ -231,6 +237,10 @@ pub const TABLE: [Spec; 24] = [
         "dispatches: everything",
     ),
 ];
+
+/// The probe that sees every change of a dm device's table: with it attached, the route of a command need not be read anew
+/// where its path has but one.
+pub const TABLE_CHANGES: &str = "dm_resume";
 
 /// Probes that see everything that changes a port group's state: with all of them attached, states
 /// need not be read anew for each command.

@@ -3,7 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use alua_trace_ebpf::{
-    CommandSlot, GlobalCounts, InFlightSlot, PathCounts, PathSlot, RETIRED, RouteSlot, map_name,
+    CommandSlot, GlobalCounts, IN_FLIGHT_SLOTS, InFlightSlot, PathCounts, PathSlot, RETIRED,
+    RouteSlot, map_name,
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -111,7 +112,7 @@ pub struct Tables {
     counts_fd: OwnedFd,
     cpus: usize,
     global: PerCpuArray<MapData, Wire<GlobalCounts>>,
-    in_flight: Whole<InFlightSlot>,
+    in_flight: OwnedFd,
     overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
 }
 
@@ -135,7 +136,7 @@ impl Tables {
             counts_fd,
             cpus: nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?,
             global: PerCpuArray::try_from(take(ebpf, map_name::GLOBAL_COUNTS)?)?,
-            in_flight: Whole::open(ebpf, map_name::IN_FLIGHT)?,
+            in_flight: fd_of(ebpf, map_name::IN_FLIGHT)?,
             overflow: HashMap::try_from(take(ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
         };
         tables.expect_devices(devices);
@@ -313,13 +314,27 @@ impl Tables {
     /// # Errors
     /// As [`Self::path`].
     pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
-        let slots = self.in_flight.all()?.into_iter();
-        let mut commands: Vec<CommandSlot> = slots.map(|slot| slot.command).collect();
+        // All slots are one value.
+        // SAFETY: the wire's records are integers, of whole words.
+        let slots = unsafe {
+            batch::values::<InFlightSlot>(self.in_flight.as_fd(), 1, IN_FLIGHT_SLOTS as usize)
+        };
+        let slots = slots.context("failed to read the commands in flight")?;
+        let slots = slots.into_iter().map(|slot| slot.command);
+        let mut commands: Vec<CommandSlot> = slots.collect();
         for slot in self.overflow.iter() {
             commands.push(slot.context("failed to read the overflow map")?.1.0);
         }
         commands.retain(|command| command.cmd != 0);
         Ok(commands)
+    }
+}
+
+/// A descriptor of an array that stays where it is: programs that are loaded later know it by the number of its own.
+fn fd_of(ebpf: &Ebpf, name: &str) -> Result<OwnedFd> {
+    match ebpf.map(name) {
+        Some(Map::Array(data)) => Ok(data.fd().as_fd().try_clone_to_owned()?),
+        _ => Err(anyhow!("no array {name} in the object")),
     }
 }
 

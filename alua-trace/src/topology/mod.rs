@@ -146,6 +146,12 @@ impl Topology {
         Some((map, group, group.paths.get(member.path)?))
     }
 
+    /// Whether each disk is a path of one group of one map at most, and every map could be read.
+    pub fn has_one_route_a_path(&self) -> bool {
+        let paths = self.maps.iter().flat_map(Map::paths).count();
+        self.notes.is_empty() && paths == self.member_of.len()
+    }
+
     /// The devices of a logical unit, named as in [`Device::wwid`].
     pub fn paths_of_lun<'a>(&'a self, wwid: &'a str) -> impl Iterator<Item = &'a Device> {
         self.devices
@@ -224,6 +230,22 @@ mod tests {
             .map(|path| path.hctl.host)
             .collect();
         assert_eq!(hosts, [1, 2]);
+    }
+
+    #[test]
+    fn a_disk_in_two_groups_has_more_than_one_route() {
+        let table = DmTable {
+            name: "mpatha".to_owned(),
+            devno: "254:0".parse().unwrap(),
+            uuid: None,
+            status: "2 0 0 0 2 1 A 0 1 2 8:0 A 0 0 1 E 0 1 2 8:0 A 3 0 1".to_owned(),
+            table: "0 0 2 1 round-robin 0 1 1 8:0 1 round-robin 0 1 1 8:0 1".to_owned(),
+        };
+        let twice = Topology::new(Vec::new(), vec![Map::from_dm(&table).unwrap()], Vec::new());
+        assert!(topology().has_one_route_a_path());
+        assert!(!twice.has_one_route_a_path());
+        let unread = Topology::new(Vec::new(), topology().maps, vec!["mpathb: no".to_owned()]);
+        assert!(!unread.has_one_route_a_path());
     }
 
     #[test]

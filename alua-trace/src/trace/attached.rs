@@ -10,10 +10,11 @@ use super::scanner::OPTIONAL_MODULES;
 use crate::{
     kernel::{
         attach::Probes,
-        facts::KernelFacts,
+        facts::{KernelFacts, Known},
         probes::{self, Facts, Planned},
     },
     model::{Probe, ProbeStatus},
+    topology::Topology,
 };
 
 /// How long the probes that see states change must have been attached before slots may cache
@@ -27,11 +28,10 @@ pub(super) struct Attached {
     pub probes: Probes,
     plan: Vec<Planned>,
     facts: KernelFacts,
-    bio_based: bool,
+    /// What the probes were told last; its generation is theirs to raise.
+    known: Known,
     /// When the last probe was attached.
     attached_at_ns: u64,
-    /// The probes may cache states.
-    cache_states: bool,
 }
 
 impl Attached {
@@ -39,14 +39,13 @@ impl Attached {
     ///
     /// # Errors
     /// A probe without which there is no trace is not in `plan`.
-    pub fn new(probes: Probes, plan: Vec<Planned>, facts: KernelFacts, bio_based: bool) -> Self {
+    pub fn new(probes: Probes, plan: Vec<Planned>, facts: KernelFacts, known: Known) -> Self {
         Self {
             probes,
             plan,
             facts,
-            bio_based,
+            known,
             attached_at_ns: 0,
-            cache_states: false,
         }
     }
 
@@ -112,7 +111,7 @@ impl Attached {
     }
 
     fn replan(&mut self, module: &str, now_ns: u64) {
-        self.cache_states = false;
+        (self.known.cache_states, self.known.routes_known_ns) = (false, 0);
         self.attached_at_ns = now_ns;
         let of_module = |planned: &&mut Planned| planned.spec.module == module;
         for planned in self.plan.iter_mut().filter(of_module) {
@@ -127,29 +126,38 @@ impl Attached {
     /// # Errors
     /// As [`Self::tell`].
     pub fn settle(&mut self, now_ns: u64) -> Result<()> {
-        if self.cache_states
+        if self.known.cache_states
             || !self.sees_state_changes()
             || now_ns.saturating_sub(self.attached_at_ns) < SETTLE_NS
         {
             return Ok(());
         }
-        self.cache_states = true;
+        self.known.cache_states = true;
         self.tell()
     }
 
     fn sees_state_changes(&self) -> bool {
+        self.has_all(&probes::STATE_CHANGES)
+    }
+
+    /// Whether these probes are attached.
+    fn has_all(&self, names: &[&str]) -> bool {
         self.plan
             .iter()
-            .filter(|planned| probes::STATE_CHANGES.contains(&planned.spec.name))
+            .filter(|planned| names.contains(&planned.spec.name))
             .all(|planned| planned.status == ProbeStatus::Ok)
     }
 
-    /// After a scan: the probes read again what they cached.
+    /// After a look that began at `began_ns`: the probes read again what they cached.
     ///
     /// # Errors
     /// As [`Self::tell`].
-    pub fn scanned(&mut self, bio_based: bool) -> Result<()> {
-        self.bio_based = bio_based;
+    pub fn scanned(&mut self, topology: &Topology, began_ns: u64) -> Result<()> {
+        self.known.bio_based = is_bio_based(topology);
+        let known = topology.has_one_route_a_path()
+            && began_ns > self.attached_at_ns
+            && self.has_all(&[probes::TABLE_CHANGES]);
+        self.known.routes_known_ns = if known { began_ns } else { 0 };
         self.tell()
     }
 
@@ -158,7 +166,7 @@ impl Attached {
     /// # Errors
     /// As [`Self::tell`].
     pub fn stop_caching(&mut self) -> Result<()> {
-        self.cache_states = false;
+        self.known.cache_states = false;
         self.tell()
     }
 
@@ -169,12 +177,8 @@ impl Attached {
     fn tell(&mut self) -> Result<()> {
         // A large step: the probes may increment it between this read and the write, and everything
         // they cached until then must still compare as older.
-        let generation = self.probes.generation()? + GENERATION_STEP;
-        self.probes.set_control(
-            &self
-                .facts
-                .control(generation, self.bio_based, self.cache_states),
-        )
+        self.known.generation = self.probes.generation()? + GENERATION_STEP;
+        self.probes.set_control(&self.facts.control(&self.known))
     }
 
     /// Counts that belong to no path.
@@ -184,6 +188,11 @@ impl Attached {
     pub fn global_counts(&self) -> Result<GlobalCounts> {
         self.probes.tables.global_counts()
     }
+}
+
+/// Whether a map is bio-based.
+pub(super) fn is_bio_based(topology: &Topology) -> bool {
+    topology.maps().iter().any(|map| map.bio_based)
 }
 
 /// Fails when a probe without which there is no trace is not planned, or could not be attached.

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::{
-    attached::{Attached, refuse_without_required},
+    attached::{Attached, is_bio_based, refuse_without_required},
     counting::Counting,
     draining::Filling,
     ending::exit_status,
@@ -36,7 +36,7 @@ use crate::{
     kernel::{
         attach::{self, Probes},
         complaints::Complaints,
-        facts::KernelFacts,
+        facts::{KernelFacts, Known},
         probes,
         recycling::Recycling,
     },
@@ -124,8 +124,12 @@ impl<'config> Session<'config> {
         let (mut probes, inbox) = Probes::load(&layout?, facts.done(), config.ring_bytes, devices)?;
         let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
-        let bio_based = is_bio_based(topology);
-        probes.set_control(&facts.control(1, bio_based, false))?;
+        let known = Known {
+            generation: 1,
+            bio_based: is_bio_based(topology),
+            ..Known::default()
+        };
+        probes.set_control(&facts.control(&known))?;
         let complaints = Complaints::new(&mut probes);
         let with_setup = config.record.is_some();
         let mut scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
@@ -139,7 +143,7 @@ impl<'config> Session<'config> {
         feed.engine.take_lines();
         let counting = Counting::start(config.telling, &inbox)?;
         let measuring = config.cost.then(attach::measure).transpose()?;
-        let mut attached = Attached::new(probes, plan, facts, bio_based);
+        let mut attached = Attached::new(probes, plan, facts, known);
         attached.attach(&refusing)?;
         let started_at_ns = monotonic_ns();
         attached.settled_from(started_at_ns);
@@ -152,10 +156,8 @@ impl<'config> Session<'config> {
             feed.take(started_at_ns, Input::Counting(CountingChange::Asked));
         }
         let outputs = Outputs::open(config, &start, maps)?;
-        if with_setup {
-            // The set-up comes with it.
-            scanner.ask(started_at_ns);
-        }
+        // What the probes may rely on, and the set-up, come with it.
+        scanner.ask(started_at_ns);
         Ok(Self {
             config,
             attached,
@@ -417,7 +419,7 @@ impl<'config> Session<'config> {
             .take(scan.began_ns, Input::Topology(&scan.topology));
         let wants = self.obey()?;
         self.attached.follow_refusals(&wants.refusing);
-        self.attached.scanned(is_bio_based(&scan.topology))?;
+        self.attached.scanned(&scan.topology, scan.began_ns)?;
         self.recycle()?;
         if self
             .flag_waits_since_ns
@@ -475,10 +477,6 @@ fn wanted(config: &RunConfig, maps: &[String]) -> Wanted {
         commands: config.commands,
         ..Wanted::default()
     }
-}
-
-fn is_bio_based(topology: &Topology) -> bool {
-    topology.maps().iter().any(|map| map.bio_based)
 }
 
 fn start_line(root: &Sysroot, attached: &Attached, feed: &Feed, started_at_ns: u64) -> Start {

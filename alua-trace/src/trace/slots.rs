@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alua_trace_ebpf::{
-    CommandSlot, Followed, GlobalCounts, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot,
+    CommandSlot, Followed, GlobalCounts, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, Seen,
     command_flag,
 };
 use anyhow::Result;
@@ -126,6 +126,7 @@ impl Slots {
             state_source: 0,
             state: 0,
             route: 0,
+            seen: Seen::default(),
             ..slot
         };
         if self.paths.insert(id, settled) != Some(settled) {

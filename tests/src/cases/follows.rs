@@ -6,13 +6,16 @@ use anyhow::{Context, Result, ensure};
 
 use super::judge::{mapped_once, same};
 use super::{Case, Clock, Group, Kernels, Outcome};
+use crate::array::Controller;
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
-use crate::lab::multipath::MapOptions;
+use crate::lab::loopback::LabPath;
+use crate::lab::multipath::{MapOptions, Selector};
 use crate::lab::report::commands_of;
-use crate::lab::schema::{Class, Line, PathChange};
+use crate::lab::schema::{Class, Command, Line, PathChange};
 use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk, loopback};
 use crate::sys;
+use crate::sys::process::run;
 
 pub(super) const GROUP: Group = Group {
     name: "follows-changes",
@@ -28,6 +31,10 @@ pub(super) const GROUP: Group = Group {
         Case {
             name: "map-created",
             run: map_created,
+        },
+        Case {
+            name: "groups-exchanged",
+            run: groups_exchanged,
         },
         Case {
             name: "another-unit-there",
@@ -125,6 +132,64 @@ fn map_created(lab: &mut Lab) -> Result<Outcome> {
         ),
         ("tool", mapped_once(&report)),
     )?;
+    Ok(Outcome::Passed)
+}
+
+/// Tables change under load, and with each the number of every path's group: a command came through the group that its
+/// path had in the table of its time.
+fn groups_exchanged(lab: &mut Lab) -> Result<Outcome> {
+    const TABLES: usize = 8;
+    let selector = Selector::ServiceTime;
+    lab.lio()?;
+    let map = lab.map(&MapOptions::default())?;
+    let table = run("dmsetup", &["table", &map.name])?;
+    let (head, _) = table
+        .split_once(" service-time")
+        .with_context(|| format!("another table: {table}"))?;
+    let of = |controller| -> Vec<LabPath> {
+        let all = lab.paths().into_iter();
+        all.filter(|it| it.name.controller == controller).collect()
+    };
+    let groups = [Controller::A, Controller::B].map(|it| selector.group(&of(it)));
+    let trace = lab.trace(&TraceOptions {
+        commands: true,
+        ..TraceOptions::default()
+    })?;
+    let load = Load::paced_reads(&map.node(), UNTIL_STOPPED_MS).start()?;
+    // From when to when each table was in use, all of that time.
+    let mut used = Vec::new();
+    let mut since_ns = sys::monotonic_ns();
+    for nth in 1..=TABLES {
+        // By then the probes may rely on it.
+        sys::sleep_ms(700);
+        let exchanged = format!("{head} {} {}\n", groups[nth % 2], groups[(nth + 1) % 2]);
+        std::fs::write("/tmp/exchanged", exchanged)?;
+        run("dmsetup", &["load", &map.name, "/tmp/exchanged"])?;
+        used.push((since_ns, sys::monotonic_ns()));
+        run("dmsetup", &["suspend", &map.name])?;
+        run("dmsetup", &["resume", &map.name])?;
+        since_ns = sys::monotonic_ns();
+    }
+    load.stop()?;
+    let report = lab.stop(trace)?;
+    for (nth, (from_ns, to_ns)) in used.into_iter().enumerate() {
+        let first = [Controller::A, Controller::B][nth % 2];
+        let mut seen = 0;
+        let then = |it: &&Command| it.dispatched_at_ns >= from_ns && it.dispatched_at_ns < to_ns;
+        let through_map = report.commands().filter(|it| it.dm_devno.is_some());
+        for command in through_map.filter(then) {
+            let paths = lab.paths();
+            let path = paths.iter().find(|it| it.hctl == command.hctl);
+            let is_first = path.context("no such path")?.name.controller == first;
+            let expected = if is_first { 1 } else { 2 };
+            ensure!(
+                command.path_group == Some(expected),
+                "table {nth} was in use from {from_ns} to {to_ns}: {command:?}"
+            );
+            seen += 1;
+        }
+        ensure!(seen >= 20, "{seen} commands with table {nth}");
+    }
     Ok(Outcome::Passed)
 }
 
