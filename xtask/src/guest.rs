@@ -29,7 +29,7 @@ const HELLO_AT_LAST: Duration = Duration::from_secs(120);
 const POWER_OFF_WITHIN: Duration = Duration::from_secs(20);
 /// A broken kernel may still print the rest of its trace.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
-const CONSOLE_LINES: usize = 30;
+const CONSOLE_LINES: usize = 60;
 
 /// What to start.
 #[derive(Debug)]
@@ -205,6 +205,7 @@ impl Watch<'_> {
                     return Ok(Stop::Silent(hello_within));
                 }
                 (Some(hello), Some(limit)) if hello.elapsed() > limit => {
+                    qemu::interrupt(child);
                     return Ok(Stop::OutOfTime(limit));
                 }
                 _ => thread::sleep(Duration::from_millis(50)),

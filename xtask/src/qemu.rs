@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -19,7 +20,9 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// The lab was proven with this one.
 const OLDEST: (u32, u32) = (7, 2);
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0,115200 quiet tsc=reliable panic=-1 \
-                                   mitigations=off audit=0 apparmor=0";
+                                   mitigations=off audit=0 apparmor=0 unknown_nmi_panic";
+/// How long a guest may take to say what it did when it was interrupted.
+const PANICS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a guest under KVM may take to say its first word.
 const KVM_SPEAKS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -240,7 +243,12 @@ fn kvm_speaks(paths: &Paths, qemu: &Qemu, kernel: &Kernel) -> Result<bool> {
 /// Starts the guest, with what QEMU itself complains of in `errors`. QEMU ends with this process,
 /// however that ends.
 pub(crate) fn start(machine: &Machine, errors: File) -> Result<Child> {
-    spawn(command(machine).stderr(errors))
+    // The monitor's prompt is of no use to anybody.
+    let mut command = command(machine);
+    if !machine.interactive {
+        command.stdout(Stdio::null());
+    }
+    spawn(command.stderr(errors))
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {
@@ -302,8 +310,21 @@ fn command(machine: &Machine) -> Command {
             .args(["-chardev", "stdio,id=tty,signal=off"])
             .args(["-device", "virtconsole,chardev=tty"])
             .stdin(Stdio::inherit());
+    } else {
+        // For [`interrupt`].
+        command.args(["-monitor", "stdio"]).stdin(Stdio::piped());
     }
     command
+}
+
+/// Has a guest that nobody types to tell on its console what it is doing: its kernel panics of an interrupt that it does not
+/// know ([`KERNEL_COMMAND_LINE`]), and shows what that interrupted.
+pub(crate) fn interrupt(child: &mut Child) {
+    if let Some(monitor) = &mut child.stdin {
+        // A guest that has just ended has told enough.
+        monitor.write_all(b"nmi\n").ok();
+        thread::sleep(PANICS_WITHIN);
+    }
 }
 
 fn common(qemu: &Qemu, accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command {
