@@ -11,6 +11,21 @@ use crate::{
     stats::{self, Counted, Sample},
 };
 
+/// By operation code: a table, because it is asked for every command.
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut code = 0;
+    while code < classes.len() {
+        classes[code] = match opcode::class(code as u8) {
+            opcode::Class::Read => Class::Read,
+            opcode::Class::Write => Class::Write,
+            opcode::Class::Other => Class::Other,
+        };
+        code += 1;
+    }
+    classes
+};
+
 /// What in [`Followed`] makes a command worth a closer look: a state other than optimized, or any flag but that its map is
 /// bio-based.
 const NOT_USUAL: u64 = Followed::new(0, 0, 0x1f, 0, !command_flag::BIO_BASED).0;
@@ -30,7 +45,7 @@ impl Engine {
             return false;
         };
         let ios = entry.ios.wrapping_add(1);
-        if !entry.said(followed) || stands_for(ios) > 0 {
+        if entry.last != followed || stands_for(ios) > 0 {
             return false;
         }
         let mapped = followed.route() != NO_ROUTE;
@@ -45,7 +60,7 @@ impl Engine {
             });
         if taken {
             entry.ios = ios;
-            entry.saw(followed, record.dispatch_ns);
+            entry.saw_again(followed, record.dispatch_ns);
             entry.watched.completed(record);
         }
         taken
@@ -180,12 +195,9 @@ impl Engine {
     }
 }
 
+#[inline]
 fn class(operation: u8) -> Class {
-    match opcode::class(operation) {
-        opcode::Class::Read => Class::Read,
-        opcode::Class::Write => Class::Write,
-        opcode::Class::Other => Class::Other,
-    }
+    CLASSES[usize::from(operation)]
 }
 
 pub(super) fn state_source_of(source: u8) -> StateSource {

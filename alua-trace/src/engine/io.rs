@@ -15,8 +15,8 @@ use crate::{model::Hold, scsi::cdb, stats::LatencyHistogram};
 const MOST_RETRIED: usize = 4096;
 /// Every one of the first I/Os of an interval goes to the ownership engine; after them, while no
 /// transfer is suspected, a sample: percentiles over thousands do not need each of them.
-const EACH: u32 = 256;
-const SAMPLE: u32 = 16;
+const EACH: u32 = 128;
+const SAMPLE: u32 = 64;
 
 /// For how many the nth I/O of a path in an interval stands when the ownership engine is told of it; 0 where it is not.
 #[inline]

@@ -124,7 +124,8 @@ impl Engine {
     }
 
     /// Takes one input, which came (or was read) at `at_ns` on the monotonic clock.
-    #[inline]
+    // Where it is called with a record there is nothing else to do for most.
+    #[inline(always)]
     pub fn take(&mut self, at_ns: u64, input: Input<'_>) {
         match input {
             Input::Record(bytes) => {

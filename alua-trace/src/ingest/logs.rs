@@ -6,6 +6,7 @@ use std::{
     io,
     mem::offset_of,
     os::fd::BorrowedFd,
+    ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -52,6 +53,33 @@ impl Ord for Lane {
 impl PartialOrd for Lane {
     fn partial_cmp(&self, other: &Self) -> Option<Order> {
         Some(self.cmp(other))
+    }
+}
+
+/// Where a CPU's log is, and the number of its last place, one less than a power of two.
+#[derive(Clone, Copy)]
+struct Log {
+    first: NonNull<LoggedCommand>,
+    last: usize,
+}
+
+impl Log {
+    #[inline]
+    fn place(self, number: u64) -> NonNull<LoggedCommand> {
+        // SAFETY: within the log.
+        unsafe { self.first.add(number as usize & self.last) }
+    }
+
+    /// When the command of the lane's next record completed. The last moment is for those that are not there.
+    #[inline]
+    fn next_at(self, lane: &Lane) -> u64 {
+        if lane.next == lane.end {
+            return u64::MAX;
+        }
+        let place = self.place(lane.next).as_ptr();
+        // SAFETY: a whole record, which nobody writes before it has been read.
+        let at_ns = unsafe { (&raw const (*place).record.completion_ns).read() };
+        at_ns.min(u64::MAX - 1)
     }
 }
 
@@ -110,8 +138,10 @@ impl Logs {
                     end,
                     at_ns: 0,
                 };
-                lane.at_ns = self.next_at(&lane);
-                lanes.push(lane);
+                if let Some(log) = self.log(cpu) {
+                    lane.at_ns = log.next_at(&lane);
+                    lanes.push(lane);
+                }
             }
         }
     }
@@ -128,14 +158,16 @@ impl Logs {
         each: &mut impl FnMut(&[u8]),
     ) -> usize {
         let mut taken = 0;
-        while taken < limit && lane.at_ns <= until_ns {
-            let Some(bytes) = self.record(lane) else {
-                break;
-            };
+        let Some(log) = self.log(lane.cpu) else {
+            return 0;
+        };
+        while taken < limit && lane.at_ns <= until_ns && lane.next != lane.end {
+            // SAFETY: a whole record of integers without padding, which nobody writes before `read` is raised.
+            let bytes: &[u8; RECORD_BYTES] = unsafe { log.place(lane.next).cast().as_ref() };
             each(bytes);
             taken += 1;
             lane.next = lane.next.wrapping_add(1);
-            lane.at_ns = self.next_at(lane);
+            lane.at_ns = log.next_at(lane);
             if lane.next.is_multiple_of(GIVEN_BACK) {
                 self.give_back(lane);
             }
@@ -150,30 +182,15 @@ impl Logs {
         }
     }
 
-    fn next_at(&self, lane: &Lane) -> u64 {
-        if lane.next == lane.end {
-            return u64::MAX;
-        }
-        let place = self.places.at(self.place(lane));
-        // SAFETY: a whole record, which nobody writes before it has been read.
-        let at_ns = place
-            .map(|place| unsafe { (&raw const (*place.as_ptr()).record.completion_ns).read() });
-        // The last moment is for those that are not there.
-        at_ns.map_or(u64::MAX, |at_ns| at_ns.min(u64::MAX - 1))
-    }
-
-    fn record(&self, lane: &Lane) -> Option<&[u8; RECORD_BYTES]> {
-        if lane.next == lane.end {
-            return None;
-        }
-        // SAFETY: a whole record of integers without padding, which nobody writes before `read` is raised.
-        self.places
-            .at(self.place(lane))
-            .map(|place| unsafe { &*place.as_ptr().cast() })
-    }
-
-    fn place(&self, lane: &Lane) -> usize {
-        lane.cpu * self.records as usize + (lane.next as usize & (self.records as usize - 1))
+    fn log(&self, cpu: usize) -> Option<Log> {
+        let records = self.records as usize;
+        let first = self.places.at(cpu * records)?;
+        // It is there as a whole.
+        self.places.at(cpu * records + records - 1)?;
+        Some(Log {
+            first,
+            last: records - 1,
+        })
     }
 
     fn written(&self, cpu: usize) -> Option<&AtomicU64> {

@@ -22,7 +22,8 @@ impl Feed {
     }
 
     /// Gives one input to the engine.
-    #[inline]
+    // As [`Engine::take`].
+    #[inline(always)]
     pub fn take(&mut self, at_ns: u64, input: Input<'_>) {
         if let Some(recording) = &mut self.recording {
             recording.recorder.take(at_ns, input);

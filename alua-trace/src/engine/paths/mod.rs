@@ -67,30 +67,29 @@ pub(super) struct Entry {
     /// When what makes it usable (device, dm, membership of its map) last changed, by a scan.
     usable_since_ns: u64,
     /// What the last command said.
-    last: Followed,
+    pub last: Followed,
 }
 
 impl Entry {
     /// A command said this; whether that is news. What has been said since by sysfs makes it so.
     #[inline]
     pub fn saw(&mut self, followed: Followed, dispatch_ns: u64) -> bool {
-        if followed != self.last {
+        let is_news = followed != self.last;
+        if !is_news {
+            self.saw_again(followed, dispatch_ns);
+        } else if dispatch_ns >= self.state_at_ns {
             // One from before what is known of the state says nothing of those after it.
-            if dispatch_ns >= self.state_at_ns {
-                self.last = followed;
-            }
-            return true;
+            self.last = followed;
         }
+        is_news
+    }
+
+    /// A command said the same as the last one.
+    #[inline]
+    pub fn saw_again(&mut self, followed: Followed, dispatch_ns: u64) {
         if followed.state_source() != state_source::NONE {
             self.state_at_ns = self.state_at_ns.max(dispatch_ns);
         }
-        false
-    }
-
-    /// Whether the last command on it said the same.
-    #[inline]
-    pub fn said(&self, followed: Followed) -> bool {
-        followed == self.last
     }
 
     /// When its state was first seen to be what it is.
