@@ -13,7 +13,7 @@ use aya_ebpf::{
 
 use crate::{globals::Global, kernel::add};
 
-// SAFETY: zeroes are free slots. Those in a cache line are one, and a part of another one that is not used.
+// SAFETY: zeroes are free slots.
 #[unsafe(link_section = ".bss.in_flight")]
 pub static IN_FLIGHT: Global<[InFlightSlot; IN_FLIGHT_SLOTS as usize]> =
     unsafe { Global::zeroed() };

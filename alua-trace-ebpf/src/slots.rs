@@ -24,7 +24,8 @@ pub struct InFlightSlot {
     pub command: CommandSlot,
     /// How many CPUs are trying to have it at this moment.
     pub claimants: u64,
-    /// Zero: a slot is a cache line, so that CPUs whose commands are neighbours do not take it from each other.
+    /// Zero: what is used of two slots is in different cache lines, so that CPUs whose commands are neighbours do not take
+    /// them from each other.
     pub reserved: [u64; 4],
 }
 
