@@ -56,6 +56,8 @@ pub enum Task {
     Bench {
         /// Name of the benchmark.
         name: String,
+        /// How often what is compared is run; as the benchmark likes if not given.
+        rounds: Option<usize>,
     },
 }
 

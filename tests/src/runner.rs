@@ -68,7 +68,7 @@ fn run(reporter: &Reporter) -> Result<i32> {
         Task::Test { group, filters } => cases::run_group(reporter, &group, &filters),
         Task::Experiment { terminal, plan } => console::experiment(reporter, &terminal, &plan),
         Task::Array => iscsi::serve(reporter),
-        Task::Bench { name } => bench::run(reporter, &name),
+        Task::Bench { name, rounds } => bench::run(reporter, &name, rounds),
         Task::Shell(terminal) => console::shell(reporter, &terminal, false),
         Task::IscsiShell(terminal) => console::shell(reporter, &terminal, true),
         Task::Demo { terminal, seconds } => console::demo(reporter, &terminal, seconds),

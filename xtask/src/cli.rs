@@ -139,6 +139,9 @@ pub(crate) struct BenchArgs {
     /// `native`, `record`, or the name of a guest's benchmark such as `cost`; all if not given
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+    /// Rounds of `cost`, in each of which every observer has its turn; by default each is in each place of a round once
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<usize>,
     /// The guest's kernel
     #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
     pub(crate) kernel: String,

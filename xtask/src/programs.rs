@@ -28,6 +28,8 @@ pub(crate) enum Build {
     Release,
     /// In half the time, for who waits to see it at work: without whole-program optimisation.
     Quick,
+    /// As users have it, but with symbols and frame pointers.
+    Profiled,
 }
 
 impl Build {
@@ -35,6 +37,7 @@ impl Build {
         match self {
             Self::Release => "release",
             Self::Quick => QUICK,
+            Self::Profiled => "profiled",
         }
     }
 }
@@ -78,6 +81,9 @@ pub(crate) fn tool(paths: &Paths, build: Build) -> Result<PathBuf> {
     if matches!(build, Build::Quick) {
         // What writes Parquet takes a third of the build; nobody exports in a demonstration.
         command.arg("--no-default-features");
+    }
+    if matches!(build, Build::Profiled) {
+        command.env("RUSTFLAGS", "-C force-frame-pointers=yes");
     }
     say::run(&mut command).context("cannot build alua-trace")?;
     Ok(paths.target.join(build.profile()).join("alua-trace"))

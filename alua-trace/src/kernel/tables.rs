@@ -58,12 +58,12 @@ impl<T: Copy + 'static> Whole<T> {
             .context("failed to write a table of the probes")
     }
 
-    fn all(&self) -> Result<Vec<T>> {
+    fn first(&self, entries: u32) -> Result<Vec<T>> {
         // SAFETY: the wire's records are integers, of whole words.
-        match unsafe { batch::values(self.fd.as_fd(), self.entries, 1) } {
+        match unsafe { batch::values(self.fd.as_fd(), entries, 1) } {
             Ok(values) => Ok(values),
             // Before Linux 5.6 one by one.
-            Err(_) => (0..self.entries).map(|index| self.get(index)).collect(),
+            Err(_) => (0..entries).map(|index| self.get(index)).collect(),
         }
     }
 }
@@ -176,12 +176,12 @@ impl Tables {
         Ok((slot.sdev != 0).then_some(slot))
     }
 
-    /// The slots of all path ids.
+    /// The slots of all path ids that the probes may have given.
     ///
     /// # Errors
     /// As [`Self::path`].
     pub fn paths(&self) -> Result<Vec<PathSlot>> {
-        self.paths.all()
+        self.paths.first(self.free_paths.next)
     }
 
     /// What the probes know of a route; `None` for an id that is nobody's.
@@ -193,12 +193,12 @@ impl Tables {
         Ok((slot.pgpath != 0).then_some(slot))
     }
 
-    /// The slots of all route ids.
+    /// The slots of all route ids that the probes may have given.
     ///
     /// # Errors
     /// As [`Self::path`].
     pub fn routes(&self) -> Result<Vec<RouteSlot>> {
-        self.routes.all()
+        self.routes.first(self.free_routes.next)
     }
 
     /// Makes the probes give the device at a path's address another id from its next command on.

@@ -28,13 +28,13 @@ struct Measured {
 }
 
 /// Runs it and sends a row for each observer.
-pub(super) fn run(reporter: &Reporter) -> Result<()> {
+pub(super) fn run(reporter: &Reporter, rounds: Option<usize>) -> Result<()> {
     let mut lab = Lab::new(reporter, NAME);
     lab.lio()?;
     let map = lab.map(&MapOptions::default())?;
     load(&map, 1000)?;
     let mut measured: BTreeMap<&str, Measured> = BTreeMap::new();
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds.unwrap_or(ROUNDS) {
         let (last, first) = OBSERVERS.split_at(round % OBSERVERS.len());
         for observer in first.iter().chain(last) {
             lab.log(format!("round {round}: {}", observer.name));
@@ -74,7 +74,7 @@ fn break_down(lab: &Lab, map: &Map, io_ns: f64) -> Result<()> {
 }
 
 /// psync and 8 jobs: batching at a greater depth would hide the cost of a probe.
-fn load(map: &Map, milliseconds: u64) -> Result<f64> {
+pub(super) fn load(map: &Map, milliseconds: u64) -> Result<f64> {
     let load = Load {
         engine: "psync",
         depth: 1,

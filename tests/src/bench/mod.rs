@@ -5,6 +5,7 @@ mod breakdown;
 mod cost;
 mod empty;
 mod observers;
+mod profile;
 
 use std::process::ExitCode;
 
@@ -13,9 +14,10 @@ use anyhow::{Result, bail};
 use crate::runner::Reporter;
 
 /// Runs one by name.
-pub(crate) fn run(reporter: &Reporter, name: &str) -> Result<i32> {
+pub(crate) fn run(reporter: &Reporter, name: &str, rounds: Option<usize>) -> Result<i32> {
     match name {
-        "cost" => cost::run(reporter).map(|()| 0),
+        "cost" => cost::run(reporter, rounds).map(|()| 0),
+        "profile" => profile::run(reporter).map(|()| 0),
         _ => bail!("no benchmark {name}"),
     }
 }

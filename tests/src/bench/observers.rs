@@ -184,6 +184,10 @@ impl Watching {
 }
 
 impl Watching {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time of its threads by their name, in ns (`/proc/PID/task/TID/schedstat`).
     pub(super) fn threads(&self) -> Result<BTreeMap<String, u64>> {
         let tasks = format!("/proc/{}/task", self.child.id());

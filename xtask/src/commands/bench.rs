@@ -16,6 +16,7 @@ use crate::userland::Set;
 const NATIVE: &str = "native";
 const RECORD: &str = "record";
 const COST: &str = "cost";
+const PROFILE: &str = "profile";
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs them; false when a guest failed.
@@ -51,7 +52,12 @@ fn example(paths: &Paths, name: &str) -> Result<bool> {
 
 fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
     let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?;
-    let programs = Programs::build(paths, Build::Release)?;
+    let build = if name == PROFILE {
+        Build::Profiled
+    } else {
+        Build::Release
+    };
+    let programs = Programs::build(paths, build)?;
     say::step(&format!(
         "benchmark {name} on Linux {}: guest time counts instructions, so it is repeatable, and \
          takes minutes",
@@ -59,6 +65,7 @@ fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
     ));
     let task = Task::Bench {
         name: name.to_owned(),
+        rounds: args.rounds,
     };
     let job = Job {
         name: &format!("bench-{}-{name}", lab.kernel.release),
