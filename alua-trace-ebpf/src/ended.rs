@@ -124,7 +124,7 @@ impl Ended for Window {
             // Refused at load; this is for the verifier.
             return;
         }
-        let source = cmd.wrapping_add(u64::from(layout!(window_start)));
+        let source = window_of(cmd);
         // SAFETY: `length` bytes of `self` are ours; the helper copes with any source address.
         let failed = unsafe {
             bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), length, source as *const _)
@@ -135,19 +135,35 @@ impl Ended for Window {
     }
 }
 
+/// Where the window of the command at `cmd` begins.
+#[inline(always)]
+pub fn window_of(cmd: u64) -> u64 {
+    cmd.wrapping_add(u64::from(layout!(window_start)))
+}
+
 /// Loads from a pointer whose type the verifier knows: no helper, and nothing is copied that is not used.
-pub struct Typed(
-    /// The `scsi_cmnd`.
-    pub *const u8,
-);
+pub struct Typed(*const u8);
+
+impl Typed {
+    /// Of the window at `window`.
+    #[inline(always)]
+    pub fn new(window: *const u8) -> Self {
+        Self(window)
+    }
+
+    /// Of the `scsi_cmnd` at `cmd`.
+    #[inline(always)]
+    pub fn of(cmd: *const u8) -> Self {
+        Self(cmd.wrapping_add(layout!(window_start) as usize))
+    }
+}
 
 impl Ended for Typed {
     #[inline(always)]
     fn member<T: Copy>(&self, offset: u32) -> T {
-        let offset = layout!(window_start) as usize + offset as usize;
         // SAFETY: the verifier has checked that a number is there; a load that faults gives 0
         // (`BPF_PROBE_MEM`).
-        unsafe { self.0.add(offset).cast::<T>().read_volatile() }
+        unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Counting a command that has completed in its path's histogram.
 //!
 //! A lane that one CPU has for itself is written without atomic operations: programs do not interrupt each other here
-//! ([`crate::logs::alone`]). Where CPUs share one, two may make the same cell or octave at once: the collector reads all
+//! ([`crate::logs::Log::claim`]). Where CPUs share one, two may make the same cell or octave at once: the collector reads all
 //! that there are, whoever finds them, so that nothing is lost by it.
 
 use alua_trace_ebpf::{
@@ -11,7 +11,7 @@ use alua_trace_ebpf::{
 
 use crate::{
     ended::Ended,
-    kernel::{MACHINE, add, add_to_bucket, load, take_number},
+    kernel::{add, add_to_bucket, machine, take_number},
     maps::{CELL_IDS, CELLS, GIVEN, OCTAVES},
 };
 
@@ -75,7 +75,7 @@ impl Place {
     /// Where to count a command; `None` where there is no room for another cell.
     #[inline(always)]
     pub fn find(cpu: u32, sample: &Sample) -> Option<Self> {
-        let lanes = load(&MACHINE.lanes);
+        let lanes = machine!(lanes);
         if lanes == 0 {
             return None;
         }
@@ -213,7 +213,7 @@ fn make_octave(cell: u64, octave: u64) -> u64 {
 /// `word` points into a map element.
 #[inline(always)]
 unsafe fn raise(word: *mut u64, number: u64) {
-    if load(&MACHINE.lanes_are_shared) != 0 {
+    if machine!(lanes_are_shared) != 0 {
         add(word, number);
         return;
     }
@@ -225,7 +225,7 @@ unsafe fn raise(word: *mut u64, number: u64) {
 /// `word` points into a map element.
 #[inline(always)]
 unsafe fn raise_bucket(word: *mut u32) {
-    if load(&MACHINE.lanes_are_shared) != 0 {
+    if machine!(lanes_are_shared) != 0 {
         add_to_bucket(word);
         return;
     }

@@ -4,7 +4,7 @@
 use alua_trace_ebpf::{CommandSlot, InFlightSlot, command_flag};
 
 use crate::{
-    kernel::{MACHINE, add, fence, load, replace},
+    kernel::{add, fence, machine, replace},
     maps::{IN_FLIGHT, IN_FLIGHT_OVERFLOW, count_globally, home},
     path,
 };
@@ -70,7 +70,7 @@ unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
 unsafe fn claim(slot: *mut InFlightSlot, cmd: u64) -> bool {
     // SAFETY: as promised by the caller.
     let (claimants, owner) = unsafe { (&raw mut (*slot).claimants, &raw mut (*slot).command.cmd) };
-    if load(&MACHINE.has_fetch) != 0 {
+    if machine!(has_fetch) != 0 {
         // SAFETY: as promised by the caller.
         return unsafe { replace(owner, 0, cmd) };
     }

@@ -4,69 +4,70 @@ use core::{
     arch::asm,
     intrinsics::{AtomicOrdering, atomic_xadd},
     mem::MaybeUninit,
-    ptr,
     sync::atomic::{Ordering, compiler_fence},
 };
 
-use alua_trace_ebpf::{Machine, ScsiLayout};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally_interrupted;
 
-/// Offsets of the running kernel. Overridden at load and frozen: the verifier sees constants.
-// The name is `alua_trace_ebpf::SCSI_LAYOUT_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "SCSI_LAYOUT_8")]
-pub static SCSI_LAYOUT: ScsiLayout = ScsiLayout {
-    request_size: 0,
-    request_cmd_flags: 0,
-    request_end_io: 0,
-    request_end_io_data: 0,
-    request_bio: 0,
-    cmnd_device: 0,
-    cmnd_cdb_is_pointer: 0,
-    window_start: 0,
-    window_length: 0,
-    window_cdb: 0,
-    window_retries: 0,
-    window_sdb_length: 0,
-    window_result: 0,
-    window_sense_buffer: 0,
-    sdev_host: 0,
-    sdev_id: 0,
-    sdev_channel: 0,
-    sdev_lun: 0,
-    sdev_handler: 0,
-    sdev_handler_data: 0,
-    handler_name: 0,
-    host_no: 0,
-    request_start_time_ns: 0,
-    cmnd_issued_cdb: 0,
-};
-
-/// What the kernel and the processor offer. Overridden at load and frozen.
-// The name is `alua_trace_ebpf::MACHINE_GLOBAL`; attributes take no constants.
-#[unsafe(export_name = "MACHINE")]
-pub static MACHINE: Machine = Machine {
-    log_records: 0,
-    has_fetch: 0,
-    weakly_ordered: 0,
-    lanes: 0,
-    lanes_are_shared: 0,
-};
-
-/// One field of [`SCSI_LAYOUT`].
+/// One field of the running kernel's [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! layout {
     ($field:ident) => {
-        $crate::kernel::load(&$crate::kernel::SCSI_LAYOUT.$field)
+        $crate::kernel::constant::<
+            {
+                alua_trace_ebpf::LAYOUT_MARK
+                    + core::mem::offset_of!(alua_trace_ebpf::ScsiLayout, $field) as i32
+            },
+        >()
     };
 }
 pub(crate) use layout;
 
-/// Reads what the loader may have overridden: the compiler must not fold the zeroes above.
+/// One field of what this kernel and processor offer, [`Machine`](alua_trace_ebpf::Machine).
+macro_rules! machine {
+    ($field:ident) => {
+        $crate::kernel::constant::<
+            {
+                alua_trace_ebpf::MACHINE_MARK
+                    + core::mem::offset_of!(alua_trace_ebpf::Machine, $field) as i32
+            },
+        >()
+    };
+}
+pub(crate) use machine;
+
+/// The number that the collector puts in the place of `MARK` before it loads the program: one instruction, whose value
+/// the verifier knows, so that it leaves out what can never be reached.
 #[inline(always)]
-pub fn load(field: &u32) -> u32 {
-    // SAFETY: a reference is valid to read.
-    unsafe { ptr::read_volatile(field) }
+pub fn constant<const MARK: i32>() -> u32 {
+    let number: u64;
+    // SAFETY: sets a register. The collector refuses numbers that an immediate operand would extend by its sign.
+    unsafe {
+        asm!("{0} = {1}", out(reg) number, const MARK, options(pure, nomem, nostack, preserves_flags));
+        core::hint::assert_unchecked(number <= i32::MAX as u64);
+    }
+    number as u32
+}
+
+/// The kernel's memory at `address`, to be loaded from without a helper: what cannot be read is 0. Where
+/// [`Machine::cast_type`](alua_trace_ebpf::Machine) is not 0, for the first [`CAST_BYTES`](alua_trace_ebpf::CAST_BYTES).
+#[inline(always)]
+pub fn cast(address: u64) -> *const u8 {
+    let place: u64;
+    // SAFETY: a call of `bpf_rdonly_cast`, whose number the collector puts in, which gives the address back.
+    unsafe {
+        asm!(
+            ".8byte {call}",
+            call = const alua_trace_ebpf::CAST_CALL,
+            in("r1") address,
+            in("r2") u64::from(machine!(cast_type)),
+            lateout("r0") place,
+            lateout("r1") _, lateout("r2") _, lateout("r3") _, lateout("r4") _, lateout("r5") _,
+            options(pure, nomem, nostack),
+        );
+    }
+    place as *const u8
 }
 
 /// Reads a `T` at `address + offset`; counts a failure and gives `None`.
@@ -209,7 +210,7 @@ pub unsafe fn replace(word: *mut u64, old: u64, new: u64) -> bool {
 #[inline(always)]
 pub fn fence() {
     compiler_fence(Ordering::SeqCst);
-    if load(&MACHINE.weakly_ordered) != 0 {
+    if machine!(weakly_ordered) != 0 {
         let mut word = 0_u64;
         // An atomic operation that fetches is fully ordered (Documentation/bpf/standardization).
         // SAFETY: a word on the stack.

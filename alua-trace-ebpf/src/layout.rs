@@ -3,7 +3,7 @@
 use core::mem::size_of;
 
 /// Member offsets of the SCSI and block structures on the hot path, in bytes, from the running
-/// kernel's BTF. Frozen at load, so that the verifier knows them.
+/// kernel's BTF. The collector puts them into the code ([`LAYOUT_MARK`]).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ScsiLayout {
@@ -59,8 +59,8 @@ pub struct ScsiLayout {
     pub cmnd_issued_cdb: u32,
 }
 
-/// What the kernel and the processor offer the probes. Frozen at load: what can never be reached is left out by the
-/// verifier, and what the kernel does not know by the collector (`kernel::machine`).
+/// What the kernel and the processor offer the probes. The collector puts it into the code ([`MACHINE_MARK`]): what can
+/// never be reached then is left out by the verifier, and what the kernel does not know by the collector.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Machine {
@@ -75,7 +75,20 @@ pub struct Machine {
     pub lanes: u32,
     /// 1 where more than one CPU counts in a lane.
     pub lanes_are_shared: u32,
+    /// Number of the kernel's type that programs may take any address for (`bpf_rdonly_cast`, Linux 6.2), and that has
+    /// [`CAST_BYTES`] of integers; 0 where they may not.
+    pub cast_type: u32,
 }
+
+/// What stands in the code for the first field of [`ScsiLayout`]: `r = MARK + offset of the field`, an instruction with an
+/// immediate operand.
+pub const LAYOUT_MARK: i32 = 0x5c51_1000;
+/// The same for [`Machine`].
+pub const MACHINE_MARK: i32 = 0x5c51_2000;
+/// What stands in the code for a call of `bpf_rdonly_cast`: as it would be encoded, but for the function's number.
+pub const CAST_CALL: i64 = 0x5c51_3000_0000_2085;
+/// Bytes that may be loaded from where the call points to.
+pub const CAST_BYTES: u32 = super::MAX_WINDOW;
 
 /// What the collector tells the probes while they run: everything that belongs to modules that
 /// may load later. An absent offset is [`ABSENT`] and disables what needs it.
@@ -210,7 +223,7 @@ pub struct BufferLayout {
 }
 
 const _: () = {
-    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 20);
+    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 24);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
     assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
     assert!(size_of::<Control>() == 40 + 72 + 24 + 16 + 32 + 8);

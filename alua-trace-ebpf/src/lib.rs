@@ -21,7 +21,8 @@ pub use cells::{
 pub use counts::{GlobalCounts, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
 pub use layout::{
-    ABSENT, AluaLayout, BufferLayout, Control, DmLayout, Machine, RdacLayout, ScsiLayout,
+    ABSENT, AluaLayout, BufferLayout, CAST_BYTES, CAST_CALL, Control, DmLayout, LAYOUT_MARK,
+    MACHINE_MARK, Machine, RdacLayout, ScsiLayout,
 };
 pub use log::{LogEnds, LoggedCommand};
 pub use slots::{CommandSlot, InFlightSlot, Noticed, PathSlot, RETIRED, RouteSlot};
@@ -66,13 +67,6 @@ pub mod map_name {
     pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
 }
 
-/// Name of the global with the [`ScsiLayout`], set when the probes are loaded. Ends with the version
-/// of the wire, raised whenever a layout below changes: probes of another version have no global
-/// of this name and are refused.
-pub const SCSI_LAYOUT_GLOBAL: &str = "SCSI_LAYOUT_8";
-/// Name of the global with the [`Machine`], set when the probes are loaded.
-pub const MACHINE_GLOBAL: &str = "MACHINE";
-
 /// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 1 MiB holds 50 ms of commands at
 /// 330,000 IOPS of one CPU; many CPUs have less each, and one has 2 MiB.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
@@ -90,8 +84,16 @@ pub const fn log_records(ring_bytes: u32) -> u32 {
     ring_bytes / size_of::<LoggedCommand>() as u32
 }
 
-/// Bytes of the ring buffer of what is rare: 2,600 answers to handlers, or 12,000 paths that fail at once.
-pub const EVENTS_BYTES: u32 = 1 << 20;
+/// Bytes of the ring buffer of what is rare, on a host with so many SCSI devices: two answers to its handler and twelve
+/// failures of each at once, and of 256 devices at least. It is in memory twice over.
+pub const fn events_bytes(devices: u32) -> u32 {
+    let devices = match devices {
+        0..256 => 256,
+        256..=MAX_PATHS => devices,
+        _ => MAX_PATHS,
+    };
+    devices.next_power_of_two() << 10
+}
 /// Slots for commands in flight; a power of two.
 pub const IN_FLIGHT_SLOTS: u32 = 1 << 14;
 /// Commands that may be in flight beside the slots.

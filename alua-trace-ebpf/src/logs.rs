@@ -4,7 +4,7 @@ use alua_trace_ebpf::{CommandRecord, LogEnds};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
-    kernel::{MACHINE, fence, load},
+    kernel::{fence, machine},
     maps::{LOG_ENDS, LOGS},
 };
 
@@ -17,36 +17,47 @@ pub enum Refused {
     Interrupted,
 }
 
+/// A place in a log, which is this CPU's until it is said to be written.
+pub struct Place {
+    pub record: *mut CommandRecord,
+    written: u64,
+}
+
 /// This CPU's log, which nobody else writes to now.
 pub struct Log {
     pub cpu: u32,
     ends: *mut LogEnds,
 }
 
-/// Has `tell` tell of a command while nothing else on this CPU does: whether it could.
-#[inline(always)]
-pub fn alone(tell: impl FnOnce(&Log) -> bool) -> Result<(), Refused> {
-    // SAFETY: takes no arguments and cannot fail.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(ends) = LOG_ENDS.get_ptr_mut(cpu) else {
-        return Err(Refused::Full);
-    };
-    // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`. An interrupt has ended before
-    // this goes on; where a program could be preempted, the kernel does not let it run a second time on the same CPU
-    // (`recursion_misses`).
-    unsafe {
-        let writing = &raw mut (*ends).writing;
-        if writing.read_volatile() != 0 {
-            return Err(Refused::Interrupted);
-        }
-        writing.write_volatile(1);
-        let told = tell(&Log { cpu, ends });
-        writing.write_volatile(0);
-        if told { Ok(()) } else { Err(Refused::Full) }
-    }
-}
-
 impl Log {
+    /// This CPU's log, until it is released: what interrupts the program meanwhile is refused.
+    #[inline(always)]
+    pub fn claim() -> Result<Self, Refused> {
+        // SAFETY: takes no arguments and cannot fail.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let Some(ends) = LOG_ENDS.get_ptr_mut(cpu) else {
+            return Err(Refused::Full);
+        };
+        // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`. An interrupt has ended before
+        // this goes on; where a program could be preempted, the kernel does not let it run a second time on the same CPU
+        // (`recursion_misses`).
+        unsafe {
+            let writing = &raw mut (*ends).writing;
+            if writing.read_volatile() != 0 {
+                return Err(Refused::Interrupted);
+            }
+            writing.write_volatile(1);
+        }
+        Ok(Self { cpu, ends })
+    }
+
+    /// Gives it back.
+    #[inline(always)]
+    pub fn release(self) {
+        // SAFETY: `ends` points into the array.
+        unsafe { (&raw mut (*self.ends).writing).write_volatile(0) };
+    }
+
     /// What becomes of commands: [`alua_trace_ebpf::telling`].
     #[inline(always)]
     pub fn telling(&self) -> u64 {
@@ -54,10 +65,10 @@ impl Log {
         unsafe { (&raw const (*self.ends).telling).read_volatile() }
     }
 
-    /// Has `fill` write a record at the end: false where the collector is too far behind, which is counted.
+    /// The place for one more record; `None` where the collector is too far behind, which is counted.
     #[inline(always)]
-    pub fn write(&self, fill: impl FnOnce(&mut CommandRecord)) -> bool {
-        let records = load(&MACHINE.log_records);
+    pub fn place(&self) -> Option<Place> {
+        let records = machine!(log_records);
         // SAFETY: `ends` points into the array.
         let (written, read) = unsafe {
             (
@@ -67,23 +78,26 @@ impl Log {
         };
         if written.wrapping_sub(read) >= u64::from(records) {
             self.refuse();
-            return false;
+            return None;
         }
         let place = self
             .cpu
             .wrapping_mul(records)
             .wrapping_add(written as u32 & records.wrapping_sub(1));
-        let Some(place) = LOGS.get_ptr_mut(place) else {
-            return false;
-        };
-        // SAFETY: the place is this CPU's, and the collector does not read it before `written` says so.
+        let logged = LOGS.get_ptr_mut(place)?;
+        // SAFETY: the element is a record's memory.
+        let record = unsafe { &raw mut (*logged).record };
+        Some(Place { record, written })
+    }
+
+    /// Lets the collector have the record, which is whole.
+    #[inline(always)]
+    pub fn wrote(&self, place: &Place) {
+        fence();
+        // SAFETY: `ends` points into the array.
         unsafe {
-            fill(&mut (*place).record);
-            // It is whole before it is said to be there.
-            fence();
-            (&raw mut (*self.ends).written).write_volatile(written.wrapping_add(1));
+            (&raw mut (*self.ends).written).write_volatile(place.written.wrapping_add(1));
         }
-        true
     }
 
     #[inline(always)]

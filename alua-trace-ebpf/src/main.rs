@@ -1,7 +1,7 @@
 //! The probes: programs on the kernel's SCSI, dm-multipath and device-handler code.
 //!
-//! One file per kernel subsystem. No kernel offset is compiled in: SCSI and block offsets come in
-//! the frozen global `kernel::SCSI_LAYOUT`, those of modules that may load later in the
+//! One file per kernel subsystem. No kernel offset is compiled in: SCSI and block offsets are put
+//! into the code when it is loaded (`kernel::constant`), those of modules that may load later come in the
 //! `CONTROL` map. Nothing here decides what a state or a latency means; that is the collector's.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(

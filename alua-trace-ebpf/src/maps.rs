@@ -1,7 +1,7 @@
 //! The maps, and the few lines that every probe needs to use them.
 
 use alua_trace_ebpf::{
-    Candidates, Cell, CellIds, CommandSlot, Control, EVENTS_BYTES, Given, GlobalCounts,
+    Candidates, Cell, CellIds, CommandSlot, Control, Given, GlobalCounts,
     IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS,
     MAX_ROUTES, Noticed, Octave, PathCounts, PathSlot, RouteSlot, USUAL_PATHS, sets,
 };
@@ -34,10 +34,10 @@ pub static PATH_CANDIDATES: Global<[Candidates; sets(MAX_PATHS)]> = unsafe { Glo
 #[unsafe(link_section = ".bss.routes")]
 pub static ROUTE_CANDIDATES: Global<[Candidates; sets(MAX_ROUTES)]> = unsafe { Global::zeroed() };
 
+// How large these three are is the collector's to say.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-// The collector says how many entries.
 #[map]
 pub static LOG_ENDS: Array<LogEnds> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 

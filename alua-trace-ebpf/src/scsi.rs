@@ -16,11 +16,11 @@ use aya_ebpf::{
 
 use crate::{
     dm_multipath,
-    ended::{Each, Ended, Typed, Window, number_of},
+    ended::{Each, Ended, Typed, Window, number_of, window_of},
     histograms::{Place, Sample, count_unlogged},
     in_flight::{self, End},
-    kernel::{Reader, layout, read},
-    logs::{self, Log, Refused},
+    kernel::{Reader, cast, layout, machine, read},
+    logs::{Log, Refused},
     management,
     maps::{CONTROL, EVENTS, NOTICED, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
@@ -104,11 +104,23 @@ struct Tail {
 impl Tail {
     #[inline(always)]
     fn read(cmd: u64) -> Option<Self> {
+        let (request, end_io) = (request_of(cmd), layout!(request_end_io));
+        if layout!(cmnd_device) == 0 && machine!(cast_type) != 0 {
+            let tail = cast(request.wrapping_add(u64::from(end_io))).cast::<Self>();
+            // SAFETY: a load that faults gives 0 (`BPF_PROBE_MEM`). One by one: each is one instruction.
+            return unsafe {
+                Some(Self {
+                    end_io: (&raw const (*tail).end_io).read_volatile(),
+                    end_io_data: (&raw const (*tail).end_io_data).read_volatile(),
+                    sdev: (&raw const (*tail).sdev).read_volatile(),
+                })
+            };
+        }
         if layout!(cmnd_device) == 0 {
-            return read::<Self>(request_of(cmd), layout!(request_end_io));
+            return read::<Self>(request, end_io);
         }
         // Before 5.16 `device` is further down.
-        let [end_io, end_io_data] = read::<[u64; 2]>(request_of(cmd), layout!(request_end_io))?;
+        let [end_io, end_io_data] = read::<[u64; 2]>(request, end_io)?;
         Some(Self {
             end_io,
             end_io_data,
@@ -174,7 +186,12 @@ fn is_passthrough(request: u64) -> bool {
 pub fn scsi_dispatch_cmd_done(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
-    completed(ctx.arg::<u64>(0), now, Window::new());
+    let cmd = ctx.arg::<u64>(0);
+    if machine!(cast_type) != 0 {
+        completed(cmd, now, Typed::new(cast(window_of(cmd))));
+    } else {
+        completed(cmd, now, Window::new());
+    }
     0
 }
 
@@ -187,7 +204,7 @@ pub fn scsi_dispatch_cmd_done_typed(ctx: RawTracePointContext) -> i32 {
     let cmd = ctx.arg::<u64>(0) as *const u8;
     // To the verifier what a module's tracepoint passes may be null (`btf_ctx_access`, since Linux 6.14).
     if !cmd.is_null() {
-        completed(number_of(cmd), now, Typed(cmd));
+        completed(number_of(cmd), now, Typed::of(cmd));
     }
     0
 }
@@ -204,12 +221,16 @@ fn completed(cmd: u64, now: u64, mut ended: impl Ended) {
             &raw mut (*it).timed_out
         });
     }
-    let told = logs::alone(|log| {
-        ended.read(cmd);
-        tell(log, &command, now, &ended)
-    });
-    if let Err(refused) = told {
-        untold(&command, now, refused == Refused::Interrupted);
+    match Log::claim() {
+        Ok(log) => {
+            ended.read(cmd);
+            let told = tell(&log, &command, now, &ended);
+            log.release();
+            if !told {
+                untold(&command, now, false);
+            }
+        }
+        Err(refused) => untold(&command, now, refused == Refused::Interrupted),
     }
     if command.followed.has(command_flag::PASSTHROUGH) {
         let path = u64::from(command.followed.path());
@@ -231,9 +252,13 @@ fn tell(log: &Log, command: &CommandSlot, now: u64, ended: &impl Ended) -> bool 
             return true;
         }
     }
-    log.write(|record| describe(record, command, now, ended))
-        || telling == telling::BOTH
-        || count_unlogged(log.cpu, &Sample::new(command, now, ended))
+    if let Some(place) = log.place() {
+        // SAFETY: nobody else uses the place now; every field is written.
+        describe(unsafe { &mut *place.record }, command, now, ended);
+        log.wrote(&place);
+        return true;
+    }
+    telling == telling::BOTH || count_unlogged(log.cpu, &Sample::new(command, now, ended))
 }
 
 /// A command that there is no room for. Where it interrupted the telling of another one, the ring buffer has some.

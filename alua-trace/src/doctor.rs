@@ -94,8 +94,8 @@ fn examine(root: &Sysroot, btf: Option<&Path>, report: &mut DoctorReport) -> Res
     privileges::lift_memory_limit();
     let facts = KernelFacts::gather(root, btf)?;
     let mut plan = probes::plan(&facts);
-    if let Ok(layout) = facts.scsi() {
-        let loaded = Probes::load(&layout, facts.done(), Some(RING_BYTES), 0);
+    if let Ok(target) = facts.target() {
+        let loaded = Probes::load(target, Some(RING_BYTES), 0);
         let told = loaded.and_then(|(mut probes, inbox)| {
             let known = Known {
                 generation: 1,

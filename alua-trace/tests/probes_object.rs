@@ -4,7 +4,7 @@
 //! interrupt, may fill it for another command: no load of the rest may stand behind that store.
 //! The source says so (`in_flight::kept`), but the compiler has once moved plain loads.
 
-use alua_trace::kernel::machine::OBJECT;
+use alua_trace::kernel::code::OBJECT;
 use object::{Object, ObjectSection};
 
 /// Programs that free slots.

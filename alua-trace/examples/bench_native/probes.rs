@@ -6,9 +6,11 @@ use alua_trace::{
     ingest::inbox::Inbox,
     kernel::{
         attach::{Maps, maps},
-        machine::machine,
+        machine::{Cast, machine},
         tables::Tables,
+        types::RawTypes,
     },
+    sysroot::Sysroot,
 };
 use alua_trace_ebpf::{Control, MAX_PATHS, Machine, map_name};
 use anyhow::{Context, Result, bail};
@@ -36,6 +38,12 @@ pub struct Probes {
     pub tables: Tables,
 }
 
+/// How this kernel casts.
+fn cast() -> Result<Option<Cast>> {
+    let mut types = RawTypes::read(&Sysroot::default(), None)?;
+    Ok(Cast::find(&types.parse_vmlinux()?))
+}
+
 impl Probes {
     /// The probes of this build, with ids for as many paths as there can be.
     pub fn load() -> Result<Self> {
@@ -46,7 +54,7 @@ impl Probes {
     pub fn load_for(machine: &Machine) -> Result<Self> {
         let Maps {
             mut ebpf, inbox, ..
-        } = maps(&LAYOUT, machine, MAX_PATHS as usize)?;
+        } = maps(&LAYOUT, machine, cast()?, MAX_PATHS as usize)?;
         let control = ebpf.take_map(map_name::CONTROL).context("no control map")?;
         let tables = Tables::open(&mut ebpf, MAX_PATHS as usize)?;
         let mut probes = Self {

@@ -5,8 +5,10 @@ use std::time::Instant;
 use alua_trace::{
     kernel::{
         attach::Probes,
-        facts::KernelFacts,
+        facts::{KernelFacts, Target},
+        machine::Cast,
         probes::{self, Facts, ModuleFacts},
+        types::RawTypes,
     },
     sysroot::{self, Sysroot},
 };
@@ -60,9 +62,15 @@ pub fn start() -> Result<()> {
         "symbols {:.1} ms",
         (searched - gathered).as_secs_f64() * 1e3
     );
+    let cast = Cast::find(&RawTypes::read(&root, None)?.parse_vmlinux()?);
     for devices in DEVICES {
+        let target = Target {
+            layout: LAYOUT,
+            cast,
+            done: None,
+        };
         let began = Instant::now();
-        let (mut loaded, _inbox) = Probes::load(&LAYOUT, None, None, devices)?;
+        let (mut loaded, _inbox) = Probes::load(target, None, devices)?;
         let maps = began.elapsed();
         println!("with {devices} devices, maps {}", peak());
         let mut plan = probes::plan(&Everything);

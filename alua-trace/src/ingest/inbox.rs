@@ -5,9 +5,7 @@ use std::{
     mem::offset_of,
 };
 
-use alua_trace_ebpf::{
-    CommandRecord, DmRecord, EVENTS_BYTES, ManagementRecord, RtpgRecord, record_kind,
-};
+use alua_trace_ebpf::{CommandRecord, DmRecord, ManagementRecord, RtpgRecord, record_kind};
 use bytes::Buf;
 
 use super::{
@@ -21,6 +19,9 @@ use crate::stats::Counted;
 pub trait Rare {
     /// The bytes of the next record.
     fn next(&mut self) -> Option<Vec<u8>>;
+
+    /// Bytes that there is room for.
+    fn room(&self) -> u32;
 }
 
 /// The collector's end of all that the probes write to.
@@ -161,7 +162,7 @@ impl<R: Rare> Inbox<R> {
     fn fullest(&self, rare_bytes: usize) -> u8 {
         let waiting = self.lanes.iter().map(Lane::waiting).max().unwrap_or(0);
         let of_log = waiting * 255 / u64::from(self.logs.records()).max(1);
-        let of_ring = rare_bytes as u64 * 255 / u64::from(EVENTS_BYTES);
+        let of_ring = rare_bytes as u64 * 255 / u64::from(self.rare.room()).max(1);
         of_log.max(of_ring).min(255) as u8
     }
 }

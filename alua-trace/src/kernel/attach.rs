@@ -1,7 +1,6 @@
 //! Loading the probes and attaching each alone.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{Mutex, PoisonError},
@@ -9,8 +8,7 @@ use std::{
 };
 
 use alua_trace_ebpf::{
-    Control, MACHINE_GLOBAL, MAX_PATHS, Machine, SCSI_LAYOUT_GLOBAL, ScsiLayout, USUAL_PATHS,
-    map_name,
+    Control, MAX_PATHS, Machine, ScsiLayout, USUAL_PATHS, events_bytes, map_name,
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -20,11 +18,12 @@ use aya::{
 };
 
 use super::{
-    machine,
+    code,
+    facts::Target,
+    machine::{self, Cast},
     probes::{Hook, Planned},
     tables::{Tables, Wire},
     typed::{self, Done},
-    types::TracepointType,
 };
 use crate::{
     ingest::{
@@ -37,6 +36,9 @@ use crate::{
     sysroot,
 };
 
+/// aya-log's ring buffer, which has 128 KiB else: a probe complains once.
+const COMPLAINTS: &str = "AYA_LOGS";
+const COMPLAINTS_BYTES: u32 = 16 << 10;
 /// Threads that load programs: a start may not take a host's every CPU.
 const MOST_LOADERS: usize = 4;
 
@@ -50,25 +52,20 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Loads the object with the kernel's layout and its type of the tracepoint `scsi_dispatch_cmd_done`, for a host
-    /// with so many SCSI devices, and gives what the probes write to beside it. Nothing is attached yet, and the probes
-    /// have been told nothing ([`Self::set_control`]).
+    /// Loads the object for a host with so many SCSI devices, and gives what the probes write to beside it. Nothing is
+    /// attached yet, and the probes have been told nothing ([`Self::set_control`]).
     ///
     /// # Errors
     /// The kernel refuses maps or programs: not permitted, or too old.
-    pub fn load(
-        layout: &ScsiLayout,
-        done: Option<TracepointType>,
-        ring_bytes: Option<u32>,
-        devices: usize,
-    ) -> Result<(Self, Inbox)> {
+    pub fn load(target: Target, ring_bytes: Option<u32>, devices: usize) -> Result<(Self, Inbox)> {
+        let machine = machine::machine(ring_bytes)?;
         let Maps {
             mut ebpf,
             object,
             fds,
             inbox,
-        } = maps(layout, &machine::machine(ring_bytes)?, devices)?;
-        let done = Done::new(&object, &fds, done);
+        } = maps(&target.layout, &machine, target.cast, devices)?;
+        let done = Done::new(&object, &fds, target.done);
         let probes = Self {
             control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
             tables: Tables::open(&mut ebpf, devices)?,
@@ -282,7 +279,7 @@ pub struct Maps {
     /// As aya has it.
     pub ebpf: Ebpf,
     /// The object file.
-    pub object: Cow<'static, [u8]>,
+    pub object: Vec<u8>,
     /// Descriptors of all maps by name: those that have been taken out of it, too.
     pub fds: BTreeMap<String, RawFd>,
     /// The collector's end of what the probes write to.
@@ -293,17 +290,24 @@ pub struct Maps {
 ///
 /// # Errors
 /// The kernel refuses them: not permitted, or too old.
-pub fn maps(layout: &ScsiLayout, machine: &Machine, devices: usize) -> Result<Maps> {
+pub fn maps(
+    layout: &ScsiLayout,
+    machine: &Machine,
+    cast: Option<Cast>,
+    devices: usize,
+) -> Result<Maps> {
     let paths = path_entries(devices);
     let cpus = machine::cpus()?;
+    let page = u32::try_from(rustix::param::page_size())?;
+    let events_bytes = events_bytes(u32::try_from(devices).unwrap_or(u32::MAX)).max(page);
     let records = machine.log_records;
     let sizes = machine::histograms(machine, devices);
-    let object = machine::object(machine)?;
+    let object = code::object(layout, machine, cast)?;
     let mut ebpf = EbpfLoader::new()
         // Our programs need no relocation against the kernel's types: offsets are data.
         .btf(None)
-        .override_global(SCSI_LAYOUT_GLOBAL, &Wire(*layout), true)
-        .override_global(MACHINE_GLOBAL, &Wire(*machine), true)
+        .map_max_entries(map_name::EVENTS, events_bytes)
+        .map_max_entries(COMPLAINTS, COMPLAINTS_BYTES.max(page))
         .map_max_entries(map_name::LOG_ENDS, cpus)
         .map_max_entries(map_name::LOGS, cpus.saturating_mul(records))
         .map_max_entries(map_name::CELL_IDS, paths * machine.lanes.max(1))
@@ -317,7 +321,7 @@ pub fn maps(layout: &ScsiLayout, machine: &Machine, devices: usize) -> Result<Ma
     let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
         .context("failed to map the ring buffer")?;
     let logs = logs(&ebpf, cpus, records)?;
-    let mut inbox = Inbox::new(Ring::new(ring), logs);
+    let mut inbox = Inbox::new(Ring::new(ring, events_bytes), logs);
     if machine.lanes > 0 {
         inbox = inbox.with(histograms(&ebpf, sizes)?);
     }

@@ -5,9 +5,13 @@
 //! reader of our own because those on crates.io either know no split BTF or read every type of
 //! vmlinux into objects, which takes longer and more memory than the whole trace may.
 
+mod blob;
+
 use std::{collections::HashMap, ops::Range};
 
 use thiserror::Error;
+
+pub use blob::Blob;
 
 /// Why a BTF blob or a question to it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -41,7 +45,9 @@ pub enum BtfError {
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
+const INTEGER: u32 = 1;
 const POINTER: u32 = 2;
+const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const TYPEDEF: u32 = 8;
@@ -54,7 +60,7 @@ const MAX_DEPTH: u32 = 32;
 #[derive(Debug)]
 pub struct Btf<'base> {
     base: Option<&'base Btf<'base>>,
-    data: Vec<u8>,
+    data: Blob,
     strings: Range<usize>,
     /// Offset in `data` of each type; the first has number `first_type`.
     types: Vec<u32>,
@@ -93,12 +99,13 @@ impl<'base> Btf<'base> {
     ///
     /// # Errors
     /// [`BtfError::Malformed`] when the blob is damaged, truncated or of an unknown version.
-    pub fn parse(data: Vec<u8>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
+    pub fn parse(data: impl Into<Blob>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
+        let data = data.into();
         let header = Header::parse(&data)?;
         // Only complete BTF starts its strings with the empty one (`btf_parse_str_sec`).
         let base = base.filter(|_| {
-            data.get(header.strings.start)
-                .is_some_and(|byte| *byte != 0)
+            data.bytes(header.strings.start)
+                .is_some_and(|[first]| first != 0)
         });
         let mut btf = Self {
             first_type: base.map_or(1, |base| base.first_type + base.types.len() as u32),
@@ -124,10 +131,7 @@ impl<'base> Btf<'base> {
                 return Err(BtfError::Malformed("type reaches past its section"));
             }
             if matches!(ty.kind, STRUCT | UNION) && ty.name != 0 {
-                let name = self
-                    .string(ty.name)
-                    .ok_or(BtfError::Malformed("bad name"))?;
-                let hash = hash(name);
+                let hash = self.hash(ty.name).ok_or(BtfError::Malformed("bad name"))?;
                 // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
                 self.structures.entry(hash).or_insert(at as u32);
             }
@@ -184,11 +188,40 @@ impl<'base> Btf<'base> {
     /// Number of the typedef `name` in this blob. Looks through all its types.
     #[must_use]
     pub fn typedef(&self, name: &str) -> Option<u32> {
-        let named = |ty: &Type| ty.kind == TYPEDEF && self.string(ty.name) == Some(name.as_bytes());
+        self.number(TYPEDEF, name)
+    }
+
+    /// Number of the function `name` in this blob. Looks through all its types.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.number(FUNCTION, name)
+    }
+
+    /// Number of a structure in this blob whose first member is an array of integers of so many `bytes`, or more.
+    #[must_use]
+    pub fn integers(&self, bytes: u32) -> Option<u32> {
+        let begins_so = |structure: &Type| {
+            let (_, 0, id) = self.member_at(structure, 0)? else {
+                return None;
+            };
+            let (btf, array) = self.resolve(id).filter(|(_, ty)| ty.kind == ARRAY)?;
+            let (_, element) = btf.resolve(btf.word(array.body)?)?;
+            (element.kind == INTEGER && btf.size(&array, 0)? >= bytes).then_some(())
+        };
+        self.position(|ty| ty.kind == STRUCT && ty.members > 0 && begins_so(ty).is_some())
+    }
+
+    fn number(&self, kind: u32, name: &str) -> Option<u32> {
+        let named = |ty: &Type| ty.kind == kind && self.is_named(ty.name, name);
+        self.position(named)
+    }
+
+    /// Number of the first type like that in this blob.
+    fn position(&self, is_it: impl Fn(&Type) -> bool) -> Option<u32> {
         let found = self
             .types
             .iter()
-            .position(|at| self.header_at(*at as usize).as_ref().is_some_and(named))?;
+            .position(|at| self.header_at(*at as usize).as_ref().is_some_and(&is_it))?;
         self.first_type.checked_add(u32::try_from(found).ok()?)
     }
 
@@ -216,7 +249,7 @@ impl<'base> Btf<'base> {
             .types
             .iter()
             .filter_map(|at| self.header_at(*at as usize))
-            .find(|ty| ty.kind == FUNCTION && self.string(ty.name) == Some(function.as_bytes()))?;
+            .find(|ty| ty.kind == FUNCTION && self.is_named(ty.name, function))?;
         let (_, prototype) = self.resolve(function.size_or_type)?;
         (prototype.kind == FUNCTION_PROTOTYPE).then_some(prototype)
     }
@@ -225,9 +258,7 @@ impl<'base> Btf<'base> {
         self.resolve(id)
             .filter(|(_, pointer)| pointer.kind == POINTER)
             .and_then(|(btf, pointer)| btf.resolve(pointer.size_or_type))
-            .is_some_and(|(btf, ty)| {
-                ty.kind == STRUCT && btf.string(ty.name) == Some(structure.as_bytes())
-            })
+            .is_some_and(|(btf, ty)| ty.kind == STRUCT && btf.is_named(ty.name, structure))
     }
 
     /// Names, bit offsets and number of the members of a structure: its layout, to be compared.
@@ -238,12 +269,7 @@ impl<'base> Btf<'base> {
         let (btf, ty) = self.structure(structure)?;
         let members = (0..ty.members)
             .filter_map(|index| btf.member_at(&ty, index))
-            .map(|(name, offset, _)| {
-                (
-                    String::from_utf8_lossy(btf.string(name).unwrap_or_default()).into(),
-                    offset,
-                )
-            })
+            .map(|(name, offset, _)| (btf.text(name), offset))
             .collect();
         Ok((ty.size_or_type, members))
     }
@@ -251,9 +277,9 @@ impl<'base> Btf<'base> {
     fn structure(&self, name: &str) -> Result<(&Btf<'base>, Type), BtfError> {
         let mut btf = self;
         loop {
-            if let Some(at) = btf.structures.get(&hash(name.as_bytes()))
+            if let Some(at) = btf.structures.get(&hash(HASH, name.as_bytes()))
                 && let Some(ty) = btf.header_at(*at as usize)
-                && btf.string(ty.name) == Some(name.as_bytes())
+                && btf.is_named(ty.name, name)
             {
                 return Ok((btf, ty));
             }
@@ -273,7 +299,7 @@ impl<'base> Btf<'base> {
                 if let Some((inner_offset, id)) = btf.find(&inner, name, depth + 1) {
                     return Some((offset.checked_add(inner_offset)?, id));
                 }
-            } else if self.string(member) == Some(name.as_bytes()) {
+            } else if self.is_named(member, name) {
                 return Some((offset, id));
             }
         }
@@ -330,29 +356,63 @@ impl<'base> Btf<'base> {
     }
 
     fn header_at(&self, at: usize) -> Option<Type> {
-        let info = self.word(at + 4)?;
+        let header: [u8; 12] = self.data.bytes(at)?;
+        let [name, info, size_or_type] = [0, 4, 8].map(|at| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        });
         Some(Type {
-            name: self.word(at)?,
+            name,
             kind: (info >> 24) & 0x1f,
             members: info & 0xffff,
             kind_flag: info >> 31 != 0,
-            size_or_type: self.word(at + 8)?,
+            size_or_type,
             body: at + 12,
         })
     }
 
     fn word(&self, at: usize) -> Option<u32> {
-        word(&self.data, at)
+        self.data.word(at)
     }
 
-    fn string(&self, offset: u32) -> Option<&[u8]> {
+    fn text(&self, offset: u32) -> String {
+        let mut text = Vec::new();
+        self.string(offset, |piece| {
+            text.extend_from_slice(piece);
+            true
+        });
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The hash of a string.
+    fn hash(&self, offset: u32) -> Option<u64> {
+        let mut of = HASH;
+        let found = self.string(offset, |piece| {
+            of = hash(of, piece);
+            true
+        });
+        found.then_some(of)
+    }
+
+    fn is_named(&self, offset: u32, name: &str) -> bool {
+        let mut rest = Some(name.as_bytes());
+        let found = self.string(offset, |piece| {
+            rest = rest.and_then(|rest| rest.strip_prefix(piece));
+            rest.is_some()
+        });
+        found && rest.is_some_and(<[u8]>::is_empty)
+    }
+
+    /// Gives `each` the bytes of a string in pieces, as [`Blob::string`] does.
+    fn string(&self, offset: u32, each: impl FnMut(&[u8]) -> bool) -> bool {
         let mut btf = self;
         while offset < btf.first_string {
-            btf = btf.base?;
+            match btf.base {
+                Some(base) => btf = base,
+                None => return false,
+            }
         }
-        let section = btf.data.get(btf.strings.clone())?;
-        let rest = section.get((offset - btf.first_string) as usize..)?;
-        rest.split(|byte| *byte == 0).next()
+        let at = btf.strings.start + (offset - btf.first_string) as usize;
+        at < btf.strings.end && btf.data.string(at, each)
     }
 }
 
@@ -362,9 +422,9 @@ struct Header {
 }
 
 impl Header {
-    fn parse(data: &[u8]) -> Result<Self, BtfError> {
+    fn parse(data: &Blob) -> Result<Self, BtfError> {
         let short = BtfError::Malformed("shorter than its header");
-        let (Some(first), Some(length)) = (word(data, 0), word(data, 4)) else {
+        let (Some(first), Some(length)) = (data.word(0), data.word(4)) else {
             return Err(short);
         };
         if first as u16 != MAGIC {
@@ -376,20 +436,15 @@ impl Header {
             return Err(BtfError::Malformed("unknown version"));
         }
         let section = |at: usize| -> Option<Range<usize>> {
-            let start = (length as usize).checked_add(word(data, at)? as usize)?;
-            let end = start.checked_add(word(data, at + 4)? as usize)?;
-            (end <= data.len() && length as usize >= HEADER_LEN).then_some(start..end)
+            let start = (length as usize).checked_add(data.word(at)? as usize)?;
+            let end = start.checked_add(data.word(at + 4)? as usize)?;
+            (end <= data.length() && length as usize >= HEADER_LEN).then_some(start..end)
         };
         match (section(8), section(16)) {
             (Some(types), Some(strings)) => Ok(Self { types, strings }),
             _ => Err(BtfError::Malformed("a section reaches past the end")),
         }
     }
-}
-
-fn word(data: &[u8], at: usize) -> Option<u32> {
-    let bytes = data.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
 /// Bytes that follow a type's header.
@@ -410,11 +465,14 @@ fn body_len(ty: &Type) -> Option<usize> {
 }
 
 /// FNV-1a: the map is keyed by hashes so that names stay where they are.
-fn hash(name: &[u8]) -> u64 {
-    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+fn hash(hash: u64, piece: &[u8]) -> u64 {
+    piece.iter().fold(hash, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+/// That of nothing.
+const HASH: u64 = 0xcbf2_9ce4_8422_2325;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use alua_trace_ebpf::{
 
 use super::{
     layout::{self, LayoutError},
+    machine::Cast,
     probes::{Facts, Hook, ModuleFacts, PAGES, TABLE, VMLINUX},
     types::{MODULES, RawTypes, TracepointType, Types, TypesError},
 };
@@ -31,9 +32,21 @@ pub struct KernelFacts {
     buffer: Result<BufferLayout, LayoutError>,
     execute_rq_argument: Result<u32, LayoutError>,
     done: Option<TracepointType>,
+    cast: Option<Cast>,
     addresses: Addresses,
     /// Where types came from, by module.
     pub sources: Vec<(String, String)>,
+}
+
+/// What the code of the probes depends on.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Offsets of the SCSI probes.
+    pub layout: ScsiLayout,
+    /// How probes may load from any address.
+    pub cast: Option<Cast>,
+    /// The kernel's type of the tracepoint on a command's end.
+    pub done: Option<TracepointType>,
 }
 
 /// What a trace knows that the probes go by: as in [`Control`].
@@ -80,24 +93,23 @@ impl KernelFacts {
                 .argument("blk_execute_rq", "request")
                 .map_err(LayoutError::from),
             done: TracepointType::find(&types, "scsi_mod", "scsi_dispatch_cmd_done"),
+            cast: Cast::find(&vmlinux),
             addresses,
             sources: with_missing(sources, &types, &loaded),
             loaded,
         })
     }
 
-    /// Offsets of the SCSI probes.
+    /// What the probes are loaded for.
     ///
     /// # Errors
     /// What is missing.
-    pub fn scsi(&self) -> Result<ScsiLayout, LayoutError> {
-        self.scsi.clone()
-    }
-
-    /// The kernel's type of the tracepoint on a command's end.
-    #[must_use]
-    pub fn done(&self) -> Option<TracepointType> {
-        self.done
+    pub fn target(&self) -> Result<Target, LayoutError> {
+        Ok(Target {
+            layout: self.scsi.clone()?,
+            cast: self.cast,
+            done: self.done,
+        })
     }
 
     /// What the probes are told of modules that may come and go.

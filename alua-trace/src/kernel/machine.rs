@@ -1,24 +1,14 @@
-//! What the running kernel's BPF and the processor offer, and the probes' object as it suits them.
+//! What the running kernel's BPF and the processor offer.
 
-use std::borrow::Cow;
-
-use alua_trace_ebpf::{MAX_PATHS, MOST_LANES, Machine, log_records, usual_ring_bytes};
+use alua_trace_ebpf::{CAST_BYTES, MAX_PATHS, MOST_LANES, Machine, log_records, usual_ring_bytes};
 use anyhow::{Context, Result, ensure};
 use aya_obj::generated::{bpf_cmd, bpf_prog_type};
-use object::{Object, ObjectSection, SectionKind};
 
-use super::bpf::{nothing, open};
+use super::{
+    bpf::{nothing, open},
+    btf::Btf,
+};
 use crate::{ingest::histograms::Sizes, sysroot};
-
-/// The probes' object file, built by `build.rs`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES"));
-
-/// Opcode of an atomic operation on 64 bits (`BPF_STX | BPF_ATOMIC | BPF_DW`). Its immediate says which one: 0 is the add
-/// that every kernel has.
-const ATOMIC: u8 = 0xdb;
-/// `goto +0`.
-const NO_OPERATION: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
-const INSTRUCTION: usize = 8;
 
 /// Histograms have room for so many devices at least: some may appear.
 const FEW_DEVICES: u32 = 16;
@@ -31,7 +21,8 @@ pub fn cpus() -> Result<u32> {
     sysroot::possible_cpus().context("cannot tell which CPUs there may be")
 }
 
-/// What this machine offers, with logs of so many bytes (a power of two) for each CPU, or as many as is usual.
+/// What this machine offers, with logs of so many bytes (a power of two) for each CPU, or as many as is usual. How to
+/// cast is not in it ([`super::code::object`]).
 ///
 /// # Errors
 /// The kernel is too old for the processor, or sysfs does not tell the CPUs.
@@ -47,6 +38,7 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
         weakly_ordered: u32::from(!cfg!(target_arch = "x86_64")),
         lanes: if has_fetch { lanes } else { 0 },
         lanes_are_shared: u32::from(lanes < cpus),
+        cast_type: 0,
     };
     ensure!(
         machine.weakly_ordered == 0 || machine.has_fetch != 0,
@@ -74,31 +66,6 @@ pub fn histograms(machine: &Machine, devices: usize) -> Sizes {
     }
 }
 
-/// The probes' object for this machine. Kernels before 5.12 refuse an instruction that they do not know even where it
-/// can never be reached (`replace_map_fd_with_map_ptr`): there it is none.
-///
-/// # Errors
-/// The object is damaged: does not happen.
-pub fn object(machine: &Machine) -> Result<Cow<'static, [u8]>> {
-    if machine.has_fetch != 0 {
-        return Ok(Cow::Borrowed(OBJECT));
-    }
-    let mut bytes = OBJECT.to_vec();
-    let file = object::File::parse(OBJECT).context("failed to parse the probes")?;
-    for section in file.sections().filter(|it| it.kind() == SectionKind::Text) {
-        let (start, length) = section.file_range().unwrap_or_default();
-        let range = usize::try_from(start)?..usize::try_from(start + length)?;
-        let code = bytes.get_mut(range).context("a section past the end")?;
-        for instruction in code.chunks_exact_mut(INSTRUCTION) {
-            // The second half of a longer one has opcode 0.
-            if instruction[0] == ATOMIC && instruction[4..] != [0; 4] {
-                instruction.copy_from_slice(&NO_OPERATION);
-            }
-        }
-    }
-    Ok(Cow::Owned(bytes))
-}
-
 /// Whether programs may have atomic operations that give the value of before, and compare and swap (Linux 5.12): by
 /// loading one that does.
 fn has_fetch() -> bool {
@@ -110,13 +77,52 @@ fn has_fetch() -> bool {
         instruction(0xb7, 0, 0, 0),
         instruction(0x95, 0, 0, 0),
     ];
+    is_taken(&FETCHES)
+}
+
+/// How programs may load from any address in the kernel without a helper: `bpf_rdonly_cast` (Linux 6.2), which makes a
+/// pointer to a type of the kernel's own of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cast {
+    /// Number of the function.
+    pub function: u32,
+    /// Number of a structure that begins with [`CAST_BYTES`] of integers.
+    pub structure: u32,
+}
+
+impl Cast {
+    /// That of the kernel whose own types are `vmlinux`, if it takes a program that does so.
+    #[must_use]
+    pub fn find(vmlinux: &Btf<'_>) -> Option<Self> {
+        let cast = Self {
+            function: vmlinux.function("bpf_rdonly_cast")?,
+            structure: vmlinux.integers(CAST_BYTES)?,
+        };
+        cast.is_taken().then_some(cast)
+    }
+
+    fn is_taken(&self) -> bool {
+        is_taken(&[
+            // r1 = 0; r2 = structure; call function; r1 = *(u64 *)(r0 + CAST_BYTES - 8); r0 = 0; exit
+            instruction(0xb7, 1, 0, 0),
+            instruction(0xb7, 2, 0, self.structure as i32),
+            instruction(0x85, 2 << 4, 0, self.function as i32),
+            instruction(0x79, 1, CAST_BYTES as i16 - 8, 0),
+            instruction(0xb7, 0, 0, 0),
+            instruction(0x95, 0, 0, 0),
+        ])
+    }
+}
+
+/// Whether the kernel takes such a program.
+fn is_taken(instructions: &[u64]) -> bool {
     let license = c"GPL";
     let mut attributes = nothing();
     // SAFETY: this member is what BPF_PROG_LOAD takes, and all zeroes are valid for it.
     let load = unsafe { &mut attributes.__bindgen_anon_3 };
     load.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
-    load.insns = FETCHES.as_ptr() as u64;
-    load.insn_cnt = FETCHES.len() as u32;
+    load.insns = instructions.as_ptr() as u64;
+    load.insn_cnt = instructions.len() as u32;
     load.license = license.as_ptr() as u64;
     open(bpf_cmd::BPF_PROG_LOAD, &mut attributes).is_ok()
 }
@@ -127,33 +133,4 @@ const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> u6
         | (registers as u64) << 8
         | (offset as u16 as u64) << 16
         | (immediate as u32 as u64) << 32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fetching(object: &[u8]) -> usize {
-        let file = object::File::parse(object).unwrap();
-        let code = file.sections().filter(|it| it.kind() == SectionKind::Text);
-        let instructions = code.flat_map(|it| it.data().unwrap().chunks_exact(INSTRUCTION));
-        instructions
-            .filter(|it| it[0] == ATOMIC && it[4..] != [0; 4])
-            .count()
-    }
-
-    #[test]
-    fn a_kernel_without_fetches_gets_programs_without_them() {
-        let old = object(&Machine::default()).unwrap();
-        let new = object(&Machine {
-            has_fetch: 1,
-            ..Machine::default()
-        });
-        let new = new.unwrap();
-        assert!(fetching(&new) > 0);
-        assert_eq!(fetching(&old), 0);
-        assert_eq!(old.len(), new.len());
-        let differing = old.iter().zip(new.iter()).filter(|(old, new)| old != new);
-        assert!(differing.count() <= fetching(&new) * INSTRUCTION);
-    }
 }

@@ -8,6 +8,7 @@ pub mod attach;
 mod batch;
 mod bpf;
 pub mod btf;
+pub mod code;
 pub mod complaints;
 pub mod facts;
 pub mod layout;

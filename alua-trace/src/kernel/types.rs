@@ -3,13 +3,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
-use super::btf::{Btf, BtfError};
+use super::btf::{Blob, Btf, BtfError};
 use crate::sysroot::Sysroot;
 
 /// Modules whose types the probes need.
@@ -71,7 +72,7 @@ pub enum TypesError {
 /// Raw BTF of vmlinux and of each module that has its own.
 #[derive(Debug)]
 pub struct RawTypes {
-    vmlinux: (PathBuf, Vec<u8>),
+    vmlinux: (PathBuf, Blob),
     modules: BTreeMap<&'static str, (PathBuf, Vec<u8>)>,
 }
 
@@ -131,9 +132,11 @@ impl RawTypes {
     /// [`TypesError::Damaged`].
     pub fn parse_vmlinux(&mut self) -> Result<Btf<'static>, TypesError> {
         let (path, data) = &mut self.vmlinux;
-        Btf::parse(std::mem::take(data), None).map_err(|cause| TypesError::Damaged {
-            path: path.clone(),
-            cause,
+        Btf::parse(std::mem::replace(data, Vec::new().into()), None).map_err(|cause| {
+            TypesError::Damaged {
+                path: path.clone(),
+                cause,
+            }
         })
     }
 
@@ -212,24 +215,24 @@ impl TracepointType {
     }
 }
 
-fn read_vmlinux(
-    root: &Sysroot,
-    directory: Option<&Path>,
-) -> Result<(PathBuf, Vec<u8>), TypesError> {
+fn read_vmlinux(root: &Sysroot, directory: Option<&Path>) -> Result<(PathBuf, Blob), TypesError> {
     let own = root.kernel_btf("vmlinux");
-    let running = fs::read(&own);
     let given = match directory {
         Some(directory) => read_given(directory, "vmlinux")?,
         None => None,
     };
-    match (given, running) {
-        (Some((path, given)), Ok(running)) if given != running => Err(TypesError::WrongKernel {
-            path,
-            why: format!("it differs from {}", own.display()),
-        }),
-        (Some(given), _) => Ok(given),
-        (None, Ok(running)) => Ok((own, running)),
-        (None, Err(cause)) => Err(TypesError::NoVmlinux { path: own, cause }),
+    match given {
+        Some((path, given)) if fs::read(&own).is_ok_and(|running| given != running) => {
+            Err(TypesError::WrongKernel {
+                path,
+                why: format!("it differs from {}", own.display()),
+            })
+        }
+        Some((path, given)) => Ok((path, given.into())),
+        None => match File::open(&own).and_then(Blob::open) {
+            Ok(running) => Ok((own, running)),
+            Err(cause) => Err(TypesError::NoVmlinux { path: own, cause }),
+        },
     }
 }
 

@@ -115,13 +115,13 @@ impl<'config> Session<'config> {
         topology: &Topology,
         maps: &[String],
     ) -> Result<Self> {
-        let layout = facts.scsi();
-        if layout.is_err() {
+        let target = facts.target();
+        if target.is_err() {
             // The plan says what to do about it.
             refuse_without_required(&probes::plan(&facts))?;
         }
         let devices = topology.devices().len();
-        let (mut probes, inbox) = Probes::load(&layout?, facts.done(), config.ring_bytes, devices)?;
+        let (mut probes, inbox) = Probes::load(target?, config.ring_bytes, devices)?;
         let plan = probes::plan(&facts);
         refuse_without_required(&plan)?;
         let known = Known {

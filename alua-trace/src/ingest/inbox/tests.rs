@@ -41,6 +41,10 @@ impl Rare for VecDeque<Vec<u8>> {
     fn next(&mut self) -> Option<Vec<u8>> {
         self.pop_front()
     }
+
+    fn room(&self) -> u32 {
+        1 << 20
+    }
 }
 
 fn memory(bytes: usize) -> OwnedFd {

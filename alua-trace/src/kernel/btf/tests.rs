@@ -156,3 +156,29 @@ fn a_tracepoints_typedef_has_the_number_that_the_kernel_gives_it() {
     assert_eq!(vmlinux.typedef(done), None);
     assert_eq!(vmlinux.typedef("btf_trace_block_rq_issue"), Some(2));
 }
+
+#[test]
+fn the_structure_that_begins_with_enough_integers_is_found() {
+    let mut writer = Writer::complete();
+    writer.int("unsigned long", 8); // 1
+    writer.words(&[0, POINTER << 24, 1]); // 2
+    let array = |writer: &mut Writer, element: u32, count: u32| {
+        writer.words(&[0, ARRAY << 24, 0, element, 1, count]);
+    };
+    array(&mut writer, 1, 23); // 3
+    array(&mut writer, 2, 40); // 4
+    array(&mut writer, 1, 24); // 5
+    writer.structure("short", 184, &[("words", 3, 0)]); // 6
+    writer.structure("pointers", 320, &[("words", 4, 0)]); // 7
+    writer.structure("later", 200, &[("first", 1, 0), ("words", 5, 64)]); // 8
+    writer.structure("empty", 0, &[]); // 9
+    writer.structure("enough", 192, &[("words", 5, 0)]); // 10
+    let name = writer.name("bpf_rdonly_cast");
+    writer.words(&[name, FUNCTION << 24, 0]); // 11
+    let btf = Btf::parse(writer.finish(), None).unwrap();
+    assert_eq!(btf.integers(192), Some(10));
+    assert_eq!(btf.integers(184), Some(6));
+    assert_eq!(btf.integers(193), None);
+    assert_eq!(btf.function("bpf_rdonly_cast"), Some(11));
+    assert_eq!(btf.function("enough"), None);
+}
