@@ -48,7 +48,19 @@ impl<T, const N: usize> Global<[T; N]> {
     #[inline(always)]
     pub fn at(&self, index: u32) -> *mut T {
         const { assert!(N.is_power_of_two()) };
-        let place = self.as_ptr().cast::<T>();
-        place.wrapping_add(index as usize & (N - 1))
+        self.as_ptr()
+            .cast::<T>()
+            .wrapping_add(index as usize & (N - 1))
+    }
+}
+
+impl<T> Global<[T; 1]> {
+    /// The place of one of as many as the collector has made room for, numbered in a circle: `last` is the highest
+    /// number, one less than a power of two.
+    #[inline(always)]
+    pub fn of(&self, index: u32, last: u32) -> *mut T {
+        self.as_ptr()
+            .cast::<T>()
+            .wrapping_add((index & last) as usize)
     }
 }

@@ -83,7 +83,7 @@ impl Place {
         let row = u32::from(sample.path)
             .wrapping_mul(lanes)
             .wrapping_add(lane);
-        let ids = CELL_IDS.get_ptr_mut(row)?;
+        let ids = CELL_IDS.of(row, machine!(last_row));
         let index = cell_index(sample.class, usize::from(sample.state));
         // SAFETY: within the element.
         let mut id = unsafe { (&raw const (*ids)[index]).read_volatile() };

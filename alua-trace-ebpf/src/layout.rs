@@ -75,6 +75,10 @@ pub struct Machine {
     pub lanes: u32,
     /// 1 where more than one CPU counts in a lane.
     pub lanes_are_shared: u32,
+    /// Number of the last CPU that there is room for: one less than a power of two.
+    pub last_cpu: u32,
+    /// Number of the last row of [`super::CellIds`] that there is room for: one less than a power of two.
+    pub last_row: u32,
     /// Number of the kernel's type that programs may take any address for (`bpf_rdonly_cast`, Linux 6.2), and that has
     /// [`CAST_BYTES`] of integers; 0 where they may not.
     pub cast_type: u32,
@@ -223,7 +227,7 @@ pub struct BufferLayout {
 }
 
 const _: () = {
-    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 24);
+    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 32);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
     assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
     assert!(size_of::<Control>() == 40 + 72 + 24 + 16 + 32 + 8);

@@ -32,7 +32,7 @@ pub mod map_name {
     /// Ring buffer of what is rare, and of commands that found their CPU's log being written.
     pub const EVENTS: &str = "EVENTS";
     /// Array of [`super::LogEnds`], indexed by CPU.
-    pub const LOG_ENDS: &str = "LOG_ENDS";
+    pub const LOG_ENDS: &str = ".bss.log_ends";
     /// Array of [`super::LoggedCommand`]: the logs of all CPUs, one behind the other.
     pub const LOGS: &str = "LOGS";
     /// Per-CPU array of [`super::PathCounts`], indexed by path id.
@@ -54,7 +54,7 @@ pub mod map_name {
     /// Hash map from command address to [`super::CommandSlot`]: commands whose slot was taken.
     pub const IN_FLIGHT_OVERFLOW: &str = "IN_FLIGHT_OVERFLOW";
     /// Array of [`super::CellIds`], indexed by path id times the number of lanes, and lane.
-    pub const CELL_IDS: &str = "CELL_IDS";
+    pub const CELL_IDS: &str = ".bss.cell_ids";
     /// Array of [`super::Cell`].
     pub const CELLS: &str = "CELLS";
     /// Array of [`super::Octave`].

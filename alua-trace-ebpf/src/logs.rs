@@ -35,9 +35,7 @@ impl Log {
     pub fn claim() -> Result<Self, Refused> {
         // SAFETY: takes no arguments and cannot fail.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        let Some(ends) = LOG_ENDS.get_ptr_mut(cpu) else {
-            return Err(Refused::Full);
-        };
+        let ends = LOG_ENDS.of(cpu, machine!(last_cpu));
         // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`. An interrupt has ended before
         // this goes on; where a program could be preempted, the kernel does not let it run a second time on the same CPU
         // (`recursion_misses`).

@@ -38,8 +38,9 @@ pub static ROUTE_CANDIDATES: Global<[Candidates; sets(MAX_ROUTES)]> = unsafe { G
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-#[map]
-pub static LOG_ENDS: Array<LogEnds> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.log_ends")]
+pub static LOG_ENDS: Global<[LogEnds; 1]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static LOGS: Array<LoggedCommand> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -73,8 +74,9 @@ pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
     HashMap::with_max_entries(IN_FLIGHT_OVERFLOW_ENTRIES, 0);
 
 // How many entries these four have is the collector's to say.
-#[map]
-pub static CELL_IDS: Array<CellIds> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.cell_ids")]
+pub static CELL_IDS: Global<[CellIds; 1]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static CELLS: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);

@@ -229,6 +229,32 @@ pub fn own_fdinfo(descriptor: RawFd, key: &str) -> io::Result<Option<u64>> {
     }))
 }
 
+/// How probes of functions are asked for (`perf_event_open(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionProbe {
+    /// `perf_event_attr.type`.
+    pub kind: u32,
+    /// Number of the bit of `perf_event_attr.config` that says it is one of the function's return.
+    pub return_bit: u32,
+}
+
+/// As the running kernel says it (Linux 4.17).
+pub fn function_probe() -> io::Result<FunctionProbe> {
+    let directory = Path::new("/sys/bus/event_source/devices/kprobe");
+    let number = |file: &str, prefix: &str| {
+        let text = read_text(&directory.join(file))?;
+        let number = text.trim().strip_prefix(prefix).map(str::parse::<u32>);
+        match number {
+            Some(Ok(number)) if number < 64 || prefix.is_empty() => Ok(number),
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    };
+    Ok(FunctionProbe {
+        kind: number("type", "")?,
+        return_bit: number("format/retprobe", "config:")?,
+    })
+}
+
 /// The most memory that this process has had resident, in bytes (`/proc/PID/status`, `VmHWM`).
 pub fn own_peak_memory() -> io::Result<u64> {
     let text = read_text(Path::new("/proc/self/status"))?;

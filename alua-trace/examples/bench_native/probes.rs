@@ -1,11 +1,11 @@
 //! The probes of commands, loaded and attached to nothing.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use alua_trace::{
     ingest::inbox::Inbox,
     kernel::{
-        attach::{Maps, maps},
+        attach::maps,
         machine::{Cast, machine},
         tables::Tables,
         types::RawTypes,
@@ -13,12 +13,8 @@ use alua_trace::{
     sysroot::Sysroot,
 };
 use alua_trace_ebpf::{Control, MAX_PATHS, Machine, map_name};
-use anyhow::{Context, Result, bail};
-use aya::{
-    Ebpf,
-    maps::{Array, MapData},
-    programs::{Program, RawTracePoint},
-};
+use anyhow::Result;
+use aya::maps::{Array, Map, MapData};
 
 use crate::{
     bpf::Wire,
@@ -27,11 +23,11 @@ use crate::{
 
 /// What a run needs of them.
 pub struct Probes {
-    /// Programs go with it.
-    _ebpf: Ebpf,
     control: Array<MapData, Wire<Control>>,
     generation: u64,
     routes_known_ns: u64,
+    /// What the next two are the numbers of.
+    _programs: [OwnedFd; 2],
     pub start: RawFd,
     pub done: RawFd,
     pub inbox: Inbox,
@@ -52,20 +48,20 @@ impl Probes {
 
     /// The same for a machine that may be another one than this.
     pub fn load_for(machine: &Machine) -> Result<Self> {
-        let Maps {
-            mut ebpf, inbox, ..
-        } = maps(&LAYOUT, machine, cast()?, MAX_PATHS as usize)?;
-        let control = ebpf.take_map(map_name::CONTROL).context("no control map")?;
-        let tables = Tables::open(&mut ebpf, MAX_PATHS as usize)?;
+        let (object, inbox) = maps(&LAYOUT, machine, cast()?, MAX_PATHS as usize)?;
+        let control = Map::Array(object.map(map_name::CONTROL)?);
+        let start = object.code("scsi_dispatch_cmd_start")?.load()?;
+        let done = object.code("scsi_dispatch_cmd_done")?.load()?;
+        let tables = Tables::open(&object, MAX_PATHS as usize)?;
         let mut probes = Self {
             control: Array::try_from(control)?,
             generation: 0,
             routes_known_ns: 0,
-            start: program(&mut ebpf, "scsi_dispatch_cmd_start")?,
-            done: program(&mut ebpf, "scsi_dispatch_cmd_done")?,
+            start: start.as_raw_fd(),
+            done: done.as_raw_fd(),
+            _programs: [start, done],
             inbox,
             tables,
-            _ebpf: ebpf,
         };
         probes.look_again()?;
         Ok(probes)
@@ -96,14 +92,4 @@ impl Probes {
     pub fn generation(&self) -> u64 {
         self.generation
     }
-}
-
-/// A program by its name, loaded.
-pub fn program(ebpf: &mut Ebpf, name: &str) -> Result<RawFd> {
-    let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) else {
-        bail!("no raw tracepoint program {name}");
-    };
-    let program: &mut RawTracePoint = program;
-    program.load()?;
-    Ok(program.fd()?.as_fd().as_raw_fd())
 }

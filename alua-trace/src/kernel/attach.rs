@@ -2,27 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{Mutex, PoisonError},
     thread,
 };
 
 use alua_trace_ebpf::{
-    Control, MAX_PATHS, Machine, ScsiLayout, USUAL_PATHS, events_bytes, map_name,
+    CellIds, Control, LogEnds, MAX_PATHS, Machine, ScsiLayout, USUAL_PATHS, events_bytes, map_name,
 };
-use anyhow::{Context, Result, anyhow};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, RingBuf},
-    programs::{KProbe, Program, ProgramError},
-};
+use anyhow::{Context, Result, bail};
+use aya::maps::{Array, Map, MapData, RingBuf};
 
 use super::{
     code,
     facts::Target,
+    hooks,
     machine::{self, Cast},
+    object::{Object, Size},
     probes::{Hook, Planned},
-    tables::{Tables, Wire},
+    tables::{Tables, Wire, array},
     typed::{self, Done},
 };
 use crate::{
@@ -38,13 +36,22 @@ use crate::{
 
 /// aya-log's ring buffer, which has 128 KiB else: a probe complains once.
 const COMPLAINTS: &str = "AYA_LOGS";
+/// A program that complains.
+const COMPLAINING: &str = "scsi_dispatch_cmd_start";
 const COMPLAINTS_BYTES: u32 = 16 << 10;
 /// Threads that load programs: a start may not take a host's every CPU.
 const MOST_LOADERS: usize = 4;
 
+/// A program that the kernel has, and where it is attached.
+struct Loaded {
+    program: OwnedFd,
+    link: Option<OwnedFd>,
+}
+
 /// The loaded probes. Dropping it detaches them.
 pub struct Probes {
-    ebpf: Ebpf,
+    object: Object,
+    loaded: BTreeMap<&'static str, Loaded>,
     done: Done,
     control: Array<MapData, Wire<Control>>,
     /// What they count and keep.
@@ -59,25 +66,22 @@ impl Probes {
     /// The kernel refuses maps or programs: not permitted, or too old.
     pub fn load(target: Target, ring_bytes: Option<u32>, devices: usize) -> Result<(Self, Inbox)> {
         let machine = machine::machine(ring_bytes)?;
-        let Maps {
-            mut ebpf,
-            object,
-            fds,
-            inbox,
-        } = maps(&target.layout, &machine, target.cast, devices)?;
-        let done = Done::new(&object, &fds, target.done);
+        let (object, inbox) = maps(&target.layout, &machine, target.cast, devices)?;
         let probes = Self {
-            control: Array::try_from(take(&mut ebpf, map_name::CONTROL)?)?,
-            tables: Tables::open(&mut ebpf, devices)?,
-            ebpf,
-            done,
+            loaded: BTreeMap::new(),
+            done: Done::new(target.done),
+            control: array(&object, map_name::CONTROL)?,
+            tables: Tables::open(&object, devices)?,
+            object,
         };
         Ok((probes, inbox))
     }
 
-    /// The probes' own complaints, for `aya_log`.
-    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+    /// Number of a program that complains, while it is loaded.
+    #[must_use]
+    pub fn complaining(&self) -> Option<u32> {
+        let program = self.loaded.get(COMPLAINING)?.program.as_raw_fd();
+        u32::try_from(sysroot::own_fdinfo(program, "prog_id").ok()??).ok()
     }
 
     /// The generation now: the probes raise it, too.
@@ -121,30 +125,31 @@ impl Probes {
     /// Loads the programs that are planned, several at a time: verifying them takes most of a start. Gives what became
     /// of each by its place in the plan.
     fn load_programs(&mut self, plan: &[Planned]) -> Vec<(usize, Result<()>)> {
+        let (object, done) = (&self.object, &mut self.done);
         let has_done = plan
             .iter()
-            .any(|it| has_program(it) && it.spec.name == typed::DONE && self.done.load());
-        let mut programs: BTreeMap<&str, &mut Program> = self.ebpf.programs_mut().collect();
+            .any(|it| has_program(it) && it.spec.name == typed::DONE && done.load(object));
         let mut todo = Vec::new();
         for (index, planned) in plan.iter().enumerate().filter(|(_, it)| has_program(it)) {
             let name = planned.spec.name;
-            if !has_done || name != typed::DONE {
-                todo.push((index, name, programs.remove(name)));
+            let is_there = self.loaded.contains_key(name) || has_done && name == typed::DONE;
+            if !is_there {
+                todo.push((index, name));
             }
         }
         // Those of commands are the longest.
-        todo.sort_by_key(|(index, ..)| !matches!(plan[*index].spec.hook, Hook::RawTracepoint(_)));
+        todo.sort_by_key(|(index, _)| !matches!(plan[*index].spec.hook, Hook::RawTracepoint(_)));
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let todo = Mutex::new(todo.into_iter());
         let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
             let mut results = Vec::new();
-            while let Some((index, name, program)) = next() {
-                results.push((index, load_program(name, program)));
+            while let Some((index, name)) = next() {
+                results.push((index, name, object.code(name).and_then(|code| code.load())));
             }
             results
         };
-        thread::scope(|scope| {
+        let results = thread::scope(|scope| {
             let helpers: Vec<_> = (1..threads.min(MOST_LOADERS))
                 .map(|_| scope.spawn(work))
                 .collect();
@@ -156,7 +161,17 @@ impl Probes {
                     .flat_map(|it| it.join().unwrap_or_default()),
             );
             results
-        })
+        });
+        let keep = |(index, name, program): (_, _, Result<OwnedFd>)| {
+            let kept = program.map(|program| self.keep(name, program));
+            (index, kept)
+        };
+        results.into_iter().map(keep).collect()
+    }
+
+    fn keep(&mut self, name: &'static str, program: OwnedFd) {
+        let link = None;
+        self.loaded.insert(name, Loaded { program, link });
     }
 
     fn attach_program(&mut self, planned: &mut Planned) -> Result<()> {
@@ -170,58 +185,45 @@ impl Probes {
             planned.reason = self.done.why_not().unwrap_or_default().to_owned();
             if was_loaded {
                 // Its twin does as well.
-                load_program(name, self.ebpf.program_mut(name))?;
+                let program = self.object.code(name)?.load()?;
+                self.keep(name, program);
             }
         }
-        match (self.ebpf.program_mut(name), planned.spec.hook) {
-            (Some(Program::RawTracePoint(program)), Hook::RawTracepoint(tracepoint)) => {
-                program
-                    .attach(tracepoint)
-                    .context("the tracepoint cannot be attached to")?;
-            }
-            (
-                Some(Program::KProbe(program)),
-                Hook::KProbe(function) | Hook::KRetProbe(function),
-            ) => attach_kprobe(program, function, planned.spec.module)?,
-            _ => return Err(anyhow!("program {name} is not of the kind the table says")),
-        }
+        let loaded = self.loaded.get_mut(name);
+        let loaded = loaded.with_context(|| format!("program {name} is not loaded"))?;
+        let (program, module) = (loaded.program.as_fd(), planned.spec.module);
+        loaded.link = Some(match planned.spec.hook {
+            Hook::RawTracepoint(tracepoint) => hooks::raw_tracepoint(program, Some(tracepoint)),
+            Hook::KProbe(function) => hooks::function(program, function, module, false),
+            Hook::KRetProbe(function) => hooks::function(program, function, module, true),
+            Hook::Address(_) => bail!("{name} is no program"),
+        }?);
         Ok(())
     }
 
     /// Runs of the dispatch probes that the kernel left out: a program does not run while an
     /// interrupted run of it is on the same CPU (`bpf_trace_run`, `recursion_misses`).
     pub fn missed_runs(&self) -> u64 {
-        let raw = self
-            .ebpf
-            .programs()
-            .filter_map(|(_, program)| match program {
-                Program::RawTracePoint(program) => {
-                    program.fd().ok().map(|fd| fd.as_fd().as_raw_fd())
-                }
-                _ => None,
-            });
-        let typed = self.done.fd().into_iter();
-        raw.chain(typed)
+        let programs = self.programs().map(|(_, program)| program);
+        programs
             .filter_map(|fd| sysroot::own_fdinfo(fd, "recursion_misses").ok()?)
             .sum()
+    }
+
+    /// Descriptors of the programs that are loaded.
+    fn programs(&self) -> impl Iterator<Item = (&'static str, RawFd)> {
+        let own = self.loaded.iter();
+        let own = own.map(|(name, loaded)| (*name, loaded.program.as_raw_fd()));
+        own.chain(self.done.fd().map(|fd| (typed::DONE, fd)))
     }
 
     /// What each probe has taken since the kernel was asked to measure it ([`measure`]); those that never ran are not
     /// among them. Lasts as long as they are loaded.
     #[must_use]
     pub fn costs(&self) -> Vec<ProbeCost> {
-        let own = self.ebpf.programs().filter_map(|(name, program)| {
-            let fd = match program {
-                Program::RawTracePoint(program) => program.fd(),
-                Program::KProbe(program) => program.fd(),
-                _ => return None,
-            };
-            Some((name, fd.ok()?.as_fd().as_raw_fd()))
-        });
-        let typed = self.done.fd().into_iter().map(|fd| (typed::DONE, fd));
         let number = |fd, key| sysroot::own_fdinfo(fd, key).ok().flatten().unwrap_or(0);
-        let mut costs: Vec<ProbeCost> = own
-            .chain(typed)
+        let mut costs: Vec<ProbeCost> = self
+            .programs()
             .map(|(name, fd)| ProbeCost {
                 name: name.to_owned(),
                 runs: number(fd, "run_cnt"),
@@ -238,31 +240,8 @@ impl Probes {
         if name == typed::DONE {
             self.done.unload();
         }
-        // An error means it was not loaded, which is what is wanted.
-        let _ = match self.ebpf.program_mut(name) {
-            Some(Program::RawTracePoint(program)) => program.unload(),
-            Some(Program::KProbe(program)) => program.unload(),
-            _ => Ok(()),
-        };
+        self.loaded.remove(name);
     }
-}
-
-/// Descriptors of all maps by name.
-fn descriptors(ebpf: &Ebpf) -> BTreeMap<String, RawFd> {
-    let fd = |map: &Map| match map {
-        Map::Array(map)
-        | Map::HashMap(map)
-        | Map::LruHashMap(map)
-        | Map::PerCpuArray(map)
-        | Map::PerCpuHashMap(map)
-        | Map::PerfEventArray(map)
-        | Map::Queue(map)
-        | Map::RingBuf(map) => Some(map.fd().as_fd().as_raw_fd()),
-        _ => None,
-    };
-    let maps = ebpf.maps();
-    maps.filter_map(|(name, map)| Some((name.to_owned(), fd(map)?)))
-        .collect()
 }
 
 /// Has the kernel measure every BPF program on this host, for as long as the descriptor lives (Linux 5.8).
@@ -274,87 +253,66 @@ pub fn measure() -> Result<OwnedFd> {
         .context("the kernel does not measure what probes take (--cost)")
 }
 
-/// The probes' object with its maps, and no program of it loaded.
-pub struct Maps {
-    /// As aya has it.
-    pub ebpf: Ebpf,
-    /// The object file.
-    pub object: Vec<u8>,
-    /// Descriptors of all maps by name: those that have been taken out of it, too.
-    pub fds: BTreeMap<String, RawFd>,
-    /// The collector's end of what the probes write to.
-    pub inbox: Inbox,
-}
-
-/// Makes the maps: see [`Probes::load`].
+/// The object with its maps, and the collector's end of what the probes write to: see [`Probes::load`].
 ///
 /// # Errors
-/// The kernel refuses them: not permitted, or too old.
+/// The kernel refuses maps: not permitted, or too old.
 pub fn maps(
     layout: &ScsiLayout,
     machine: &Machine,
     cast: Option<Cast>,
     devices: usize,
-) -> Result<Maps> {
+) -> Result<(Object, Inbox)> {
     let paths = path_entries(devices);
     let cpus = machine::cpus()?;
     let page = u32::try_from(rustix::param::page_size())?;
     let events_bytes = events_bytes(u32::try_from(devices).unwrap_or(u32::MAX)).max(page);
     let records = machine.log_records;
-    let sizes = machine::histograms(machine, devices);
-    let object = code::object(layout, machine, cast)?;
-    let mut ebpf = EbpfLoader::new()
-        // Our programs need no relocation against the kernel's types: offsets are data.
-        .btf(None)
-        .map_max_entries(map_name::EVENTS, events_bytes)
-        .map_max_entries(COMPLAINTS, COMPLAINTS_BYTES.max(page))
-        .map_max_entries(map_name::LOG_ENDS, cpus)
-        .map_max_entries(map_name::LOGS, cpus.saturating_mul(records))
-        .map_max_entries(map_name::CELL_IDS, paths * machine.lanes.max(1))
-        .map_max_entries(map_name::CELLS, sizes.cells)
-        .map_max_entries(map_name::OCTAVES, sizes.octaves)
-        .map_max_entries(map_name::PATHS, paths)
-        .map_max_entries(map_name::PATH_COUNTS, paths)
-        .load(&object)
-        .context("the kernel does not take the probes' maps")?;
-    let fds = descriptors(&ebpf);
-    let ring = RingBuf::try_from(take(&mut ebpf, map_name::EVENTS)?)
+    let counted = machine::histograms(machine, devices);
+    // The probes number its rows in a circle.
+    let rows = paths.next_power_of_two() * machine.lanes.max(1);
+    let machine = Machine {
+        last_row: rows - 1,
+        ..*machine
+    };
+    let sizes = [
+        (map_name::EVENTS, Size::Entries(events_bytes)),
+        (COMPLAINTS, Size::Entries(COMPLAINTS_BYTES.max(page))),
+        (
+            map_name::LOG_ENDS,
+            bytes_of::<LogEnds>(machine.last_cpu + 1),
+        ),
+        (map_name::LOGS, Size::Entries(cpus.saturating_mul(records))),
+        (map_name::CELL_IDS, bytes_of::<CellIds>(rows)),
+        (map_name::CELLS, Size::Entries(counted.cells)),
+        (map_name::OCTAVES, Size::Entries(counted.octaves)),
+        (map_name::PATHS, Size::Entries(paths)),
+        (map_name::PATH_COUNTS, Size::Entries(paths)),
+    ];
+    let object = Object::new(&code::object(layout, &machine, cast)?, &sizes.into())?;
+    let ring = RingBuf::try_from(Map::RingBuf(object.map(map_name::EVENTS)?))
         .context("failed to map the ring buffer")?;
-    let logs = logs(&ebpf, cpus, records)?;
+    let logs = logs(&object, cpus, records)?;
     let mut inbox = Inbox::new(Ring::new(ring, events_bytes), logs);
     if machine.lanes > 0 {
-        inbox = inbox.with(histograms(&ebpf, sizes)?);
+        inbox = inbox.with(histograms(&object, counted)?);
     }
-    Ok(Maps {
-        ebpf,
-        object,
-        fds,
-        inbox,
-    })
+    Ok((object, inbox))
 }
 
-fn logs(ebpf: &Ebpf, cpus: u32, records: u32) -> Result<Logs> {
-    let [ends, places] = arrays(ebpf, [map_name::LOG_ENDS, map_name::LOGS])?;
+fn bytes_of<T>(number: u32) -> Size {
+    Size::Bytes(number.saturating_mul(size_of::<T>() as u32))
+}
+
+fn logs(object: &Object, cpus: u32, records: u32) -> Result<Logs> {
+    let (ends, places) = (object.fd(map_name::LOG_ENDS)?, object.fd(map_name::LOGS)?);
     Logs::new(ends, places, cpus as usize, records).context("failed to map the logs")
 }
 
-fn histograms(ebpf: &Ebpf, sizes: Sizes) -> Result<Histograms> {
-    let maps = [map_name::GIVEN, map_name::CELLS, map_name::OCTAVES];
-    Histograms::new(arrays(ebpf, maps)?, sizes).context("failed to map the histograms")
-}
-
-/// Descriptors of arrays. The maps stay where they are: programs that are loaded later know them by the numbers of their
-/// descriptors.
-fn arrays<'a, const N: usize>(ebpf: &'a Ebpf, names: [&str; N]) -> Result<[BorrowedFd<'a>; N]> {
-    let mut fds = Vec::with_capacity(N);
-    for name in names {
-        match ebpf.map(name) {
-            Some(Map::Array(map)) => fds.push(map.fd().as_fd()),
-            _ => return Err(anyhow!("no array {name} in the object")),
-        }
-    }
-    fds.try_into()
-        .map_err(|_| anyhow!("an array is missing in the object"))
+fn histograms(object: &Object, sizes: Sizes) -> Result<Histograms> {
+    let [given, cells, octaves] = [map_name::GIVEN, map_name::CELLS, map_name::OCTAVES];
+    let maps = [object.fd(given)?, object.fd(cells)?, object.fd(octaves)?];
+    Histograms::new(maps, sizes).context("failed to map the histograms")
 }
 
 /// Ids of paths on a host with so many devices: twice as many, because an id is not given back at
@@ -363,24 +321,6 @@ fn path_entries(devices: usize) -> u32 {
     u32::try_from(devices)
         .map_or(MAX_PATHS, |devices| devices.saturating_mul(2))
         .clamp(USUAL_PATHS, MAX_PATHS)
-}
-
-pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
-    ebpf.take_map(name)
-        .ok_or_else(|| anyhow!("no map {name} in the object"))
-}
-
-/// Attaches by the bare name, which works on kernels whose release aya cannot parse, then with
-/// the module's, which tells functions of equal name apart.
-fn attach_kprobe(program: &mut KProbe, function: &str, module: &str) -> Result<()> {
-    let Err(bare) = program.attach(function, 0) else {
-        return Ok(());
-    };
-    program
-        .attach(format!("{module}:{function}"), 0)
-        .map(drop)
-        .map_err(|_| bare)
-        .context("the function cannot be probed")
 }
 
 /// Whether there is something to load and attach.
@@ -394,29 +334,4 @@ fn broken(planned: &mut Planned, error: &anyhow::Error) {
         format!("{error:#}"),
         "see the reason; `alua-trace doctor` looks at every probe",
     );
-}
-
-fn load_program(name: &str, program: Option<&mut Program>) -> Result<()> {
-    loaded(match program {
-        Some(Program::RawTracePoint(program)) => program.load(),
-        Some(Program::KProbe(program)) => program.load(),
-        _ => return Err(anyhow!("no program {name} in the object")),
-    })
-}
-
-fn loaded(result: std::result::Result<(), ProgramError>) -> Result<()> {
-    match result {
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        // The verifier's log is long; what it says last before its statistics is the reason.
-        Err(ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        }) => {
-            let reason = typed::verdict(&verifier_log.to_string());
-            Err(anyhow!(
-                "the kernel refuses the program: {io_error}; {reason}"
-            ))
-        }
-        Err(error) => Err(error).context("the kernel refuses the program"),
-    }
 }

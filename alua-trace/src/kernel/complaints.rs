@@ -1,4 +1,4 @@
-//! The probes' own complaints (aya-log), kept until there is a good moment to print them.
+//! The probes' own complaints (aya-log), read when there is a good moment to print them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,30 +30,17 @@ impl Log for Kept {
     fn flush(&self) {}
 }
 
-/// What the probes complain of.
-pub struct Complaints {
-    logger: Option<EbpfLogger<Kept>>,
-    kept: Kept,
-}
-
-impl Complaints {
-    /// Listens to the probes.
-    pub fn new(probes: &mut Probes) -> Self {
-        let kept = Kept::default();
-        // Without the map the probes were built without a complaint.
-        let logger = EbpfLogger::init_with_logger(probes.ebpf_mut(), kept.clone()).ok();
-        Self { logger, kept }
+/// What the probes have complained of, as far as this process may read it: opening the ring of programs that run takes
+/// CAP_SYS_ADMIN. What they complain of is counted, too.
+#[must_use]
+pub fn complaints(probes: &Probes) -> Vec<String> {
+    let kept = Kept::default();
+    let logger = probes
+        .complaining()
+        .and_then(|id| EbpfLogger::init_from_id_with_logger(id, kept.clone()).ok());
+    if let Some(mut logger) = logger {
+        logger.flush();
     }
-
-    /// Every complaint so far.
-    pub fn all(&mut self) -> Vec<String> {
-        if let Some(logger) = &mut self.logger {
-            logger.flush();
-        }
-        self.kept
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
+    let kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.clone()
 }

@@ -22,7 +22,7 @@ pub fn cpus() -> Result<u32> {
 }
 
 /// What this machine offers, with logs of so many bytes (a power of two) for each CPU, or as many as is usual. How to
-/// cast is not in it ([`super::code::object`]).
+/// cast, and the size of tables, is not in it ([`super::attach::maps`]).
 ///
 /// # Errors
 /// The kernel is too old for the processor, or sysfs does not tell the CPUs.
@@ -38,6 +38,8 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
         weakly_ordered: u32::from(!cfg!(target_arch = "x86_64")),
         lanes: if has_fetch { lanes } else { 0 },
         lanes_are_shared: u32::from(lanes < cpus),
+        last_cpu: cpus.next_power_of_two() - 1,
+        last_row: 0,
         cast_type: 0,
     };
     ensure!(

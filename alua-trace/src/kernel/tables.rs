@@ -8,12 +8,12 @@ use alua_trace_ebpf::{
 };
 use anyhow::{Context, Result, anyhow};
 use aya::{
-    Ebpf, Pod,
+    Pod,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, Queue},
     util::nr_cpus,
 };
 
-use super::{attach::take, batch};
+use super::{batch, object::Object};
 
 /// Ids of paths that wait for devices which appear, beside one for each that is there.
 const SPARE_PATHS: u64 = 512;
@@ -37,13 +37,12 @@ struct Whole<T: Copy + 'static> {
 }
 
 impl<T: Copy + 'static> Whole<T> {
-    fn open(ebpf: &mut Ebpf, name: &str) -> Result<Self> {
-        let (map, fd) = with_fd(ebpf, name)?;
-        let array: Array<MapData, Wire<T>> = Array::try_from(map)?;
+    fn open(object: &Object, name: &str) -> Result<Self> {
+        let array = array(object, name)?;
         Ok(Self {
             entries: array.len(),
             array,
-            fd,
+            fd: object.fd(name)?.try_clone_to_owned()?,
         })
     }
 
@@ -121,23 +120,25 @@ impl Tables {
     ///
     /// # Errors
     /// The object has other maps.
-    pub fn open(ebpf: &mut Ebpf, devices: usize) -> Result<Self> {
-        let (counts, counts_fd) = with_fd(ebpf, map_name::PATH_COUNTS)?;
-        let paths = Whole::open(ebpf, map_name::PATHS)?;
-        let routes = Whole::open(ebpf, map_name::ROUTES)?;
+    pub fn open(object: &Object, devices: usize) -> Result<Self> {
+        let by_cpu = |name| Ok::<_, anyhow::Error>(Map::PerCpuArray(object.map(name)?));
+        let ids = |name| Ok::<_, anyhow::Error>(Map::HashMap(object.map(name)?));
+        let owned = |name| Ok::<_, anyhow::Error>(object.fd(name)?.try_clone_to_owned()?);
+        let paths = Whole::open(object, map_name::PATHS)?;
+        let routes = Whole::open(object, map_name::ROUTES)?;
         let mut tables = Self {
-            free_paths: free_ids(ebpf, map_name::FREE_PATHS, &paths)?,
-            free_routes: free_ids(ebpf, map_name::FREE_ROUTES, &routes)?,
+            free_paths: free_ids(object, map_name::FREE_PATHS, &paths)?,
+            free_routes: free_ids(object, map_name::FREE_ROUTES, &routes)?,
             paths,
-            path_ids: HashMap::try_from(take(ebpf, map_name::PATH_IDS)?)?,
+            path_ids: HashMap::try_from(ids(map_name::PATH_IDS)?)?,
             routes,
-            route_ids: HashMap::try_from(take(ebpf, map_name::ROUTE_IDS)?)?,
-            counts: PerCpuArray::try_from(counts)?,
-            counts_fd,
+            route_ids: HashMap::try_from(ids(map_name::ROUTE_IDS)?)?,
+            counts: PerCpuArray::try_from(by_cpu(map_name::PATH_COUNTS)?)?,
+            counts_fd: owned(map_name::PATH_COUNTS)?,
             cpus: nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?,
-            global: PerCpuArray::try_from(take(ebpf, map_name::GLOBAL_COUNTS)?)?,
-            in_flight: fd_of(ebpf, map_name::IN_FLIGHT)?,
-            overflow: HashMap::try_from(take(ebpf, map_name::IN_FLIGHT_OVERFLOW)?)?,
+            global: PerCpuArray::try_from(by_cpu(map_name::GLOBAL_COUNTS)?)?,
+            in_flight: owned(map_name::IN_FLIGHT)?,
+            overflow: HashMap::try_from(ids(map_name::IN_FLIGHT_OVERFLOW)?)?,
         };
         tables.expect_devices(devices);
         tables.top_up(&GlobalCounts::default())?;
@@ -330,26 +331,20 @@ impl Tables {
     }
 }
 
-/// A descriptor of an array that stays where it is: programs that are loaded later know it by the number of its own.
-fn fd_of(ebpf: &Ebpf, name: &str) -> Result<OwnedFd> {
-    match ebpf.map(name) {
-        Some(Map::Array(data)) => Ok(data.fd().as_fd().try_clone_to_owned()?),
-        _ => Err(anyhow!("no array {name} in the object")),
-    }
+/// An array of wire records.
+///
+/// # Errors
+/// There is none of that name.
+pub(super) fn array<T: Copy + 'static>(
+    object: &Object,
+    name: &str,
+) -> Result<Array<MapData, Wire<T>>> {
+    Ok(Array::try_from(Map::Array(object.map(name)?))?)
 }
 
-fn with_fd(ebpf: &mut Ebpf, name: &str) -> Result<(Map, OwnedFd)> {
-    let map = take(ebpf, name)?;
-    let fd = match &map {
-        Map::Array(data) | Map::PerCpuArray(data) => data.fd().as_fd().try_clone_to_owned()?,
-        _ => return Err(anyhow!("map {name} in the object is no array")),
-    };
-    Ok((map, fd))
-}
-
-fn free_ids<T: Copy>(ebpf: &mut Ebpf, name: &str, slots: &Whole<T>) -> Result<FreeIds> {
+fn free_ids<T: Copy>(object: &Object, name: &str, slots: &Whole<T>) -> Result<FreeIds> {
     Ok(FreeIds {
-        queue: Queue::try_from(take(ebpf, name)?)?,
+        queue: Queue::try_from(Map::Queue(object.map(name)?))?,
         next: 0,
         entries: slots.entries,
         put: 0,

@@ -30,6 +30,7 @@ pub use map::MapPath;
 pub use map::PathGroup;
 pub use named::NoSuchMap;
 pub use named::named;
+pub use scan::Looks;
 pub use scan::scan;
 pub use uevent::Uevents;
 

@@ -1,5 +1,6 @@
 //! Owns the making of a [`Topology`]: what cannot be read becomes a note, never an error.
 
+use std::collections::HashMap;
 use std::io;
 
 use super::Device;
@@ -10,15 +11,50 @@ use super::Topology;
 use crate::sysroot;
 use crate::sysroot::Sysroot;
 
+/// So many devices are read at least by a look that nothing has announced.
+const FEW: usize = 64;
+/// After so many of them every device has been read.
+const ROUND: usize = 12;
+
 /// Collects what there is. Sends no SCSI command. Devices that vanish meanwhile are left out.
 pub fn scan(sysroot: &Sysroot, dm: &dyn DmSource) -> Topology {
-    let mut notes = Vec::new();
-    let devices = devices(sysroot, &mut notes);
-    let maps = maps(dm, &mut notes);
-    Topology::new(devices, maps, notes)
+    Looks::default().look(sysroot, dm, true)
 }
 
-fn devices(sysroot: &Sysroot, notes: &mut Vec<String>) -> Vec<Device> {
+/// Looks one after the other. The kernel announces what changes, but for what somebody writes to sysfs: a look without
+/// an announcement reads new devices and some of the others, so that it costs little on a host with a thousand.
+#[derive(Debug, Default)]
+pub struct Looks {
+    known: HashMap<Hctl, Device>,
+    /// The first device, in their order, that the next such look reads.
+    turn: usize,
+}
+
+impl Looks {
+    /// As [`scan`]; what is told of a device that was not read is what was true when it was read last.
+    pub fn look(&mut self, sysroot: &Sysroot, dm: &dyn DmSource, announced: bool) -> Topology {
+        let mut notes = Vec::new();
+        let hctls = hctls(sysroot, &mut notes);
+        let mut known = std::mem::take(&mut self.known);
+        let number = hctls.len();
+        let reads = FEW.max(number.div_ceil(ROUND));
+        let is_due = |place: usize| (place + number - self.turn % number) % number < reads;
+        let devices: Vec<Device> = hctls
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, hctl)| match known.remove(&hctl) {
+                Some(device) if !announced && !is_due(place) => Some(device),
+                _ => Device::read(sysroot, hctl),
+            })
+            .collect();
+        self.turn = (self.turn + reads) % number.max(1);
+        self.known = devices.iter().map(|it| (it.hctl, it.clone())).collect();
+        let maps = maps(dm, &mut notes);
+        Topology::new(devices, maps, notes)
+    }
+}
+
+fn hctls(sysroot: &Sysroot, notes: &mut Vec<String>) -> Vec<Hctl> {
     let names = match sysroot::entries(&sysroot.scsi_devices_dir()) {
         Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -30,10 +66,7 @@ fn devices(sysroot: &Sysroot, notes: &mut Vec<String>) -> Vec<Device> {
             return Vec::new();
         }
     };
-    let hctls = names.iter().filter_map(|name| name.parse::<Hctl>().ok());
-    hctls
-        .filter_map(|hctl| Device::read(sysroot, hctl))
-        .collect()
+    names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 fn maps(dm: &dyn DmSource, notes: &mut Vec<String>) -> Vec<Map> {
@@ -195,6 +228,47 @@ mod tests {
         };
         let topology = scan(&Sysroot::at(dir.path()), &vec![table]);
         assert!(topology.notes()[1].starts_with("map odd is not understood"));
+    }
+
+    #[test]
+    fn a_look_that_nothing_announced_reads_few_devices_and_all_in_a_while() {
+        const DEVICES: usize = FEW * ROUND + 40;
+        let dir = tempfile::tempdir().unwrap();
+        let root = Sysroot::at(dir.path());
+        let hctl = |lun: usize| format!("0:0:0:{lun}");
+        let say = |lun, state: &str| {
+            write(
+                &device_dir(dir.path(), &hctl(lun)),
+                &[("state", state.as_bytes())],
+            );
+        };
+        (0..DEVICES).for_each(|lun| say(lun, "running"));
+        let mut looks = Looks::default();
+        let mut offline = |announced| {
+            let topology = looks.look(&root, &Vec::new(), announced);
+            let devices = topology.devices().iter();
+            let offline = devices.filter(|it| it.state.as_deref() == Some("offline"));
+            (topology.devices().len(), offline.count())
+        };
+        assert_eq!(offline(false), (DEVICES, 0));
+        (0..DEVICES).for_each(|lun| say(lun, "offline"));
+        let some = DEVICES.div_ceil(ROUND);
+        assert_eq!(offline(false), (DEVICES, some));
+        // One that comes is read at once, one that goes is gone at once.
+        say(DEVICES, "offline");
+        fs::remove_dir_all(dir.path().join("sys/class/scsi_device").join(hctl(5))).unwrap();
+        let (devices, seen) = offline(false);
+        assert_eq!(devices, DEVICES);
+        assert!(
+            seen > 2 * some - 3 && seen < 2 * some + 3,
+            "{seen} of {some}"
+        );
+        for _ in 2..ROUND {
+            offline(false);
+        }
+        assert_eq!(offline(false), (DEVICES, DEVICES));
+        (0..10).for_each(|lun| say(lun + 10, "running"));
+        assert_eq!(offline(true), (DEVICES, DEVICES - 10));
     }
 
     #[test]

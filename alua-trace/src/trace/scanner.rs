@@ -12,7 +12,7 @@ use crate::{
     kernel::{facts::KernelFacts, probes::Facts},
     setup::{self, Setup},
     sysroot::Sysroot,
-    topology::{self, DmControl, Topology},
+    topology::{DmControl, Looks, Topology},
 };
 
 /// Modules that may come and go while tracing.
@@ -33,18 +33,19 @@ pub(super) struct Scan {
 /// What the thread compares with.
 struct Before {
     loaded: [bool; 4],
+    looks: Looks,
     /// What made the set-up; `None` when nobody wants it.
     shape: Option<Vec<String>>,
 }
 
 /// The thread that looks.
 pub(super) struct Scanner {
-    requests: mpsc::Sender<()>,
+    requests: mpsc::Sender<bool>,
     scans: inbox::UnboundedReceiver<Scan>,
     /// When the scan under way was asked for.
     asked_ns: Option<u64>,
-    /// Another one is wanted after it.
-    again: bool,
+    /// Another one is wanted after it: whether something has changed.
+    again: Option<bool>,
 }
 
 impl Scanner {
@@ -58,17 +59,18 @@ impl Scanner {
         facts: &KernelFacts,
         with_setup: bool,
     ) -> Result<Self> {
-        let (requests, asked) = mpsc::channel::<()>();
+        let (requests, asked) = mpsc::channel::<bool>();
         let (sender, scans) = inbox::unbounded_channel();
         let mut before = Before {
             loaded: OPTIONAL_MODULES.map(|module| facts.module(module).loaded),
+            looks: Looks::default(),
             shape: with_setup.then(Vec::new),
         };
         thread::Builder::new()
             .name("topology".to_owned())
             .spawn(move || {
-                while asked.recv().is_ok() {
-                    let scan = look(&root, btf.as_ref(), &mut before);
+                while let Ok(announced) = asked.recv() {
+                    let scan = look(&root, btf.as_ref(), &mut before, announced);
                     if sender.send(scan).is_err() {
                         return;
                     }
@@ -79,19 +81,20 @@ impl Scanner {
             requests,
             scans,
             asked_ns: None,
-            again: false,
+            again: None,
         })
     }
 
-    /// Asks for a scan that begins from now on; one at a time is under way.
-    pub fn ask(&mut self, now_ns: u64) {
+    /// Asks for a scan that begins from now on; one at a time is under way. `announced` says that something has changed,
+    /// or may have: every device is read ([`Looks`]).
+    pub fn ask(&mut self, now_ns: u64, announced: bool) {
         if self.asked_ns.is_some() {
-            self.again = true;
+            self.again = Some(announced || self.again == Some(true));
             return;
         }
         self.asked_ns = Some(now_ns);
         // The thread ends with the trace; without it there are no scans, which `next` tells.
-        let _ = self.requests.send(());
+        let _ = self.requests.send(announced);
     }
 
     /// Whether one is under way.
@@ -106,21 +109,21 @@ impl Scanner {
     pub async fn next(&mut self) -> Result<Scan> {
         let scan = self.scans.recv().await;
         self.asked_ns = None;
-        if std::mem::take(&mut self.again) {
-            self.ask(monotonic_ns());
+        if let Some(announced) = self.again.take() {
+            self.ask(monotonic_ns(), announced);
         }
         scan.ok_or_else(|| anyhow!("the thread that looks at the topology is gone"))
     }
 }
 
-fn look(root: &Sysroot, btf: Option<&PathBuf>, before: &mut Before) -> Scan {
+fn look(root: &Sysroot, btf: Option<&PathBuf>, before: &mut Before, announced: bool) -> Scan {
     let now = OPTIONAL_MODULES.map(|module| root.is_loaded(module));
     let facts =
         (now != before.loaded).then(|| KernelFacts::gather(root, btf.map(PathBuf::as_path)));
     before.loaded = now;
     let began_ns = monotonic_ns();
     let dm = DmControl::new(root);
-    let topology = topology::scan(root, &dm);
+    let topology = before.looks.look(root, &dm, announced);
     let setup = before.shape.as_mut().and_then(|shape| {
         let now = setup::shape(&topology);
         let is_other = std::mem::replace(shape, now) != *shape;

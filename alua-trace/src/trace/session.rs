@@ -35,7 +35,7 @@ use crate::{
     ingest::inbox::Inbox,
     kernel::{
         attach::{self, Probes},
-        complaints::Complaints,
+        complaints::complaints,
         facts::{KernelFacts, Known},
         probes,
         recycling::Recycling,
@@ -74,7 +74,6 @@ pub(super) struct Session<'config> {
     pub(super) config: &'config RunConfig,
     pub(super) root: Sysroot,
     pub(super) attached: Attached,
-    pub(super) complaints: Complaints,
     pub(super) inbox: Inbox,
     pub(super) counting: Counting,
     pub(super) slots: Slots,
@@ -130,7 +129,6 @@ impl<'config> Session<'config> {
             ..Known::default()
         };
         probes.set_control(&facts.control(&known))?;
-        let complaints = Complaints::new(&mut probes);
         let with_setup = config.record.is_some();
         let mut scanner = Scanner::start(root.clone(), config.btf.clone(), &facts, with_setup)?;
         let recording = config.record.as_ref();
@@ -157,11 +155,10 @@ impl<'config> Session<'config> {
         }
         let outputs = Outputs::open(config, &start, maps)?;
         // What the probes may rely on, and the set-up, come with it.
-        scanner.ask(started_at_ns);
+        scanner.ask(started_at_ns, true);
         Ok(Self {
             config,
             attached,
-            complaints,
             inbox,
             counting,
             slots: Slots::new(),
@@ -206,6 +203,8 @@ impl<'config> Session<'config> {
             End::Asked => None,
         };
         self.last_look().await?;
+        // While the programs are there.
+        let complaints = complaints(&self.attached.probes);
         let summary = self.finish(command_status).await?;
         let compared = self.compare_counted(&summary);
         let outcomes = gates::outcomes(&self.config.gates, &summary);
@@ -218,7 +217,7 @@ impl<'config> Session<'config> {
         if let Some(recording) = self.feed.recording {
             unsaid.extend(recording.close(&mut self.signals).await);
         }
-        for complaint in self.complaints.all() {
+        for complaint in complaints {
             eprintln!("alua-trace: the probes say: {complaint}");
         }
         compared?;
@@ -271,7 +270,7 @@ impl<'config> Session<'config> {
                     self.feed.take(seen.at_ns, Input::Connections(&seen.connections));
                 }
                 _ = interval.tick() => self.interval()?,
-                _ = look.tick() => self.announced = true,
+                _ = look.tick() => self.scanner.ask(monotonic_ns(), false),
                 () = announcement(&mut uevents) => self.announced = true,
             }
         }
@@ -368,7 +367,7 @@ impl<'config> Session<'config> {
     pub(super) fn look(&mut self, now_ns: u64) {
         self.announced = false;
         self.looked_at_ns = now_ns;
-        self.scanner.ask(now_ns);
+        self.scanner.ask(now_ns, true);
     }
 
     /// Whether flags may be raised: whether I/O could have gone elsewhere is judged by what is true

@@ -108,7 +108,7 @@ impl Observer {
         } else {
             piped(&mut command)?
         };
-        sys::wait_for(
+        let watches = sys::wait_for(
             Duration::from_secs(60),
             &format!("{program} to watch"),
             || {
@@ -116,7 +116,13 @@ impl Observer {
                 anyhow::ensure!(ended.is_none(), "{program} ended: {ended:?}");
                 Ok(Traces::now().programs() > before)
             },
-        )?;
+        );
+        if watches.is_err() {
+            // It must not begin to watch beside the next one.
+            let _ = watching.child.kill();
+            let _ = watching.child.wait();
+        }
+        watches?;
         settle()?;
         Ok(Some(watching))
     }
