@@ -24,7 +24,7 @@ use crate::{
 const COMMANDS: usize = 64;
 /// Commands in flight at once where the cost is compared by the number of paths.
 const IN_FLIGHT: usize = 1000;
-const PATHS: [usize; 4] = [4, 256, 2048, 4096];
+const PATHS: [usize; 4] = [4, 256, 1024, 4096];
 /// Commands of one measurement.
 const RUNS: usize = 1_280_000;
 /// Measured apart from each other.

@@ -61,7 +61,8 @@ const MAX_DEPTH: u32 = 32;
 pub struct Btf<'base> {
     base: Option<&'base Btf<'base>>,
     data: Blob,
-    strings: Range<usize>,
+    /// Asked for all over: all of them, where types are read one after the other.
+    strings: Vec<u8>,
     /// Offset in `data` of each type; the first has number `first_type`.
     types: Vec<u32>,
     first_type: u32,
@@ -102,16 +103,16 @@ impl<'base> Btf<'base> {
     pub fn parse(data: impl Into<Blob>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
         let data = data.into();
         let header = Header::parse(&data)?;
+        let strings = data
+            .copy(header.strings)
+            .ok_or(BtfError::Malformed("it ends within its strings"))?;
         // Only complete BTF starts its strings with the empty one (`btf_parse_str_sec`).
-        let base = base.filter(|_| {
-            data.bytes(header.strings.start)
-                .is_some_and(|[first]| first != 0)
-        });
+        let base = base.filter(|_| strings.first().is_some_and(|byte| *byte != 0));
         let mut btf = Self {
             first_type: base.map_or(1, |base| base.first_type + base.types.len() as u32),
             first_string: base.map_or(0, |base| base.first_string + base.strings.len() as u32),
             base,
-            strings: header.strings,
+            strings,
             types: Vec::new(),
             structures: HashMap::new(),
             data,
@@ -131,7 +132,10 @@ impl<'base> Btf<'base> {
                 return Err(BtfError::Malformed("type reaches past its section"));
             }
             if matches!(ty.kind, STRUCT | UNION) && ty.name != 0 {
-                let hash = self.hash(ty.name).ok_or(BtfError::Malformed("bad name"))?;
+                let name = self
+                    .string(ty.name)
+                    .ok_or(BtfError::Malformed("bad name"))?;
+                let hash = hash(name);
                 // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
                 self.structures.entry(hash).or_insert(at as u32);
             }
@@ -269,7 +273,10 @@ impl<'base> Btf<'base> {
         let (btf, ty) = self.structure(structure)?;
         let members = (0..ty.members)
             .filter_map(|index| btf.member_at(&ty, index))
-            .map(|(name, offset, _)| (btf.text(name), offset))
+            .map(|(name, offset, _)| {
+                let name = btf.string(name).unwrap_or_default();
+                (String::from_utf8_lossy(name).into(), offset)
+            })
             .collect();
         Ok((ty.size_or_type, members))
     }
@@ -277,7 +284,7 @@ impl<'base> Btf<'base> {
     fn structure(&self, name: &str) -> Result<(&Btf<'base>, Type), BtfError> {
         let mut btf = self;
         loop {
-            if let Some(at) = btf.structures.get(&hash(HASH, name.as_bytes()))
+            if let Some(at) = btf.structures.get(&hash(name.as_bytes()))
                 && let Some(ty) = btf.header_at(*at as usize)
                 && btf.is_named(ty.name, name)
             {
@@ -374,45 +381,17 @@ impl<'base> Btf<'base> {
         self.data.word(at)
     }
 
-    fn text(&self, offset: u32) -> String {
-        let mut text = Vec::new();
-        self.string(offset, |piece| {
-            text.extend_from_slice(piece);
-            true
-        });
-        String::from_utf8_lossy(&text).into_owned()
-    }
-
-    /// The hash of a string.
-    fn hash(&self, offset: u32) -> Option<u64> {
-        let mut of = HASH;
-        let found = self.string(offset, |piece| {
-            of = hash(of, piece);
-            true
-        });
-        found.then_some(of)
-    }
-
     fn is_named(&self, offset: u32, name: &str) -> bool {
-        let mut rest = Some(name.as_bytes());
-        let found = self.string(offset, |piece| {
-            rest = rest.and_then(|rest| rest.strip_prefix(piece));
-            rest.is_some()
-        });
-        found && rest.is_some_and(<[u8]>::is_empty)
+        self.string(offset) == Some(name.as_bytes())
     }
 
-    /// Gives `each` the bytes of a string in pieces, as [`Blob::string`] does.
-    fn string(&self, offset: u32, each: impl FnMut(&[u8]) -> bool) -> bool {
+    fn string(&self, offset: u32) -> Option<&[u8]> {
         let mut btf = self;
         while offset < btf.first_string {
-            match btf.base {
-                Some(base) => btf = base,
-                None => return false,
-            }
+            btf = btf.base?;
         }
-        let at = btf.strings.start + (offset - btf.first_string) as usize;
-        at < btf.strings.end && btf.data.string(at, each)
+        let rest = btf.strings.get((offset - btf.first_string) as usize..)?;
+        rest.split(|byte| *byte == 0).next()
     }
 }
 
@@ -465,14 +444,11 @@ fn body_len(ty: &Type) -> Option<usize> {
 }
 
 /// FNV-1a: the map is keyed by hashes so that names stay where they are.
-fn hash(hash: u64, piece: &[u8]) -> u64 {
-    piece.iter().fold(hash, |hash, byte| {
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
-
-/// That of nothing.
-const HASH: u64 = 0xcbf2_9ce4_8422_2325;
 
 #[cfg(test)]
 mod tests;

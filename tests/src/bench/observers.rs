@@ -12,6 +12,7 @@ use crate::lab::recording::{self, RECORDING};
 use crate::lab::tracer::TOOL;
 use crate::sys;
 use crate::sys::terminal::{OnTerminal, Shown};
+use crate::sys::usage;
 
 const JSON: &str = "/tmp/cost.jsonl";
 /// A latency histogram per SCSI device, the way people write it.
@@ -172,7 +173,7 @@ impl Watching {
     /// Ends it by SIGINT, as a user does.
     pub(super) fn stop(mut self) -> Result<End> {
         let pid = self.child.id();
-        let max_rss_kib = peak_memory(pid)?;
+        let max_rss_kib = usage::peak_memory_kib(pid)?;
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::INT)
             .context("failed to interrupt it")?;
         let ended = sys::wait_for(Duration::from_secs(120), "the observer's end", || {
@@ -194,25 +195,10 @@ impl Watching {
         self.child.id()
     }
 
-    /// CPU time of its threads by their name, in ns (`/proc/PID/task/TID/schedstat`).
+    /// CPU time of its threads by their name, in ns.
     pub(super) fn threads(&self) -> Result<BTreeMap<String, u64>> {
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let mut threads = BTreeMap::new();
-        for thread in sys::names(&tasks) {
-            let name = sys::read(format!("{tasks}/{thread}/comm"))?;
-            let account = sys::read(format!("{tasks}/{thread}/schedstat"))?;
-            let on_cpu = account.split_whitespace().next().context("no schedstat")?;
-            *threads.entry(name.trim().to_owned()).or_default() += on_cpu.parse::<u64>()?;
-        }
-        Ok(threads)
+        usage::threads_ns(self.child.id())
     }
-}
-
-fn peak_memory(pid: u32) -> Result<u64> {
-    let status = sys::read(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let words = line.context("no VmHWM")?.split_whitespace().next();
-    words.context("no VmHWM")?.parse().context("bad VmHWM")
 }
 
 /// Losses the tool tells in its summary.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Case, Clock, Group, Kernels, Outcome};
-use crate::lab::load::{Load, UNTIL_STOPPED_MS};
+use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{self, Map};
 use crate::lab::schema::Class;
 use crate::lab::tracer::TraceOptions;
 use crate::lab::{Lab, disk};
 use crate::sys;
 use crate::sys::process::run;
+use crate::sys::usage;
 
 pub(super) const GROUP: Group = Group {
     name: "many-paths",
@@ -25,6 +26,96 @@ pub(super) const GROUP: Group = Group {
         run: reloads_and_rescans,
     }],
 };
+
+/// The same paths when nothing happens: guest time is instructions, so that what the tool takes of a processor is what it
+/// does, whatever else the host does.
+pub(super) const IDLE: Group = Group {
+    name: "many-paths-idle",
+    limit_seconds: 1800,
+    kernels: Kernels::OnRequest,
+    clock: Clock::Instructions,
+    array: false,
+    cases: &[Case {
+        name: "footprint",
+        run: footprint,
+    }],
+};
+
+/// Hosts, and LUNs of each, with maps over all hosts: 4, 64, 512 and 1,024 paths.
+const SIZES: [(usize, usize); 4] = [(4, 1), (16, 4), (16, 32), (16, 64)];
+/// What the tool may have resident: so much, and so much for a path.
+const BASE_KIB: u64 = 10 << 10;
+const PATH_KIB: u64 = 64;
+/// What it may take of a processor when there is no I/O, in percent.
+const IDLE_PERCENT: f64 = 0.5;
+/// After I/O, until what it has set off is over.
+const SETTLED_MS: u64 = 8000;
+const IDLE_MS: u64 = 30_000;
+
+fn footprint(lab: &mut Lab) -> Result<Outcome> {
+    for (hosts, luns) in SIZES {
+        let hosts = Hosts::new(hosts, luns)?;
+        let outcome = footprint_of(lab, &hosts);
+        let gone = hosts.remove();
+        outcome.with_context(|| format!("{} paths", hosts.paths()))?;
+        gone?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn footprint_of(lab: &mut Lab, hosts: &Hosts) -> Result<()> {
+    let maps = hosts.maps()?;
+    let trace = lab.trace(&TraceOptions {
+        unrecorded: true,
+        ..TraceOptions::default()
+    })?;
+    let load = Load {
+        depth: 64,
+        until: Until::Milliseconds(4000),
+        ..Load::random_reads(&striped(&maps)?.node(), 0)
+    };
+    load.run(Duration::from_secs(300))?;
+    sys::sleep_ms(SETTLED_MS);
+    let before = usage::threads_ns(trace.id())?;
+    sys::sleep_ms(IDLE_MS);
+    let after = usage::threads_ns(trace.id())?;
+    let (peak, resident) = (
+        usage::peak_memory_kib(trace.id())?,
+        usage::resident_kib(trace.id())?,
+    );
+    let report = trace.stop()?;
+    report.check_conservation()?;
+    report.check_complete()?;
+    let paths = hosts.paths() as u64;
+    let name = |what: &str| format!("{paths} paths: {what}");
+    let mut idle = 0.0;
+    for (thread, ns) in &after {
+        let ns = ns - before.get(thread).copied().unwrap_or(0);
+        let percent = ns as f64 / (IDLE_MS as f64 * 1e6) * 100.0;
+        lab.figure(&name(&format!("idle, thread {thread}")), percent, "%");
+        idle += percent;
+    }
+    lab.figure(&name("idle"), idle, "%");
+    lab.figure(&name("memory at most"), peak as f64 / 1024.0, "MiB");
+    lab.figure(&name("memory at the end"), resident as f64 / 1024.0, "MiB");
+    let told = report
+        .summary
+        .paths
+        .iter()
+        .filter(|it| !it.latency.is_empty());
+    let told = told.count() as u64;
+    ensure!(told >= paths, "{told} paths are told to have had commands");
+    let allowed = BASE_KIB + PATH_KIB * paths;
+    ensure!(
+        peak <= allowed,
+        "{peak} KiB were resident, {allowed} are allowed"
+    );
+    ensure!(
+        idle <= IDLE_PERCENT,
+        "{idle:.2} % of a processor without I/O"
+    );
+    Ok(())
+}
 
 /// The device over all maps.
 const ALL: &str = "all";
@@ -40,7 +131,7 @@ const SCAN_LIMIT: Duration = Duration::from_secs(300);
 const GROWTH_KIB: u64 = 4096;
 
 fn reloads_and_rescans(lab: &mut Lab) -> Result<Outcome> {
-    let hosts = Hosts::new()?;
+    let hosts = Hosts::new(HOSTS, LUNS)?;
     let outcome = under_load(lab, &hosts);
     let gone = hosts.remove();
     outcome?;
@@ -49,10 +140,7 @@ fn reloads_and_rescans(lab: &mut Lab) -> Result<Outcome> {
 }
 
 fn under_load(lab: &mut Lab, hosts: &Hosts) -> Result<()> {
-    let maps: Vec<String> = (0..LUNS).map(|lun| format!("many{lun}")).collect();
-    for (lun, map) in maps.iter().enumerate() {
-        run("dmsetup", &["create", map, "--table", &hosts.table(lun)?])?;
-    }
+    let maps = hosts.maps()?;
     let trace = lab.trace(&TraceOptions {
         interval_ms: Some(5000),
         unrecorded: true,
@@ -73,7 +161,7 @@ fn under_load(lab: &mut Lab, hosts: &Hosts) -> Result<()> {
         run("dmsetup", &["reload", map, "--table", &hosts.table(lun)?])?;
         run("dmsetup", &["resume", map])?;
         if (round + 1) % QUARTER == 0 {
-            resident.push(resident_kib(trace.id())?);
+            resident.push(usage::resident_kib(trace.id())?);
         }
     }
     let done = load.stop()?;
@@ -130,26 +218,21 @@ fn striped(maps: &[String]) -> Result<Map> {
     Map::named(ALL)
 }
 
-fn resident_kib(process: u32) -> Result<u64> {
-    let status = sys::read(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    Ok(kib.context("no VmRSS")?.parse()?)
-}
-
 /// Hosts of `scsi_debug` that lead to the same LUNs.
 struct Hosts {
     numbers: Vec<u32>,
+    luns: usize,
 }
 
 impl Hosts {
-    fn new() -> Result<Self> {
+    fn new(hosts: usize, luns: usize) -> Result<Self> {
         let before = sys::names("/sys/class/scsi_host");
-        let hosts = format!("add_host={HOSTS}");
-        let luns = format!("max_luns={LUNS}");
+        let disks = disk::scsi_disks().len();
+        let of_hosts = format!("add_host={hosts}");
+        let of_luns = format!("max_luns={luns}");
         let words = [
-            &*hosts,
-            &luns,
+            &*of_hosts,
+            &of_luns,
             "dev_size_mb=8",
             "vpd_use_hostno=0",
             "delay=0",
@@ -158,14 +241,27 @@ impl Hosts {
         all.extend(words);
         run("modprobe", &all)?;
         sys::wait_for(SCAN_LIMIT, "scsi_debug's LUNs", || {
-            Ok(disk::scsi_disks().len() >= HOSTS * LUNS)
+            Ok(disk::scsi_disks().len() >= disks + hosts * luns)
         })?;
         let numbers = sys::names("/sys/class/scsi_host")
             .into_iter()
             .filter(|host| !before.contains(host))
             .filter_map(|host| host.strip_prefix("host")?.parse().ok())
             .collect();
-        Ok(Self { numbers })
+        Ok(Self { numbers, luns })
+    }
+
+    fn paths(&self) -> usize {
+        self.numbers.len() * self.luns
+    }
+
+    /// Makes a map for each LUN.
+    fn maps(&self) -> Result<Vec<String>> {
+        let maps: Vec<String> = (0..self.luns).map(|lun| format!("many{lun}")).collect();
+        for (lun, map) in maps.iter().enumerate() {
+            run("dmsetup", &["create", map, "--table", &self.table(lun)?])?;
+        }
+        Ok(maps)
     }
 
     fn hctl(&self, host: usize, lun: usize) -> Result<String> {
@@ -206,7 +302,7 @@ impl Hosts {
         })
     }
 
-    fn remove(self) -> Result<()> {
+    fn remove(&self) -> Result<()> {
         let _ = run("dmsetup", &["remove", "--retry", ALL]);
         multipath::remove_all()?;
         sys::wait_for(Duration::from_secs(120), "scsi_debug to go", || {

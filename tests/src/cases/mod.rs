@@ -108,6 +108,7 @@ const GROUPS: &[&Group] = &[
     &follows::GROUP,
     &judgements::GROUP,
     &many_paths::GROUP,
+    &many_paths::IDLE,
     &command_mode::GROUP,
     &bad_input::GROUP,
     &conservation_faults::GROUP,

@@ -3,6 +3,7 @@
 pub(crate) mod bpf;
 pub(crate) mod process;
 pub(crate) mod terminal;
+pub(crate) mod usage;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

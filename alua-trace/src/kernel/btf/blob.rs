@@ -1,11 +1,11 @@
 //! The bytes of BTF: all of them, or those of a file by pages, of which few are in memory at a time: vmlinux' are as many
 //! as all that the rest of a trace has.
 
-use std::{cell::RefCell, fs::File, io, os::unix::fs::FileExt};
+use std::{cell::RefCell, fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 const PAGE_BYTES: usize = 16 << 10;
 /// Pages in memory, each in the place that its number has modulo this.
-const PAGES: usize = 32;
+const PAGES: usize = 16;
 
 /// Bytes that are read again and again.
 #[derive(Debug)]
@@ -76,19 +76,15 @@ impl Blob {
         self.bytes(at).map(u32::from_ne_bytes)
     }
 
-    /// Gives `each` the bytes from `at` up to a zero, or the end, in pieces, for as long as it wants them; false where
-    /// there are none.
-    pub(super) fn string(&self, mut at: usize, mut each: impl FnMut(&[u8]) -> bool) -> bool {
-        loop {
-            let piece = self.with(at, |bytes| {
-                let length = bytes.iter().position(|byte| *byte == 0);
-                let piece = &bytes[..length.unwrap_or(bytes.len())];
-                let goes_on = each(piece) && length.is_none();
-                Some((piece.len(), goes_on))
-            });
-            match piece {
-                Some((length, true)) if length > 0 => at += length,
-                piece => return piece.is_some(),
+    /// A copy of the bytes in a range; `None` where there are fewer.
+    pub(super) fn copy(&self, range: Range<usize>) -> Option<Vec<u8>> {
+        match &self.0 {
+            Bytes::Whole(bytes) => bytes.get(range).map(<[u8]>::to_vec),
+            Bytes::Paged { file, length, .. } => {
+                let wanted = range.len();
+                let mut bytes = vec![0; wanted.min(*length)];
+                let read = file.read_exact_at(&mut bytes, range.start as u64);
+                (read.is_ok() && bytes.len() == wanted).then_some(bytes)
             }
         }
     }
@@ -148,16 +144,8 @@ mod tests {
         let paged = Blob::open(File::open(&path).unwrap()).unwrap();
         let whole = Blob::from(bytes.clone());
         assert_eq!(paged.length(), bytes.len());
-        // There and back, so that pages are read anew; words and strings reach from one to the next.
+        // There and back, so that pages are read anew; words reach from one to the next.
         let end = bytes.len() + 4;
-        let string = |blob: &Blob, at| {
-            let mut string = Vec::new();
-            let found = blob.string(at, |piece| {
-                string.extend_from_slice(piece);
-                true
-            });
-            found.then_some(string)
-        };
         for at in (0..end).step_by(3).chain((0..end).rev().step_by(7)) {
             assert_eq!(
                 paged.bytes(at).map(u8::from_ne_bytes),
@@ -167,10 +155,19 @@ mod tests {
             assert_eq!(paged.word(at), whole.word(at), "{at}");
             let word = bytes.get(at..at + 4).map(|it| it.try_into().unwrap());
             assert_eq!(whole.word(at), word.map(u32::from_ne_bytes), "{at}");
-            let rest = bytes.get(at..).filter(|it| !it.is_empty());
-            let wanted = rest.and_then(|it| it.split(|byte| *byte == 0).next());
-            let found = string(&paged, at).filter(|_| rest.is_some());
-            assert_eq!(found.as_deref(), wanted, "{at}");
+        }
+        for range in [
+            0..5,
+            100..PAGE_BYTES * 2,
+            7..bytes.len(),
+            7..end,
+            end..end + 1,
+        ] {
+            assert_eq!(
+                paged.copy(range.clone()),
+                whole.copy(range.clone()),
+                "{range:?}"
+            );
         }
         assert_eq!(paged.word(usize::MAX - 1), None);
     }
