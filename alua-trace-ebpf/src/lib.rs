@@ -67,14 +67,12 @@ pub mod map_name {
     pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
 }
 
-/// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 1 MiB holds 50 ms of commands at
-/// 330,000 IOPS of one CPU; many CPUs have less each, and one has 2 MiB.
+/// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 512 KiB hold 50 ms of commands at
+/// 160,000 IOPS of one CPU; many CPUs have less each. One has more: there the collector waits for the load.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
     match cpus {
-        // A collector that gets no processor for a third of a second keeps each record of 100,000 IOPS.
-        0..=1 => 2 << 20,
-        2..=32 => 1 << 20,
-        33..=64 => 512 << 10,
+        0..=1 => 1 << 20,
+        2..=32 => 512 << 10,
         _ => 256 << 10,
     }
 }
@@ -85,11 +83,11 @@ pub const fn log_records(ring_bytes: u32) -> u32 {
 }
 
 /// Bytes of the ring buffer of what is rare, on a host with so many SCSI devices: two answers to its handler and twelve
-/// failures of each at once, and of 256 devices at least. It is in memory twice over.
+/// failures of each at once, and of 128 devices at least. It is in memory twice over.
 pub const fn events_bytes(devices: u32) -> u32 {
     let devices = match devices {
-        0..256 => 256,
-        256..=MAX_PATHS => devices,
+        0..128 => 128,
+        128..=MAX_PATHS => devices,
         _ => MAX_PATHS,
     };
     devices.next_power_of_two() << 10
