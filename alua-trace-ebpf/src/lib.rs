@@ -68,11 +68,10 @@ pub mod map_name {
 }
 
 /// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 512 KiB hold 50 ms of commands at
-/// 160,000 IOPS of one CPU; many CPUs have less each. One has more: there the collector waits for the load.
+/// 160,000 IOPS of one CPU; many CPUs have less each.
 pub const fn usual_ring_bytes(cpus: u32) -> u32 {
     match cpus {
-        0..=1 => 1 << 20,
-        2..=32 => 512 << 10,
+        0..=32 => 512 << 10,
         _ => 256 << 10,
     }
 }

@@ -8,15 +8,6 @@ use crate::{
     maps::{LOG_ENDS, LOGS},
 };
 
-/// Why a command is not told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no room for it.
-    Full,
-    /// This runs in an interrupt over the telling of another one, on a kernel that lets it.
-    Interrupted,
-}
-
 /// A place in a log, which is this CPU's until it is said to be written.
 pub struct Place {
     pub record: *mut CommandRecord,
@@ -30,9 +21,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// This CPU's log, until it is released: what interrupts the program meanwhile is refused.
+    /// This CPU's log, until it is released; `None` where this runs in an interrupt over the telling of another command, on
+    /// a kernel that lets it.
     #[inline(always)]
-    pub fn claim() -> Result<Self, Refused> {
+    pub fn claim() -> Option<Self> {
         // SAFETY: takes no arguments and cannot fail.
         let cpu = unsafe { bpf_get_smp_processor_id() };
         let ends = LOG_ENDS.of(cpu, machine!(last_cpu));
@@ -42,11 +34,11 @@ impl Log {
         unsafe {
             let writing = &raw mut (*ends).writing;
             if writing.read_volatile() != 0 {
-                return Err(Refused::Interrupted);
+                return None;
             }
             writing.write_volatile(1);
         }
-        Ok(Self { cpu, ends })
+        Some(Self { cpu, ends })
     }
 
     /// Gives it back.

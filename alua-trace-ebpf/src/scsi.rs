@@ -20,7 +20,7 @@ use crate::{
     histograms::{Place, Sample, count_unlogged},
     in_flight::{self, End},
     kernel::{Reader, cast, layout, machine, read},
-    logs::{Log, Refused},
+    logs::Log,
     management,
     maps::{CONTROL, EVENTS, NOTICED, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
@@ -222,7 +222,7 @@ fn completed(cmd: u64, now: u64, mut ended: impl Ended) {
         });
     }
     match Log::claim() {
-        Ok(log) => {
+        Some(log) => {
             ended.read(cmd);
             let told = tell(&log, &command, now, &ended);
             log.release();
@@ -230,7 +230,7 @@ fn completed(cmd: u64, now: u64, mut ended: impl Ended) {
                 untold(&command, now, false);
             }
         }
-        Err(refused) => untold(&command, now, refused == Refused::Interrupted),
+        None => untold(&command, now, true),
     }
     if command.followed.has(command_flag::PASSTHROUGH) {
         let path = u64::from(command.followed.path());

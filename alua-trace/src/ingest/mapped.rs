@@ -10,7 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The values of an array, as long as this lives.
 #[derive(Debug)]
-pub(super) struct Mapped<T> {
+pub struct Mapped<T> {
     first: NonNull<T>,
     length: usize,
 }
@@ -21,6 +21,14 @@ impl<T> Mapped<T> {
     /// # Errors
     /// The kernel's: not such an array, a shorter one, or no memory.
     pub fn new(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
+        Self::part(map, 0, length)
+    }
+
+    /// Maps `length` values from the one with number `first` on, which begins a page.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; or `first` does not begin a page.
+    pub fn part(map: BorrowedFd<'_>, first: usize, length: usize) -> io::Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
         let mapped = unsafe {
@@ -30,7 +38,7 @@ impl<T> Mapped<T> {
                 access,
                 MapFlags::SHARED,
                 map,
-                0,
+                (first * size_of::<T>()) as u64,
             )
         }?;
         let first = NonNull::new(mapped.cast()).ok_or(io::ErrorKind::InvalidData)?;
@@ -38,11 +46,13 @@ impl<T> Mapped<T> {
     }
 
     /// How many values.
+    #[must_use]
     pub fn length(&self) -> usize {
         self.length
     }
 
     /// Where a value is. Others write there, too: it is read and written as shared memory is.
+    #[must_use]
     pub fn at(&self, index: usize) -> Option<NonNull<T>> {
         // SAFETY: within the mapping.
         (index < self.length).then(|| unsafe { self.first.add(index) })

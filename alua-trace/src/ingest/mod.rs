@@ -11,7 +11,7 @@ use thiserror::Error;
 pub mod histograms;
 pub mod inbox;
 pub mod logs;
-mod mapped;
+pub mod mapped;
 pub mod ring;
 
 /// A record from the probes.

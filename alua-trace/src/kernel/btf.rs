@@ -61,8 +61,7 @@ const MAX_DEPTH: u32 = 32;
 pub struct Btf<'base> {
     base: Option<&'base Btf<'base>>,
     data: Blob,
-    /// Asked for all over: all of them, where types are read one after the other.
-    strings: Vec<u8>,
+    strings: Range<usize>,
     /// Offset in `data` of each type; the first has number `first_type`.
     types: Vec<u32>,
     first_type: u32,
@@ -103,16 +102,16 @@ impl<'base> Btf<'base> {
     pub fn parse(data: impl Into<Blob>, base: Option<&'base Btf<'base>>) -> Result<Self, BtfError> {
         let data = data.into();
         let header = Header::parse(&data)?;
-        let strings = data
-            .copy(header.strings)
-            .ok_or(BtfError::Malformed("it ends within its strings"))?;
         // Only complete BTF starts its strings with the empty one (`btf_parse_str_sec`).
-        let base = base.filter(|_| strings.first().is_some_and(|byte| *byte != 0));
+        let base = base.filter(|_| {
+            data.bytes(header.strings.start)
+                .is_some_and(|[first]| first != 0)
+        });
         let mut btf = Self {
             first_type: base.map_or(1, |base| base.first_type + base.types.len() as u32),
             first_string: base.map_or(0, |base| base.first_string + base.strings.len() as u32),
             base,
-            strings,
+            strings: header.strings,
             types: Vec::new(),
             structures: HashMap::new(),
             data,
@@ -123,6 +122,7 @@ impl<'base> Btf<'base> {
 
     fn index(&mut self, section: Range<usize>) -> Result<(), BtfError> {
         let mut at = section.start;
+        let mut named = Vec::new();
         while at < section.end {
             let ty = self
                 .header_at(at)
@@ -132,15 +132,18 @@ impl<'base> Btf<'base> {
                 return Err(BtfError::Malformed("type reaches past its section"));
             }
             if matches!(ty.kind, STRUCT | UNION) && ty.name != 0 {
-                let name = self
-                    .string(ty.name)
-                    .ok_or(BtfError::Malformed("bad name"))?;
-                let hash = hash(name);
-                // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
-                self.structures.entry(hash).or_insert(at as u32);
+                named.push((ty.name, at as u32));
             }
             self.types.push(at as u32);
             at = ty.body + body;
+        }
+        // Strings are read in the order in which they are there.
+        named.sort_unstable();
+        self.structures.reserve(named.len());
+        for (name, at) in named {
+            let name = self.string(name).ok_or(BtfError::Malformed("bad name"))?;
+            // Module BTF may repeat a structure; the copies are alike (kernel.md 1.14).
+            self.structures.entry(hash(&name)).or_insert(at);
         }
         Ok(())
     }
@@ -216,8 +219,10 @@ impl<'base> Btf<'base> {
     }
 
     fn number(&self, kind: u32, name: &str) -> Option<u32> {
-        let named = |ty: &Type| ty.kind == kind && self.is_named(ty.name, name);
-        self.position(named)
+        let place = self.place_of(name)?;
+        self.position(|ty| ty.kind == kind && ty.name == place)
+            // Only what has not been deduplicated has a name twice.
+            .or_else(|| self.position(|ty| ty.kind == kind && self.is_named(ty.name, name)))
     }
 
     /// Number of the first type like that in this blob.
@@ -249,11 +254,12 @@ impl<'base> Btf<'base> {
     }
 
     fn prototype(&self, function: &str) -> Option<Type> {
+        let place = self.place_of(function)?;
         let function = self
             .types
             .iter()
             .filter_map(|at| self.header_at(*at as usize))
-            .find(|ty| ty.kind == FUNCTION && self.is_named(ty.name, function))?;
+            .find(|ty| ty.kind == FUNCTION && ty.name == place)?;
         let (_, prototype) = self.resolve(function.size_or_type)?;
         (prototype.kind == FUNCTION_PROTOTYPE).then_some(prototype)
     }
@@ -275,7 +281,7 @@ impl<'base> Btf<'base> {
             .filter_map(|index| btf.member_at(&ty, index))
             .map(|(name, offset, _)| {
                 let name = btf.string(name).unwrap_or_default();
-                (String::from_utf8_lossy(name).into(), offset)
+                (String::from_utf8_lossy(&name).into(), offset)
             })
             .collect();
         Ok((ty.size_or_type, members))
@@ -382,16 +388,37 @@ impl<'base> Btf<'base> {
     }
 
     fn is_named(&self, offset: u32, name: &str) -> bool {
-        self.string(offset) == Some(name.as_bytes())
+        self.string(offset).as_deref() == Some(name.as_bytes())
     }
 
-    fn string(&self, offset: u32) -> Option<&[u8]> {
+    fn string(&self, offset: u32) -> Option<Vec<u8>> {
         let mut btf = self;
         while offset < btf.first_string {
             btf = btf.base?;
         }
-        let rest = btf.strings.get((offset - btf.first_string) as usize..)?;
-        rest.split(|byte| *byte == 0).next()
+        let at = btf.strings.start + (offset - btf.first_string) as usize;
+        let mut string = Vec::new();
+        btf.data
+            .string(at, btf.strings.end, &mut string)
+            .then_some(string)
+    }
+
+    /// Where `name` is among the strings of this blob and its base: a type has its name by this number. Looks through all
+    /// of them.
+    fn place_of(&self, name: &str) -> Option<u32> {
+        if let Some(place) = self.base.and_then(|base| base.place_of(name)) {
+            return Some(place);
+        }
+        let (mut at, mut string) = (self.strings.start, Vec::new());
+        while self.data.string(at, self.strings.end, &mut string) {
+            if string == name.as_bytes() {
+                return u32::try_from(at - self.strings.start)
+                    .ok()?
+                    .checked_add(self.first_string);
+            }
+            at += string.len() + 1;
+        }
+        None
     }
 }
 

@@ -14,11 +14,16 @@ use aya::{
 };
 
 use super::{batch, object::Object};
+use crate::ingest::mapped::Mapped;
 
+/// Slots that are mapped at once: whole pages, whatever size those have.
+const PART: usize = 1024;
 /// Ids of paths that wait for devices which appear, beside one for each that is there.
 const SPARE_PATHS: u64 = 512;
 /// Ids of routes that wait for tables, beside two for each device.
 const SPARE_ROUTES: u64 = 1024;
+
+const _: () = assert!((IN_FLIGHT_SLOTS as usize).is_multiple_of(PART));
 
 /// A wire record as a map value.
 #[repr(transparent)]
@@ -315,18 +320,21 @@ impl Tables {
     /// # Errors
     /// As [`Self::path`].
     pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
-        // All slots are one value.
-        // SAFETY: the wire's records are integers, of whole words.
-        let slots = unsafe {
-            batch::values::<InFlightSlot>(self.in_flight.as_fd(), 1, IN_FLIGHT_SLOTS as usize)
-        };
-        let slots = slots.context("failed to read the commands in flight")?;
-        let slots = slots.into_iter().map(|slot| slot.command);
-        let mut commands: Vec<CommandSlot> = slots.collect();
+        let mut commands = Vec::new();
+        let slots = IN_FLIGHT_SLOTS as usize;
+        // All of them are one value of 1 MiB: by parts, which is less memory, and less for the kernel than to copy it.
+        for first in (0..slots).step_by(PART) {
+            let part = Mapped::<InFlightSlot>::part(self.in_flight.as_fd(), first, PART)
+                .context("failed to map the commands in flight")?;
+            let slots = (0..PART).filter_map(|index| part.at(index));
+            // SAFETY: integers of the mapping; what is being written meanwhile may be of two commands, as in a copy.
+            let held =
+                slots.map(|slot| unsafe { (&raw const (*slot.as_ptr()).command).read_volatile() });
+            commands.extend(held.filter(|command| command.cmd != 0));
+        }
         for slot in self.overflow.iter() {
             commands.push(slot.context("failed to read the overflow map")?.1.0);
         }
-        commands.retain(|command| command.cmd != 0);
         Ok(commands)
     }
 }

@@ -1,11 +1,11 @@
 //! The bytes of BTF: all of them, or those of a file by pages, of which few are in memory at a time: vmlinux' are as many
 //! as all that the rest of a trace has.
 
-use std::{cell::RefCell, fs::File, io, ops::Range, os::unix::fs::FileExt};
+use std::{cell::RefCell, fs::File, io, os::unix::fs::FileExt};
 
-const PAGE_BYTES: usize = 16 << 10;
+const PAGE_BYTES: usize = 8 << 10;
 /// Pages in memory, each in the place that its number has modulo this.
-const PAGES: usize = 16;
+const PAGES: usize = 32;
 
 /// Bytes that are read again and again.
 #[derive(Debug)]
@@ -76,17 +76,23 @@ impl Blob {
         self.bytes(at).map(u32::from_ne_bytes)
     }
 
-    /// A copy of the bytes in a range; `None` where there are fewer.
-    pub(super) fn copy(&self, range: Range<usize>) -> Option<Vec<u8>> {
-        match &self.0 {
-            Bytes::Whole(bytes) => bytes.get(range).map(<[u8]>::to_vec),
-            Bytes::Paged { file, length, .. } => {
-                let wanted = range.len();
-                let mut bytes = vec![0; wanted.min(*length)];
-                let read = file.read_exact_at(&mut bytes, range.start as u64);
-                (read.is_ok() && bytes.len() == wanted).then_some(bytes)
+    /// The bytes from `at` up to a zero, before `end`, in the place of what `string` has; whether there are any such.
+    pub(super) fn string(&self, mut at: usize, end: usize, string: &mut Vec<u8>) -> bool {
+        string.clear();
+        while at < end {
+            let piece = self.with(at, |bytes| {
+                let bytes = &bytes[..bytes.len().min(end - at)];
+                let length = bytes.iter().position(|byte| *byte == 0);
+                string.extend_from_slice(&bytes[..length.unwrap_or(bytes.len())]);
+                Some((bytes.len(), length.is_some()))
+            });
+            match piece {
+                Some((length, false)) if length > 0 => at += length,
+                Some((_, ended)) => return ended,
+                None => return false,
             }
         }
+        false
     }
 
     /// Gives `take` the bytes from `at` to the end of the page, or of all.
@@ -156,18 +162,16 @@ mod tests {
             let word = bytes.get(at..at + 4).map(|it| it.try_into().unwrap());
             assert_eq!(whole.word(at), word.map(u32::from_ne_bytes), "{at}");
         }
-        for range in [
-            0..5,
-            100..PAGE_BYTES * 2,
-            7..bytes.len(),
-            7..end,
-            end..end + 1,
-        ] {
-            assert_eq!(
-                paged.copy(range.clone()),
-                whole.copy(range.clone()),
-                "{range:?}"
-            );
+        let (mut found, mut wanted) = (Vec::new(), Vec::new());
+        for at in (0..end).step_by(101) {
+            let until = bytes.len() - 3;
+            let is_found = paged.string(at, until, &mut found);
+            assert_eq!(is_found, whole.string(at, until, &mut wanted), "{at}");
+            assert_eq!(found, wanted, "{at}");
+            let rest = bytes.get(at..until).unwrap_or_default();
+            let length = rest.iter().position(|byte| *byte == 0);
+            assert_eq!(is_found, length.is_some(), "{at}");
+            assert!(!is_found || found == rest[..length.unwrap_or(0)], "{at}");
         }
         assert_eq!(paged.word(usize::MAX - 1), None);
     }
