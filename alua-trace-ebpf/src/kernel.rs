@@ -11,15 +11,20 @@ use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally_interrupted;
 
+/// What the collector puts in the place of the mark of a field.
+macro_rules! marked {
+    ($mark:ident, $of:ident, $field:ident) => {
+        $crate::kernel::constant::<
+            { alua_trace_ebpf::$mark + core::mem::offset_of!(alua_trace_ebpf::$of, $field) as i32 },
+        >()
+    };
+}
+pub(crate) use marked;
+
 /// One field of the running kernel's [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! layout {
     ($field:ident) => {
-        $crate::kernel::constant::<
-            {
-                alua_trace_ebpf::LAYOUT_MARK
-                    + core::mem::offset_of!(alua_trace_ebpf::ScsiLayout, $field) as i32
-            },
-        >()
+        $crate::kernel::marked!(LAYOUT_MARK, ScsiLayout, $field)
     };
 }
 pub(crate) use layout;
@@ -27,12 +32,7 @@ pub(crate) use layout;
 /// One field of what this kernel and processor offer, [`Machine`](alua_trace_ebpf::Machine).
 macro_rules! machine {
     ($field:ident) => {
-        $crate::kernel::constant::<
-            {
-                alua_trace_ebpf::MACHINE_MARK
-                    + core::mem::offset_of!(alua_trace_ebpf::Machine, $field) as i32
-            },
-        >()
+        $crate::kernel::marked!(MACHINE_MARK, Machine, $field)
     };
 }
 pub(crate) use machine;

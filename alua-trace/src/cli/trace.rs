@@ -127,7 +127,7 @@ struct TraceArgs {
     /// Also write every single command as JSON
     #[arg(long, requires = "json")]
     commands: bool,
-    /// Size of each CPU's ring buffer: a power of two from 4K on, with K or M [default: 1M on most hosts]
+    /// Size of each CPU's ring buffer: a power of two from 4K on, with K or M [default: 512K on most hosts]
     #[arg(long, value_name = "N", value_parser = values::ring_bytes)]
     ring_bytes: Option<u32>,
     /// Count commands in the kernel, which costs less: only those that are slow, rare or not optimized, and samples, have a

@@ -197,7 +197,7 @@ fn push_probes(out: &mut String, report: &DoctorReport, width: u16) {
     let is_ok = |probe: &&Probe| probe.status == ProbeStatus::Ok && !probe.reason.is_empty();
     for probe in report.probes.iter().filter(is_ok) {
         let text = format!(
-            "{} copies what it reads, which costs a little more: {}",
+            "{} is told no types, which may cost a little more: {}",
             probe.name, probe.reason
         );
         out.push('\n');
@@ -264,10 +264,10 @@ The multipath set-up has no findings.
         ] {
             assert!(verbose.contains(line), "{verbose}");
         }
-        assert!(!verbose.contains("copies"), "{verbose}");
+        assert!(!verbose.contains("is told no types"), "{verbose}");
         let mut copying = report();
         copying.probes[0].reason = "no types of scsi_mod".to_owned();
-        let said = "\nscsi-dispatch copies what it reads, which costs a little more: no types of scsi_mod\n";
+        let said = "\nscsi-dispatch is told no types, which may cost a little more: no types of scsi_mod\n";
         let verbose = doctor(&copying, 90, true);
         assert!(verbose.contains(said), "{verbose}");
     }
