@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::packages::{Apt, tree_path};
 use crate::paths::{Paths, create_dir, remove_dir};
 use crate::say;
@@ -68,7 +69,7 @@ impl Browser {
             let apt = Apt::open(&paths.lab, &release, false)?;
             apt.tree(&paths.lab, "Chromium, as this machine has none", &PACKAGES)?;
         }
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        let libraries = Arch::HOST.libraries(&root);
         let unpacked = Self {
             program: root.join("usr/lib/chromium/chromium"),
             // libpulse looks for a part of it where a package would be installed.

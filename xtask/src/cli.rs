@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::arch::Arch;
+
 /// Everything a person types in this repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
@@ -93,6 +95,9 @@ pub(crate) struct LabArgs {
     /// 6.1, 6.12, newest, or the beginning of a version
     #[arg(long, value_name = "K", default_value = crate::kernels::DEFAULT)]
     pub(crate) kernel: String,
+    /// The guest's processor
+    #[arg(long, value_enum, default_value_t = Arch::HOST)]
+    pub(crate) arch: Arch,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
 }
@@ -112,6 +117,9 @@ pub(crate) struct TestArgs {
     /// Kernels for the lab's tests, instead of 6.1 and newest; may be given several times
     #[arg(long = "kernel", value_name = "K")]
     pub(crate) kernels: Vec<String>,
+    /// The processor of the lab's guests; with another one than this machine's, name the groups: `conservation`, `flags`
+    #[arg(long, value_enum, default_value_t = Arch::HOST)]
+    pub(crate) arch: Arch,
     /// Only the tests that need no guest
     #[arg(long, conflicts_with = "lab")]
     pub(crate) unit: bool,

@@ -23,7 +23,7 @@ const RECIPE: &str = "1";
 const MODULES_LIST: &str = "etc/alua-trace/modules";
 
 /// Directories of the programs' packages that no guest needs.
-const LEFT_OUT: [&str; 20] = [
+const LEFT_OUT: [&str; 23] = [
     "boot",
     "home",
     "media",
@@ -44,6 +44,9 @@ const LEFT_OUT: [&str; 20] = [
     "usr/lib/x86_64-linux-gnu/gconv",
     "usr/lib/x86_64-linux-gnu/perl-base",
     "usr/lib/x86_64-linux-gnu/security",
+    "usr/lib/aarch64-linux-gnu/gconv",
+    "usr/lib/aarch64-linux-gnu/perl-base",
+    "usr/lib/aarch64-linux-gnu/security",
 ];
 
 /// Directories that exist but hold nothing.
@@ -67,8 +70,14 @@ const GROUPS: [&str; 15] = [
     "input", "render", "kvm", "sgx",
 ];
 
-/// The base image for `userland` on `kernel`, made if it is not here or its inputs changed.
-pub(crate) fn base(paths: &Paths, userland: &Userland, kernel: &Kernel) -> Result<PathBuf> {
+/// The base image for `userland` on `kernel`, made if it is not here or its inputs changed. `tools` are programs that run
+/// here.
+pub(crate) fn base(
+    paths: &Paths,
+    userland: &Userland,
+    tools: &Userland,
+    kernel: &Kernel,
+) -> Result<PathBuf> {
     let path = base_path(paths, userland, kernel);
     if path.exists() {
         return Ok(path);
@@ -85,7 +94,7 @@ pub(crate) fn base(paths: &Paths, userland: &Userland, kernel: &Kernel) -> Resul
     add_tree(&mut archive, &userland.root, Path::new(""))
         .and_then(|()| add_system_files(&mut archive, &userland.root))
         .with_context(|| format!("cannot write {}", partial.display()))?;
-    add_modules(&mut archive, paths, userland, kernel)?;
+    add_modules(&mut archive, paths, tools, kernel)?;
     archive
         .finish()
         .with_context(|| format!("cannot write {}", partial.display()))?;

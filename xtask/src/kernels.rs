@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::packages::Apt;
 use crate::paths::{Paths, beside, write_whole};
 use crate::say;
@@ -42,6 +43,7 @@ impl Kernel {
     /// The kernel meant by `request`, fetched if it is not here.
     pub(crate) fn get(
         paths: &Paths,
+        arch: Arch,
         userland: &Userland,
         request: &str,
         refresh: bool,
@@ -49,12 +51,12 @@ impl Kernel {
         let memory = paths.lab.join("kernels.json");
         let mut known = remembered(&memory);
         if !refresh
-            && let Some(release) = known.get(request)
+            && let Some(release) = known.get(&key(arch, request))
             && let Ok(kernel) = Self::unpacked(&paths.lab, release)
         {
             return Ok(kernel);
         }
-        let choice = choose(&paths.lab, request, refresh)?;
+        let choice = choose(&paths.lab, arch, request, refresh)?;
         let tree = tree_path(&paths.lab, &choice.release);
         if !tree.exists() {
             let names = choice
@@ -70,14 +72,14 @@ impl Kernel {
                 .with_context(|| format!("cannot rename {} into place", raw.display()))?;
         }
         let kernel = Self::unpacked(&paths.lab, &choice.release)?;
-        known.insert(request.to_owned(), choice.release);
+        known.insert(key(arch, request), choice.release);
         write_whole(&memory, serde_json::to_string_pretty(&known)?.as_bytes())?;
         Ok(kernel)
     }
 
     /// The release remembered for `request`, without fetching anything.
-    pub(crate) fn known(lab: &Path, request: &str) -> Option<Self> {
-        let release = remembered(&lab.join("kernels.json")).remove(request)?;
+    pub(crate) fn known(lab: &Path, arch: Arch, request: &str) -> Option<Self> {
+        let release = remembered(&lab.join("kernels.json")).remove(&key(arch, request))?;
         Self::unpacked(lab, &release).ok()
     }
 
@@ -110,6 +112,15 @@ fn tree_path(lab: &Path, release: &str) -> PathBuf {
     lab.join(format!("kernel-{release}"))
 }
 
+/// What a request is remembered by.
+fn key(arch: Arch, request: &str) -> String {
+    if arch.is_host() {
+        request.to_owned()
+    } else {
+        format!("{request} {arch}")
+    }
+}
+
 fn remembered(memory: &Path) -> BTreeMap<String, String> {
     fs::read(memory)
         .ok()
@@ -123,10 +134,11 @@ struct Choice {
     apt: Apt,
 }
 
-fn choose(lab: &Path, request: &str, refresh: bool) -> Result<Choice> {
+fn choose(lab: &Path, arch: Arch, request: &str, refresh: bool) -> Result<Choice> {
     let mut best: Option<Choice> = None;
     for suite in suites_for(request) {
-        let found = Apt::open(lab, suite, refresh).and_then(|apt| Ok((apt.names("linux-")?, apt)));
+        let found = Apt::open_for(arch, lab, suite, refresh)
+            .and_then(|apt| Ok((apt.names("linux-")?, apt)));
         let (names, apt) = match found {
             Ok(found) => found,
             Err(error) => {
@@ -140,14 +152,15 @@ fn choose(lab: &Path, request: &str, refresh: bool) -> Result<Choice> {
                 continue;
             }
         };
-        let Some(release) = newest(&names, request) else {
+        let Some(release) = newest(arch, &names, request) else {
             continue;
         };
         let better = best
             .as_ref()
             .is_none_or(|best| version::compare(release, &best.release).is_gt());
         if better {
-            let (release, packages) = (format!("{release}-amd64"), packages(&names, release));
+            let packages = packages(arch, &names, release);
+            let release = format!("{release}-{arch}");
             best = Some(Choice {
                 release,
                 packages,
@@ -181,47 +194,48 @@ fn matches(version: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.chars().next().is_none_or(|c| !c.is_ascii_digit()))
 }
 
-fn newest<'a>(names: &'a [String], request: &str) -> Option<&'a str> {
-    let request = request.strip_suffix("-amd64").unwrap_or(request);
+fn newest<'a>(arch: Arch, names: &'a [String], request: &str) -> Option<&'a str> {
+    let suffix = format!("-{arch}");
+    let request = request.strip_suffix(&suffix).unwrap_or(request);
     names
         .iter()
-        .filter_map(|name| version_of(name))
-        .filter(|version| is_concrete(names, version))
+        .filter_map(|name| version_of(arch, name))
+        .filter(|version| is_concrete(arch, names, version))
         .filter(|version| request == NEWEST || matches(version, request))
         .max_by(|left, right| version::compare(left, right))
 }
 
 /// The version in the name of a package with a bootable image: no debug symbols, no real-time or
 /// cloud flavour.
-fn version_of(name: &str) -> Option<&str> {
+fn version_of(arch: Arch, name: &str) -> Option<&str> {
     let rest = ["linux-image-", "linux-binary-unsigned-", "linux-binary-"]
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))?;
     let rest = rest.strip_suffix("-unsigned").unwrap_or(rest);
-    let version = rest.strip_suffix("-amd64")?;
+    let version = rest.strip_suffix(arch.debian())?.strip_suffix('-')?;
     let plain = !version.ends_with("-rt") && !version.ends_with("-cloud");
     (plain && version.starts_with(|c: char| c.is_ascii_digit())).then_some(version)
 }
 
 /// Whether there is an image of this very version: `linux-image-6.12-amd64` only points to one.
-fn is_concrete(names: &[String], version: &str) -> bool {
-    version.matches('.').count() >= 2 || names.contains(&format!("linux-modules-{version}-amd64"))
+fn is_concrete(arch: Arch, names: &[String], version: &str) -> bool {
+    version.matches('.').count() >= 2 || names.contains(&format!("linux-modules-{version}-{arch}"))
 }
 
 /// The packages that hold image and modules of `version`. Debian 6.19 and later split them.
-fn packages(names: &[String], version: &str) -> Vec<String> {
+fn packages(arch: Arch, names: &[String], version: &str) -> Vec<String> {
     let has = |name: &String| names.contains(name);
-    let modules = format!("linux-modules-{version}-amd64");
+    let modules = format!("linux-modules-{version}-{arch}");
     let either = |signed: String, unsigned: String| if has(&signed) { signed } else { unsigned };
     if has(&modules) {
         let image = either(
-            format!("linux-binary-{version}-amd64"),
-            format!("linux-binary-unsigned-{version}-amd64"),
+            format!("linux-binary-{version}-{arch}"),
+            format!("linux-binary-unsigned-{version}-{arch}"),
         );
-        let base = format!("linux-base-{version}-amd64");
+        let base = format!("linux-base-{version}-{arch}");
         return [image, modules, base].into_iter().filter(has).collect();
     }
-    let image = format!("linux-image-{version}-amd64");
+    let image = format!("linux-image-{version}-{arch}");
     vec![either(image.clone(), format!("{image}-unsigned"))]
 }
 
@@ -246,11 +260,17 @@ mod tests {
             "linux-image-amd64",
             "linux-image-amd64-signed-template",
         ]);
-        assert_eq!(newest(&index, "6.1"), Some("6.1.0-56"));
-        assert_eq!(newest(&index, "6.1.0-9-amd64"), Some("6.1.0-9"));
-        assert_eq!(newest(&index, "6.12"), Some("6.12.117+deb12"));
-        assert_eq!(newest(&index, NEWEST), Some("6.12.117+deb12"));
-        assert_eq!(newest(&index, "7"), None);
+        assert_eq!(newest(Arch::Amd64, &index, "6.1"), Some("6.1.0-56"));
+        assert_eq!(
+            newest(Arch::Amd64, &index, "6.1.0-9-amd64"),
+            Some("6.1.0-9")
+        );
+        assert_eq!(newest(Arch::Amd64, &index, "6.12"), Some("6.12.117+deb12"));
+        assert_eq!(newest(Arch::Amd64, &index, NEWEST), Some("6.12.117+deb12"));
+        assert_eq!(newest(Arch::Amd64, &index, "7"), None);
+        assert_eq!(newest(Arch::Arm64, &index, NEWEST), None);
+        let arm = names(&["linux-image-6.1.0-56-arm64", "linux-image-6.1.0-57-amd64"]);
+        assert_eq!(newest(Arch::Arm64, &arm, "6.1"), Some("6.1.0-56"));
     }
 
     #[test]
@@ -264,10 +284,10 @@ mod tests {
             "linux-base-7.3.4+deb13-amd64",
             "linux-image-7.3.4+deb13-amd64-dbg",
         ]);
-        let version = newest(&index, NEWEST).unwrap();
+        let version = newest(Arch::Amd64, &index, NEWEST).unwrap();
         assert_eq!(version, "7.3.4+deb13");
         assert_eq!(
-            packages(&index, version),
+            packages(Arch::Amd64, &index, version),
             [
                 "linux-binary-unsigned-7.3.4+deb13-amd64",
                 "linux-modules-7.3.4+deb13-amd64",
@@ -275,7 +295,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            packages(&index, "7.2.12+deb13")[0],
+            packages(Arch::Amd64, &index, "7.2.12+deb13")[0],
             "linux-binary-7.2.12+deb13-amd64"
         );
     }
@@ -287,7 +307,7 @@ mod tests {
             "linux-modules-7.3-amd64",
             "linux-image-9.9-amd64",
         ]);
-        assert_eq!(newest(&index, NEWEST), Some("7.3"));
+        assert_eq!(newest(Arch::Amd64, &index, NEWEST), Some("7.3"));
     }
 
     #[test]
@@ -296,9 +316,12 @@ mod tests {
             "linux-image-6.1.0-56-amd64",
             "linux-image-6.1.0-56-amd64-unsigned",
         ]);
-        assert_eq!(packages(&both, "6.1.0-56"), ["linux-image-6.1.0-56-amd64"]);
         assert_eq!(
-            packages(&both[1..], "6.1.0-56"),
+            packages(Arch::Amd64, &both, "6.1.0-56"),
+            ["linux-image-6.1.0-56-amd64"]
+        );
+        assert_eq!(
+            packages(Arch::Amd64, &both[1..], "6.1.0-56"),
             ["linux-image-6.1.0-56-amd64-unsigned"]
         );
     }

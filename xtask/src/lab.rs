@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use alua_trace_tests::protocol::Task;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
+use crate::arch::Arch;
 use crate::guest::{self, Boot, Ended};
 use crate::initramfs::{self, Overlay};
 use crate::kernels::Kernel;
@@ -48,21 +49,21 @@ pub(crate) struct Job<'a> {
 const WIRES: u8 = 5;
 
 impl<'a> Lab<'a> {
-    /// Everything that guests with `set` on `kernel` need, fetched or made where missing.
-    pub(crate) fn prepare(paths: &'a Paths, set: Set, kernel: &str, refresh: bool) -> Result<Self> {
-        if !cfg!(target_arch = "x86_64") {
-            bail!("the lab's guests are x86-64 and this machine is not");
-        }
+    /// Everything that guests of `arch` with `set` on `kernel` need, fetched or made where missing.
+    pub(crate) fn prepare(
+        paths: &'a Paths,
+        arch: Arch,
+        set: Set,
+        kernel: &str,
+        refresh: bool,
+    ) -> Result<Self> {
         let _lock = paths.lock()?;
-        let qemu = Qemu::get(paths, refresh)?;
+        let qemu = Qemu::get(paths, arch, refresh)?;
         // The common set has what unpacks kernels, whatever the guests get.
-        let common = Userland::get(paths, Set::Common, refresh)?;
-        let userland = match set {
-            Set::Common => common.clone(),
-            Set::Bench => Userland::get(paths, set, refresh)?,
-        };
-        let kernel = Kernel::get(paths, &common, kernel, refresh)?;
-        let base = initramfs::base(paths, &userland, &kernel)?;
+        let tools = Userland::get(paths, Arch::HOST, Set::Common, refresh)?;
+        let userland = Userland::get(paths, arch, set, refresh)?;
+        let kernel = Kernel::get(paths, arch, &tools, kernel, refresh)?;
+        let base = initramfs::base(paths, &userland, &tools, &kernel)?;
         let accelerator = qemu::accelerator(paths, &qemu, &kernel)?;
         Ok(Self {
             paths,

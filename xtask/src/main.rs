@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything a person types in this repository.
 
+mod arch;
 mod browser;
 mod cli;
 mod commands;
 mod console;
 mod cpio;
+mod cross;
 mod guest;
 mod initramfs;
 mod kernels;

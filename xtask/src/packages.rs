@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::paths::{beside, create_dir, fingerprint, remove_dir, size_below, write_whole};
 use crate::say;
 use crate::sources::{KEYRING, Mirror};
@@ -24,6 +25,7 @@ const INHERITED: [&str; 6] = [
 /// A private apt for one Debian release.
 #[derive(Debug)]
 pub(crate) struct Apt {
+    arch: Arch,
     release: String,
     dir: PathBuf,
 }
@@ -31,9 +33,15 @@ pub(crate) struct Apt {
 impl Apt {
     /// The private apt for `release`; its index is fetched when missing or when `refresh`.
     pub(crate) fn open(lab: &Path, release: &str, refresh: bool) -> Result<Self> {
+        Self::open_for(Arch::HOST, lab, release, refresh)
+    }
+
+    /// The same for packages of another processor.
+    pub(crate) fn open_for(arch: Arch, lab: &Path, release: &str, refresh: bool) -> Result<Self> {
         let apt = Self {
+            arch,
             release: release.to_owned(),
-            dir: lab.join("apt").join(release),
+            dir: lab.join("apt").join(of_arch(release, arch)),
         };
         let stamp = apt.dir.join("index-complete");
         if stamp.exists() && !refresh {
@@ -66,7 +74,8 @@ impl Apt {
 
     fn sources(&self, mirror: &Mirror) -> String {
         let line = |uri: &str, suite: &str| {
-            format!("deb [arch=amd64 signed-by={KEYRING}] {uri} {suite} main\n")
+            let arch = self.arch;
+            format!("deb [arch={arch} signed-by={KEYRING}] {uri} {suite} main\n")
         };
         let mut text = line(&mirror.main, &self.release);
         if is_stable(&self.release)
@@ -78,14 +87,14 @@ impl Apt {
     }
 
     fn settings(&self) -> String {
-        let dir = self.dir.display();
+        let (dir, arch) = (self.dir.display(), self.arch);
         format!(
             "Dir::Etc::main \"/dev/null\";\nDir::Etc::parts \"/dev/null\";\n\
              Dir::Etc::sourcelist \"{dir}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
              Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n\
              Dir::State \"{dir}/state\";\nDir::State::status \"{dir}/dpkg-status\";\n\
              Dir::Cache \"{dir}/cache\";\nDir::Log \"{dir}\";\n\
-             APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
+             APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\n\
              APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\n\
              Acquire::AllowInsecureRepositories \"false\";\n\
              APT::Get::AllowUnauthenticated \"false\";\n"
@@ -95,7 +104,7 @@ impl Apt {
     fn update(&self) -> Result<()> {
         say::step(&format!(
             "fetching and verifying Debian's package index ({})",
-            self.release
+            of_arch(&self.release, self.arch)
         ));
         let lists = self.dir.join("state/lists");
         say::watched(
@@ -128,7 +137,7 @@ impl Apt {
 
     /// `packages` and all they depend on, unpacked; the directory is complete once it exists.
     pub(crate) fn tree(&self, lab: &Path, what: &str, packages: &[&str]) -> Result<PathBuf> {
-        let path = tree_path(lab, &self.release, packages);
+        let path = tree_path_for(self.arch, lab, &self.release, packages);
         if !path.exists() {
             self.fetch_and_unpack(what, packages, true, &path)?;
         }
@@ -221,10 +230,25 @@ impl Apt {
 
 /// Where the unpacked `packages` of `release` lie.
 pub(crate) fn tree_path(lab: &Path, release: &str, packages: &[&str]) -> PathBuf {
+    tree_path_for(Arch::HOST, lab, release, packages)
+}
+
+/// The same for packages of another processor.
+pub(crate) fn tree_path_for(arch: Arch, lab: &Path, release: &str, packages: &[&str]) -> PathBuf {
     lab.join(format!(
-        "root-{release}-{}",
+        "root-{}-{}",
+        of_arch(release, arch),
         fingerprint(packages.iter().copied())
     ))
+}
+
+/// What stands for a release in names of files.
+fn of_arch(release: &str, arch: Arch) -> String {
+    if arch.is_host() {
+        release.to_owned()
+    } else {
+        format!("{release}-{arch}")
+    }
 }
 
 fn is_stable(release: &str) -> bool {
@@ -320,6 +344,7 @@ mod tests {
         };
         let sources = |release: &str| {
             Apt {
+                arch: Arch::HOST,
                 release: release.into(),
                 dir: PathBuf::new(),
             }

@@ -1,17 +1,17 @@
 //! Our own programs: the tool, and the static program that is the guests' PID 1.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::arch::Arch;
+use crate::cross;
 use crate::paths::Paths;
 use crate::say;
 use crate::toolchain::{self, cargo};
 
 const QUICK: &str = "quick";
-const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
-
 /// What goes into a guest.
 #[derive(Debug)]
 pub(crate) struct Programs {
@@ -44,10 +44,10 @@ impl Build {
 
 impl Programs {
     /// Both, built.
-    pub(crate) fn build(paths: &Paths, build: Build) -> Result<Self> {
+    pub(crate) fn build(paths: &Paths, arch: Arch, build: Build) -> Result<Self> {
         Ok(Self {
-            guest: guest(paths)?,
-            tool: tool(paths, build)?,
+            guest: guest(paths, arch)?,
+            tool: tool(paths, arch, build)?,
         })
     }
 }
@@ -63,11 +63,19 @@ pub(crate) fn cargo_in(paths: &Paths, verb: &str) -> Command {
     command
 }
 
-/// Builds the tool with its probes.
-pub(crate) fn tool(paths: &Paths, build: Build) -> Result<PathBuf> {
+/// Builds the tool with its probes. For another processor than this machine's it is linked statically.
+pub(crate) fn tool(paths: &Paths, arch: Arch, build: Build) -> Result<PathBuf> {
     let environment = toolchain::prepare(paths)?;
-    say::step("building alua-trace and its probes");
+    let mut built = paths.target.clone();
     let mut command = cargo_in(paths, "build");
+    if arch.is_host() {
+        say::step("building alua-trace and its probes");
+    } else {
+        command.envs(cross::prepare(paths, arch)?);
+        say::step(&format!("building alua-trace and its probes for {arch}"));
+        command.args(["--target", arch.musl()]);
+        built.push(arch.musl());
+    }
     command
         .args([
             "--profile",
@@ -86,14 +94,20 @@ pub(crate) fn tool(paths: &Paths, build: Build) -> Result<PathBuf> {
         command.env("RUSTFLAGS", "-C force-frame-pointers=yes");
     }
     say::run(&mut command).context("cannot build alua-trace")?;
-    Ok(paths.target.join(build.profile()).join("alua-trace"))
+    Ok(built.join(build.profile()).join("alua-trace"))
 }
 
 /// Builds the guests' PID 1: static, as it runs before there is a library to load.
-pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
-    say::step("building the guests' first program");
+pub(crate) fn guest(paths: &Paths, arch: Arch) -> Result<PathBuf> {
     let own = paths.target.join("guest");
     let mut command = Command::new(cargo());
+    let target = if arch.is_host() {
+        arch.gnu()
+    } else {
+        command.envs(cross::prepare(paths, arch)?);
+        arch.musl()
+    };
+    say::step("building the guests' first program");
     command
         .current_dir(&paths.root)
         .args([
@@ -105,13 +119,9 @@ pub(crate) fn guest(paths: &Paths) -> Result<PathBuf> {
             "--bin",
             "guest",
         ])
-        .args(["--target", GUEST_TARGET, "--target-dir"])
+        .args(["--target", target, "--target-dir"])
         .arg(&own)
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     say::run(&mut command).context("cannot build the guests' first program")?;
-    Ok(guest_path(&own))
-}
-
-fn guest_path(target: &Path) -> PathBuf {
-    target.join(GUEST_TARGET).join(QUICK).join("guest")
+    Ok(own.join(target).join(QUICK).join("guest"))
 }

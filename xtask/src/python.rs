@@ -53,6 +53,11 @@ impl Python {
         Ok(Self { packages })
     }
 
+    /// A file of a package.
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.packages.join(name)
+    }
+
     /// To run a script.
     pub(crate) fn command(&self, script: &Path) -> Command {
         let mut command = Command::new("python3");

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use alua_trace_tests::protocol::RESULTS_PORT;
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::kernels::Kernel;
 use crate::paths::{Paths, create_dir, remove_dir, write_whole};
 use crate::say;
 use crate::userland;
 
-const PROGRAM: &str = "qemu-system-x86_64";
 /// The lab was proven with this one.
 const OLDEST: (u32, u32) = (7, 2);
-const KERNEL_COMMAND_LINE: &str = "console=ttyS0,115200 quiet tsc=reliable panic=-1 \
-                                   mitigations=off audit=0 apparmor=0 unknown_nmi_panic";
+const KERNEL_COMMAND_LINE: &str =
+    "quiet tsc=reliable panic=-1 mitigations=off audit=0 apparmor=0 unknown_nmi_panic";
 /// How long a guest may take to say what it did when it was interrupted.
 const PANICS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a guest under KVM may take to say its first word.
@@ -86,6 +86,8 @@ impl Wire {
 /// A QEMU that works here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Qemu {
+    /// Processor of its guests.
+    arch: Arch,
     /// The first line of `--version`.
     pub(crate) version: String,
     /// Program and first arguments.
@@ -97,43 +99,44 @@ pub(crate) struct Qemu {
 impl Qemu {
     /// The machine's own if it is new enough, else one unpacked below the lab's cache. The machine's
     /// packages stay as they are.
-    pub(crate) fn get(paths: &Paths, refresh: bool) -> Result<Self> {
-        match Self::find(paths) {
+    pub(crate) fn get(paths: &Paths, arch: Arch, refresh: bool) -> Result<Self> {
+        match Self::find(paths, arch) {
             Ok(qemu) if !(refresh && qemu.modules.is_some()) => Ok(qemu),
             _ => {
-                let root = userland::qemu(&paths.lab, refresh)?;
-                Self::unpacked(&root).context("the QEMU that was unpacked does not run here")
+                let root = userland::qemu(arch, &paths.lab, refresh)?;
+                Self::unpacked(arch, &root).context("the QEMU that was unpacked does not run here")
             }
         }
     }
 
     /// The machine's own if it is new enough, else the one unpacked before.
-    pub(crate) fn find(paths: &Paths) -> Result<Self> {
-        let own = Self::of(vec![PROGRAM.into()], None);
+    pub(crate) fn find(paths: &Paths, arch: Arch) -> Result<Self> {
+        let own = Self::of(arch, vec![program(arch).into()], None);
         if own.is_ok() {
             return own;
         }
-        match userland::known_qemu(&paths.lab) {
-            Some(root) => Self::unpacked(&root),
+        match userland::known_qemu(arch, &paths.lab) {
+            Some(root) => Self::unpacked(arch, &root),
             None => own,
         }
     }
 
     /// Runs with its own loader and libraries.
-    fn unpacked(root: &Path) -> Result<Self> {
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
-        let mut words: Vec<OsString> = vec![root.join("usr/lib64/ld-linux-x86-64.so.2").into()];
+    fn unpacked(arch: Arch, root: &Path) -> Result<Self> {
+        let libraries = Arch::HOST.libraries(root);
+        let mut words: Vec<OsString> = vec![Arch::HOST.loader(root).into()];
         words.extend(["--library-path".into(), libraries.clone().into()]);
-        words.extend(["--argv0".into(), PROGRAM.into()]);
-        words.push(root.join("usr/bin").join(PROGRAM).into());
+        words.extend(["--argv0".into(), program(arch).into()]);
+        words.push(root.join("usr/bin").join(program(arch)).into());
         for data in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
             words.extend(["-L".into(), root.join(data).into()]);
         }
-        Self::of(words, Some(libraries.join("qemu")))
+        Self::of(arch, words, Some(libraries.join("qemu")))
     }
 
-    fn of(words: Vec<OsString>, modules: Option<PathBuf>) -> Result<Self> {
+    fn of(arch: Arch, words: Vec<OsString>, modules: Option<PathBuf>) -> Result<Self> {
         let mut qemu = Self {
+            arch,
             version: String::new(),
             words,
             modules,
@@ -160,6 +163,10 @@ impl Qemu {
     }
 }
 
+fn program(arch: Arch) -> String {
+    format!("qemu-system-{}", arch.rust())
+}
+
 fn parse_version(line: &str) -> Option<(u32, u32)> {
     let mut parts = line.split("version ").nth(1)?.split('.');
     let number = |part: &str| {
@@ -174,7 +181,7 @@ fn parse_version(line: &str) -> Option<(u32, u32)> {
 /// KVM if it starts guests here, else the translator. Tried once per boot and kernel of the host.
 pub(crate) fn accelerator(paths: &Paths, qemu: &Qemu, kernel: &Kernel) -> Result<Accelerator> {
     let kvm = Path::new("/dev/kvm");
-    if File::options().read(true).write(true).open(kvm).is_err() {
+    if !qemu.arch.is_host() || File::options().read(true).write(true).open(kvm).is_err() {
         return Ok(Accelerator::Tcg);
     }
     let memory = paths.lab.join("accel");
@@ -223,7 +230,7 @@ fn kvm_speaks(paths: &Paths, qemu: &Qemu, kernel: &Kernel) -> Result<bool> {
     let mut command = common(qemu, Accelerator::Kvm, kernel, &console);
     command.args([
         "-append",
-        "console=ttyS0,115200 earlyprintk=serial panic=-1",
+        &format!("{} earlyprintk=serial panic=-1", qemu.arch.console()),
     ]);
     // It is ended in any case, and says so.
     let mut child = spawn(command.stderr(Stdio::null()))?;
@@ -283,7 +290,10 @@ fn command(machine: &Machine) -> Command {
     command
         .arg("-initrd")
         .arg(machine.initrd)
-        .args(["-append", KERNEL_COMMAND_LINE])
+        .args([
+            "-append",
+            &format!("{} {KERNEL_COMMAND_LINE}", machine.qemu.arch.console()),
+        ])
         .args(["-device", "virtio-serial-pci"])
         .args([
             "-chardev",
@@ -298,7 +308,8 @@ fn command(machine: &Machine) -> Command {
         let netdev = format!(
             "dgram,id=net{nth},local.type=unix,local.path={local},remote.type=unix,remote.path={remote}"
         );
-        let device = format!("virtio-net-pci,netdev=net{nth},mac={}", wire.mac);
+        // No guest boots over it.
+        let device = format!("virtio-net-pci,netdev=net{nth},mac={},romfile=", wire.mac);
         command.args(["-netdev", &netdev, "-device", &device]);
     }
     if !machine.wires.is_empty() && machine.accelerator == Accelerator::Tcg {
@@ -330,16 +341,17 @@ pub(crate) fn interrupt(child: &mut Child) {
 fn common(qemu: &Qemu, accelerator: Accelerator, kernel: &Kernel, console: &Path) -> Command {
     // setpriv (util-linux, essential) makes the kernel end QEMU when xtask is killed.
     let mut command = Command::new("setpriv");
-    let (accel, cpu, smp) = match accelerator {
-        Accelerator::Kvm => ("kvm", "host", "2"),
-        Accelerator::Tcg => ("tcg,thread=multi", "max", "2"),
-        Accelerator::Counted => ("tcg,thread=single", "max", "1"),
+    let (accel, kind, smp) = match accelerator {
+        Accelerator::Kvm => ("kvm", qemu.arch.native_machine(), "2"),
+        Accelerator::Tcg => ("tcg,thread=multi", qemu.arch.machine(), "2"),
+        Accelerator::Counted => ("tcg,thread=single", qemu.arch.machine(), "1"),
     };
     qemu.prepare(&mut command);
     command
         .args(["--pdeathsig", "KILL"])
         .args(&qemu.words)
-        .args(["-accel", accel, "-cpu", cpu, "-smp", smp])
+        .args(["-accel", accel, "-smp", smp])
+        .args(kind)
         .args([
             "-m",
             "4096",
@@ -426,9 +438,9 @@ mod tests {
             fs::write(&loader, format!("#!/bin/sh\necho \"{text}\"\n")).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(&loader, mode).unwrap();
-            Qemu::unpacked(root)
+            Qemu::unpacked(Arch::HOST, root)
         };
-        assert!(Qemu::unpacked(root).is_err(), "there is none");
+        assert!(Qemu::unpacked(Arch::HOST, root).is_err(), "there is none");
         assert!(fake("QEMU emulator version 6.2.0").is_err());
         let qemu = fake("QEMU emulator version 10.0.2 $QEMU_MODULE_DIR $*").unwrap();
         let lib = root.join("usr/lib/x86_64-linux-gnu");
@@ -457,8 +469,9 @@ mod tests {
             tree: "/t".into(),
         };
         let qemu = Qemu {
+            arch: Arch::HOST,
             version: String::new(),
-            words: vec![PROGRAM.into()],
+            words: vec![program(Arch::HOST).into()],
             modules: None,
         };
         let machine = Machine {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::packages::{Apt, tree_path};
+use crate::arch::Arch;
+use crate::packages::{Apt, tree_path, tree_path_for};
 use crate::paths::{Paths, remove_dir};
 use crate::say;
 
@@ -28,24 +29,22 @@ const COMMON: [&str; 13] = [
 ];
 const PEERS: [&str; 2] = ["bpftrace", "libbpf-tools"];
 
-/// What runs the guests, where the machine has none.
-const QEMU: [&str; 1] = ["qemu-system-x86"];
-
-/// The root of an unpacked QEMU with all it depends on, fetched if it is not here.
+/// The root of an unpacked QEMU that runs guests of `arch`, with all it depends on, fetched if it is not here.
 ///
 /// # Errors
 /// The mirror or the disk says no.
-pub(crate) fn qemu(lab: &Path, refresh: bool) -> Result<PathBuf> {
+pub(crate) fn qemu(arch: Arch, lab: &Path, refresh: bool) -> Result<PathBuf> {
     let apt = Apt::open(lab, RELEASE, refresh)?;
     if refresh {
-        remove_dir(&tree_path(lab, RELEASE, &QEMU))?;
+        remove_dir(&tree_path(lab, RELEASE, &[arch.qemu_package()]))?;
     }
-    apt.tree(lab, "QEMU, as this machine has none", &QEMU)
+    let what = format!("QEMU for {arch}, as this machine has none");
+    apt.tree(lab, &what, &[arch.qemu_package()])
 }
 
 /// The same if it is here.
-pub(crate) fn known_qemu(lab: &Path) -> Option<PathBuf> {
-    let root = tree_path(lab, RELEASE, &QEMU);
+pub(crate) fn known_qemu(arch: Arch, lab: &Path) -> Option<PathBuf> {
+    let root = tree_path(lab, RELEASE, &[arch.qemu_package()]);
     root.exists().then_some(root)
 }
 
@@ -78,6 +77,8 @@ impl Set {
 /// An unpacked set of programs.
 #[derive(Debug, Clone)]
 pub(crate) struct Userland {
+    /// Of which processor.
+    pub(crate) arch: Arch,
     /// Which set.
     pub(crate) set: Set,
     /// Where it lies.
@@ -86,32 +87,32 @@ pub(crate) struct Userland {
 
 impl Userland {
     /// The set, fetched if it is not here.
-    pub(crate) fn get(paths: &Paths, set: Set, refresh: bool) -> Result<Self> {
+    pub(crate) fn get(paths: &Paths, arch: Arch, set: Set, refresh: bool) -> Result<Self> {
         let packages = set.packages();
-        if !refresh && let Some(userland) = Self::known(&paths.lab, set) {
+        if !refresh && let Some(userland) = Self::known(&paths.lab, arch, set) {
             return Ok(userland);
         }
-        let apt = Apt::open(&paths.lab, RELEASE, refresh)?;
+        let apt = Apt::open_for(arch, &paths.lab, RELEASE, refresh)?;
         if refresh {
-            remove_dir(&tree_path(&paths.lab, RELEASE, &packages))?;
+            remove_dir(&tree_path_for(arch, &paths.lab, RELEASE, &packages))?;
         }
-        let what = format!("the guests' programs ({} set)", set.name());
+        let what = format!("the guests' programs ({} set, {arch})", set.name());
         let root = apt.tree(&paths.lab, &what, &packages)?;
-        Ok(Self { set, root })
+        Ok(Self { arch, set, root })
     }
 
     /// The set if it is here.
-    pub(crate) fn known(lab: &Path, set: Set) -> Option<Self> {
-        let root = tree_path(lab, RELEASE, &set.packages());
-        root.exists().then_some(Self { set, root })
+    pub(crate) fn known(lab: &Path, arch: Arch, set: Set) -> Option<Self> {
+        let root = tree_path_for(arch, lab, RELEASE, &set.packages());
+        root.exists().then_some(Self { arch, set, root })
     }
 
-    /// Runs one of its programs on the host with its own loader and libraries.
+    /// Runs one of its programs on the host, whose kind they must be, with its own loader and libraries.
     pub(crate) fn command(&self, program: &str, as_name: &str) -> Command {
-        let mut command = Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"));
+        let mut command = Command::new(self.arch.loader(&self.root));
         command
             .arg("--library-path")
-            .arg(self.root.join("usr/lib/x86_64-linux-gnu"))
+            .arg(self.arch.libraries(&self.root))
             .args(["--argv0", as_name])
             .arg(self.root.join(program));
         command

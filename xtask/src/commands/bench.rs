@@ -5,6 +5,7 @@ use std::time::Duration;
 use alua_trace_tests::protocol::Task;
 use anyhow::{Context, Result};
 
+use crate::arch::Arch;
 use crate::cli::BenchArgs;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -51,13 +52,19 @@ fn example(paths: &Paths, name: &str) -> Result<bool> {
 }
 
 fn in_guest(paths: &Paths, name: &str, args: &BenchArgs) -> Result<bool> {
-    let lab = Lab::prepare(paths, Set::Bench, &args.kernel, args.fetching.refresh)?;
+    let lab = Lab::prepare(
+        paths,
+        Arch::HOST,
+        Set::Bench,
+        &args.kernel,
+        args.fetching.refresh,
+    )?;
     let build = if name == PROFILE {
         Build::Profiled
     } else {
         Build::Release
     };
-    let programs = Programs::build(paths, build)?;
+    let programs = Programs::build(paths, Arch::HOST, build)?;
     say::step(&format!(
         "benchmark {name} on Linux {}: guest time counts instructions, so it is repeatable, and \
          takes minutes",

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::arch::Arch;
 use crate::kernels::{DEFAULT, Kernel, NEWEST};
 use crate::paths::{Paths, size_below};
 use crate::qemu::Qemu;
@@ -96,7 +97,7 @@ fn mirror() -> State {
 }
 
 fn qemu_here(paths: &Paths) -> State {
-    match Qemu::find(paths) {
+    match Qemu::find(paths, Arch::HOST) {
         Ok(qemu) => State::Here(qemu.version),
         Err(_) => State::Here("none; it is fetched for the lab alone, below target/".into()),
     }
@@ -132,14 +133,14 @@ fn programs() -> [(&'static str, State); 4] {
 }
 
 fn set(paths: &Paths, set: Set) -> State {
-    match Userland::known(&paths.lab, set) {
+    match Userland::known(&paths.lab, Arch::HOST, set) {
         Some(userland) => State::Here(userland.root.display().to_string()),
         None => State::Later("fetched from the mirror (about 70 MB each)".into()),
     }
 }
 
 fn kernel(paths: &Paths, request: &str) -> State {
-    match Kernel::known(&paths.lab, request) {
+    match Kernel::known(&paths.lab, Arch::HOST, request) {
         Some(kernel) => State::Here(kernel.release),
         None => State::Later("fetched from the mirror (about 100 MB)".into()),
     }

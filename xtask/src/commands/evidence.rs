@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::arch::Arch;
 use crate::browser::{Browser, Look};
 use crate::paths::{Paths, create_dir, remove_dir};
 use crate::programs::cargo_in;
@@ -133,7 +134,7 @@ fn none(complaints: Vec<String>) -> Result<()> {
 }
 
 fn exports(paths: &Paths, made: &Made, python: &Python, totals: &mut Totals) {
-    let fio = match Userland::get(paths, Set::Common, false) {
+    let fio = match Userland::get(paths, Arch::HOST, Set::Common, false) {
         Ok(userland) => userland.root.join(CLAT2CSV),
         Err(error) => {
             totals.skip("fio's tools", &format!("{error:#}"));

@@ -24,8 +24,14 @@ pub(crate) fn lab(paths: &Paths, args: &LabArgs) -> Result<bool> {
             plan: plan(paths, args)?,
         },
     };
-    let lab = Lab::prepare(paths, Set::Common, &args.kernel, args.fetching.refresh)?;
-    let programs = Programs::build(paths, Build::Quick)?;
+    let lab = Lab::prepare(
+        paths,
+        args.arch,
+        Set::Common,
+        &args.kernel,
+        args.fetching.refresh,
+    )?;
+    let programs = Programs::build(paths, args.arch, Build::Quick)?;
     let is_experiment = args.what == Some(LabWhat::Experiment);
     say::step(&format!(
         "starting {} with Linux {} (about {} s){}",

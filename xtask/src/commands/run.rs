@@ -8,6 +8,7 @@ use std::time::Duration;
 use alua_trace_tests::protocol::Task;
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::cli::RunArgs;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -75,7 +76,7 @@ fn scsi_paths(blocks: &Path) -> Vec<String> {
 }
 
 fn trace_host(paths: &Paths, args: &RunArgs) -> Result<bool> {
-    let tool = programs::tool(paths, Build::Release)?;
+    let tool = programs::tool(paths, Arch::HOST, Build::Release)?;
     let mut command = Command::new(&tool);
     command.arg("run");
     if let Some(seconds) = args.seconds {
@@ -98,11 +99,17 @@ fn demonstrate(paths: &Paths, args: &RunArgs) -> Result<bool> {
         );
     }
     let linker = LinkerBuild::begin(paths);
-    let lab = Lab::prepare(paths, Set::Common, &args.kernel, args.fetching.refresh)?;
+    let lab = Lab::prepare(
+        paths,
+        Arch::HOST,
+        Set::Common,
+        &args.kernel,
+        args.fetching.refresh,
+    )?;
     if let Some(linker) = linker {
         linker.finish();
     }
-    let programs = Programs::build(paths, Build::Quick)?;
+    let programs = Programs::build(paths, Arch::HOST, Build::Quick)?;
     let seconds = args.seconds.unwrap_or(DEMO_SECONDS);
     let task = Task::Demo {
         terminal: terminal::describe(),

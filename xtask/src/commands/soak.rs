@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::arch::Arch;
 use crate::cli::SoakArgs;
 use crate::multipath;
 use crate::paths::Paths;
@@ -137,7 +138,7 @@ fn run(paths: &Paths, proof: &Proof, number: &str, optimized: bool) -> Result<()
             command.args(["multipath_conf", "--", number]).args(roots)
         }
         Needs::Sg3Utils => {
-            let userland = Userland::get(paths, Set::Common, false)?;
+            let userland = Userland::get(paths, Arch::HOST, Set::Common, false)?;
             command.args(["sg_pages", "--", number]).arg(userland.root)
         }
         Needs::Nothing => command.args([proof.name, "--", number]),

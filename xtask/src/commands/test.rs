@@ -9,12 +9,13 @@ use alua_trace_tests::protocol::Task;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
+use crate::arch::Arch;
 use crate::cli::TestArgs;
 use crate::commands::{evidence, soak, statistics};
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
-use crate::programs::{Build, Programs};
+use crate::programs::{self, Build, Programs};
 use crate::results::Totals;
 use crate::say;
 use crate::units;
@@ -93,14 +94,16 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
 }
 
 fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> {
-    let programs = match Programs::build(paths, Build::Release) {
+    let programs = match Programs::build(paths, args.arch, Build::Release) {
         Ok(programs) => programs,
         Err(error) => {
             totals.fail("lab", &format!("{error:#}"));
             return Ok(());
         }
     };
-    let listing = say::output(Command::new(&programs.guest).arg("--list"))?;
+    // Of this machine's kind: the list is the same.
+    let guest = programs::guest(paths, Arch::HOST)?;
+    let listing = say::output(Command::new(guest).arg("--list"))?;
     let listing: Listing =
         serde_json::from_str(&listing).context("cannot read the list of the lab's groups")?;
     let mut groups = selected(&listing.groups, &args.filters);
@@ -128,7 +131,7 @@ fn lab_tests(paths: &Paths, args: &TestArgs, totals: &mut Totals) -> Result<()> 
             .iter()
             .filter(|(group, _)| at == 0 || group.kernels != Kernels::Default);
         let jobs = jobs.cloned().collect::<Vec<_>>();
-        match Lab::prepare(paths, Set::Common, kernel, args.fetching.refresh) {
+        match Lab::prepare(paths, args.arch, Set::Common, kernel, args.fetching.refresh) {
             Err(error) => {
                 for (group, _) in &jobs {
                     totals.skip(&format!("{kernel} {}", group.name), &format!("{error:#}"));
