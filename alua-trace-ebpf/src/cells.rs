@@ -38,8 +38,8 @@ pub struct Cell {
     pub bytes: u64,
     /// Latencies.
     pub sum_ns: u64,
-    /// Commands that came through a dm map.
-    pub mapped: u64,
+    /// Commands that came through no dm map: the fewer.
+    pub unmapped: u64,
     /// Commands that ended with a result other than 0.
     pub errors: u64,
     /// Commands that are no block I/O.
@@ -106,20 +106,43 @@ static SHIFTS: [u8; 64] = {
     shifts
 };
 
+/// Latencies that [`USUAL_SHIFTS`] tells apart are so many bits wide.
+const USUAL_BITS: u32 = 11;
+/// Bits that a latency is shifted by, by its bits from [`USUAL_BITS`] on, for those of 2 µs to 17 ms: what storage takes. Few of
+/// these bytes are used at a time.
+static USUAL_SHIFTS: [u8; 1 << 13] = {
+    let mut shifts = [0; 1 << 13];
+    let mut index = 1;
+    while index < shifts.len() {
+        shifts[index] = (index.ilog2() + USUAL_BITS - 7) as u8;
+        index += 1;
+    }
+    shifts
+};
+
 /// Bits that a latency is shifted by to give its place in its octave: 0 below 256 ns.
 #[inline(always)]
 const fn shift(latency_ns: u64) -> u32 {
     if cfg!(target_arch = "bpf") {
-        shift_by_table(latency_ns)
+        shift_by_tables(latency_ns)
     } else {
         56 - (latency_ns | 255).leading_zeros()
     }
 }
 
-/// For BPF, which has no instruction for it. Without a branch: which octave comes next nobody can predict, and the verifier
-/// would follow each.
+/// For BPF, which has no instruction for it. Without a branch for each octave: which comes next nobody can predict, and the
+/// verifier would follow each.
 #[inline(always)]
-const fn shift_by_table(latency_ns: u64) -> u32 {
+const fn shift_by_tables(latency_ns: u64) -> u32 {
+    let index = latency_ns >> USUAL_BITS;
+    if index != 0 && index < USUAL_SHIFTS.len() as u64 {
+        return USUAL_SHIFTS[index as usize] as u32;
+    }
+    unusual_shift(latency_ns)
+}
+
+#[inline(always)]
+const fn unusual_shift(latency_ns: u64) -> u32 {
     let mut filled = latency_ns | 255;
     filled |= filled >> 1;
     filled |= filled >> 2;
@@ -189,7 +212,8 @@ mod tests {
         for bits in 0..63 {
             for step in 0..257_u64 {
                 let latency_ns = (1_u64 << bits) + ((u128::from(step) << bits) / 257) as u64;
-                assert_eq!(shift_by_table(latency_ns), shift(latency_ns));
+                assert_eq!(shift_by_tables(latency_ns), shift(latency_ns));
+                assert_eq!(unusual_shift(latency_ns), shift(latency_ns));
                 let (octave, bucket) = octave_and_bucket(latency_ns);
                 let low = bucket_ns(octave, bucket);
                 let next = match bucket + 1 {

@@ -6,11 +6,11 @@ use crate::{NON_OPTIMIZED_QUIET_NS, access_state};
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathCounts {
+    /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown. A cache line.
+    pub dispatched_by_state: [u64; 8],
     /// Commands completed, of those that were dispatched: those that a record was taken of, and `ring_full`. The probes
     /// leave it 0; the collector, who takes the records, counts it.
     pub completed: u64,
-    /// Block I/O dispatched, by state: index 0–4 as [`access_state`], 5 offline, 6 transitioning, 7 unknown.
-    pub dispatched_by_state: [u64; 8],
     /// Dispatched, but no block I/O: SG_IO and the kernel's own commands.
     pub passthrough: u64,
     /// Of those, refused by the low-level driver (`scsi_dispatch_cmd_error`).
@@ -31,6 +31,11 @@ pub struct PathCounts {
     /// Last such dispatch, on this CPU.
     pub non_optimized_last_ns: u64,
 }
+
+/// What is in cache lines of its own: counts of one CPU.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnLines<T>(pub T);
 
 impl PathCounts {
     /// Commands handed to the low-level driver.
@@ -136,8 +141,8 @@ pub struct GlobalCounts {
 }
 
 const _: () = {
-    assert!(size_of::<PathCounts>() == 144);
-    assert!(size_of::<GlobalCounts>() == 72);
+    assert!(size_of::<PathCounts>() == 144 && size_of::<OwnLines<PathCounts>>() == 192);
+    assert!(size_of::<GlobalCounts>() == 72 && size_of::<OwnLines<GlobalCounts>>() == 128);
 };
 
 #[cfg(test)]

@@ -71,9 +71,10 @@ pub fn find(ctx: &impl EbpfContext, control: &Control, pgpath: u64, guess: u16) 
 /// Whether the slot of `id` is this route's, and nothing has changed since it was last looked at.
 #[inline(always)]
 fn is_fresh(control: &Control, pgpath: u64, id: u32) -> bool {
-    let Some(slot) = ROUTES.get_ptr(id) else {
+    if id >= MAX_ROUTES {
         return false;
-    };
+    }
+    let slot = ROUTES.at(id);
     // SAFETY: `slot` points into the array; both words are written whole.
     unsafe {
         (&raw const (*slot).pgpath).read_volatile() == pgpath
@@ -114,7 +115,7 @@ fn search(pgpath: u64) -> u32 {
 #[inline(always)]
 fn own(pgpath: u64, generation: u64, target: &Target) -> Option<u32> {
     let id = IDS.of(pgpath)?;
-    let slot = ROUTES.get_ptr_mut(id)?;
+    let slot = ROUTES.at(id);
     // SAFETY: `slot` points into the array; where it leads does not change while `pgpath` stays.
     unsafe {
         let word = &raw mut (*slot).pgpath;
@@ -139,9 +140,7 @@ fn make(pgpath: u64, generation: u64, target: &Target) -> u32 {
     let Some(id) = IDS.take() else {
         return MAX_ROUTES;
     };
-    let Some(slot) = ROUTES.get_ptr_mut(id) else {
-        return MAX_ROUTES;
-    };
+    let slot = ROUTES.at(id);
     let fresh = RouteSlot {
         pgpath,
         generation,
@@ -165,11 +164,8 @@ fn make(pgpath: u64, generation: u64, target: &Target) -> u32 {
 
 #[inline(always)]
 fn address_of(id: u32) -> u64 {
-    match ROUTES.get_ptr(id) {
-        // SAFETY: `slot` points into the array.
-        Some(slot) => unsafe { (&raw const (*slot).pgpath).read_volatile() },
-        None => 0,
-    }
+    // SAFETY: the slot is in the array.
+    unsafe { (&raw const (*ROUTES.at(id)).pgpath).read_volatile() }
 }
 
 /// Where a route leads.

@@ -58,7 +58,7 @@ impl<T> Global<[T; 1]> {
     /// The place of one of as many as the collector has made room for, numbered in a circle: `last` is the highest
     /// number, one less than a power of two.
     #[inline(always)]
-    pub fn of(&self, index: u32, last: u32) -> *mut T {
+    pub fn of(&self, index: u64, last: u64) -> *mut T {
         self.as_ptr()
             .cast::<T>()
             .wrapping_add((index & last) as usize)

@@ -6,7 +6,7 @@
 
 use alua_trace_ebpf::{
     CLASSES, Cell, CommandSlot, NO_ROUTE, Octave, SAMPLE_EACH_NS, cell_index, command_flag,
-    octave_and_bucket, state_index,
+    octave_and_bucket,
 };
 
 use crate::{
@@ -34,7 +34,7 @@ pub struct Sample {
     class: u8,
     state: u8,
     flags: u8,
-    mapped: bool,
+    unmapped: bool,
 }
 
 impl Sample {
@@ -48,9 +48,9 @@ impl Sample {
             retries: ended.retries(),
             path: followed.path(),
             class: CLASSES[usize::from(ended.operation())],
-            state: state_index(followed.state()) as u8,
+            state: followed.state_index(),
             flags: followed.flags(),
-            mapped: followed.route() != NO_ROUTE,
+            unmapped: followed.route() == NO_ROUTE,
         }
     }
 
@@ -74,13 +74,13 @@ pub struct Place {
 impl Place {
     /// Where to count a command; `None` where there is no room for another cell.
     #[inline(always)]
-    pub fn find(cpu: u32, sample: &Sample) -> Option<Self> {
+    pub fn find(cpu: u64, sample: &Sample) -> Option<Self> {
         let lanes = machine!(lanes);
         if lanes == 0 {
             return None;
         }
         let lane = cpu & lanes.wrapping_sub(1);
-        let row = u32::from(sample.path)
+        let row = u64::from(sample.path)
             .wrapping_mul(lanes)
             .wrapping_add(lane);
         let ids = CELL_IDS.of(row, machine!(last_row));
@@ -96,7 +96,7 @@ impl Place {
             // SAFETY: as above; written whole.
             unsafe { (&raw mut (*ids)[index]).write_volatile(id) };
         }
-        let cell = CELLS.get_ptr_mut(u32::from(id))?;
+        let cell = cell_of(u64::from(id));
         Some(Self { id, cell })
     }
 
@@ -136,14 +136,12 @@ impl Place {
                 }
                 known.write_volatile(id);
             }
-            let Some(counts) = OCTAVES.get_ptr_mut(u32::from(id)) else {
-                return false;
-            };
+            let counts = octave_of(u64::from(id));
             raise_bucket(&raw mut (*counts).counts[bucket]);
             raise(&raw mut (*self.cell).bytes, u64::from(sample.bytes));
             raise(&raw mut (*self.cell).sum_ns, sample.latency_ns);
-            if sample.mapped {
-                raise(&raw mut (*self.cell).mapped, 1);
+            if sample.unmapped {
+                raise(&raw mut (*self.cell).unmapped, 1);
             }
             if sample.result != 0 {
                 raise(&raw mut (*self.cell).errors, 1);
@@ -158,9 +156,19 @@ impl Place {
 
 /// Counts a command that found no room for its record; false where there is none here either.
 #[inline(never)]
-pub fn count_unlogged(cpu: u32, sample: &Sample) -> bool {
+pub fn count_unlogged(cpu: u64, sample: &Sample) -> bool {
     sample.latency_ns < LONGEST_NS
         && Place::find(cpu, sample).is_some_and(|place| place.count(sample))
+}
+
+#[inline(always)]
+fn cell_of(id: u64) -> *mut Cell {
+    CELLS.of(id, machine!(last_cell))
+}
+
+#[inline(always)]
+fn octave_of(id: u64) -> *mut Octave {
+    OCTAVES.of(id, machine!(last_octave))
 }
 
 /// A new cell's id; 0 when all have been given. `kind` is path, class and state, as they lie in it. Not inlined: rarely
@@ -172,12 +180,10 @@ fn make_cell(kind: u64) -> u64 {
     };
     // SAFETY: `given` points into the array.
     let id = unsafe { take_number(&raw mut (*given).cells) }.wrapping_add(1);
-    if id > u64::from(u16::MAX) {
+    if id > machine!(last_cell) {
         return 0;
     }
-    let Some(cell) = CELLS.get_ptr_mut(id as u32) else {
-        return 0;
-    };
+    let cell = cell_of(id);
     // SAFETY: `cell` points into the array, and nobody else knows the id.
     unsafe {
         (&raw mut (*cell).path).write_volatile(kind as u16);
@@ -195,12 +201,10 @@ fn make_octave(cell: u64, octave: u64) -> u64 {
     };
     // SAFETY: `given` points into the array.
     let id = unsafe { take_number(&raw mut (*given).octaves) }.wrapping_add(1);
-    if id > u64::from(u16::MAX) {
+    if id > machine!(last_octave) {
         return 0;
     }
-    let Some(counts): Option<*mut Octave> = OCTAVES.get_ptr_mut(id as u32) else {
-        return 0;
-    };
+    let counts = octave_of(id);
     // SAFETY: `counts` points into the array, and nobody else knows the id.
     unsafe {
         (&raw mut (*counts).octave).write_volatile(octave as u16);

@@ -24,12 +24,13 @@ pub(crate) use marked;
 /// One field of the running kernel's [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! layout {
     ($field:ident) => {
-        $crate::kernel::marked!(LAYOUT_MARK, ScsiLayout, $field)
+        $crate::kernel::marked!(LAYOUT_MARK, ScsiLayout, $field) as u32
     };
 }
 pub(crate) use layout;
 
-/// One field of what this kernel and processor offer, [`Machine`](alua_trace_ebpf::Machine).
+/// One field of what this kernel and processor offer, [`Machine`](alua_trace_ebpf::Machine): as wide as a register, which is
+/// what the compiler makes the fewest instructions of.
 macro_rules! machine {
     ($field:ident) => {
         $crate::kernel::marked!(MACHINE_MARK, Machine, $field)
@@ -40,14 +41,14 @@ pub(crate) use machine;
 /// The number that the collector puts in the place of `MARK` before it loads the program: one instruction, whose value
 /// the verifier knows, so that it leaves out what can never be reached.
 #[inline(always)]
-pub fn constant<const MARK: i32>() -> u32 {
+pub fn constant<const MARK: i32>() -> u64 {
     let number: u64;
     // SAFETY: sets a register. The collector refuses numbers that an immediate operand would extend by its sign.
     unsafe {
         asm!("{0} = {1}", out(reg) number, const MARK, options(pure, nomem, nostack, preserves_flags));
         core::hint::assert_unchecked(number <= i32::MAX as u64);
     }
-    number as u32
+    number
 }
 
 /// The kernel's memory at `address`, to be loaded from without a helper: what cannot be read is 0. Where
@@ -61,7 +62,7 @@ pub fn cast(address: u64) -> *const u8 {
             ".8byte {call}",
             call = const alua_trace_ebpf::CAST_CALL,
             in("r1") address,
-            in("r2") u64::from(machine!(cast_type)),
+            in("r2") machine!(cast_type),
             lateout("r0") place,
             lateout("r1") _, lateout("r2") _, lateout("r3") _, lateout("r4") _, lateout("r5") _,
             options(pure, nomem, nostack),

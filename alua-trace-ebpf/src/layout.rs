@@ -79,6 +79,18 @@ pub struct Machine {
     pub last_cpu: u32,
     /// Number of the last row of [`super::CellIds`] that there is room for: one less than a power of two.
     pub last_row: u32,
+    /// Number of the last path that there is room for: one less than a power of two.
+    pub last_path: u32,
+    /// Number of the last [`super::Cell`] that there is room for: one less than a power of two.
+    pub last_cell: u32,
+    /// Number of the last [`super::Octave`] that there is room for: one less than a power of two.
+    pub last_octave: u32,
+    /// 1 where counts of paths are in the array: before Linux 5.15 an element has 4 MiB at most.
+    pub counts_in_array: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Number of the last set of [`super::Shortcut`]s that there is room for: one less than a power of two.
+    pub last_shortcut: u32,
     /// Number of the kernel's type that programs may take any address for (`bpf_rdonly_cast`, Linux 6.2), and that has
     /// [`CAST_BYTES`] of integers; 0 where they may not.
     pub cast_type: u32,
@@ -216,6 +228,10 @@ pub struct BufferLayout {
     pub page_offset_base: u64,
     /// Address of `vmemmap_base`: where the `struct page`s are.
     pub vmemmap_base: u64,
+    /// Where the kernel has mapped all memory, where that is a constant; else 0.
+    pub page_offset: u64,
+    /// Where the `struct page`s are, where that is a constant.
+    pub vmemmap: u64,
     /// `scsi_cmnd.sdb.table.sgl`.
     pub cmnd_sgl: u32,
     /// `scatterlist.page_link`.
@@ -224,11 +240,15 @@ pub struct BufferLayout {
     pub sg_offset: u32,
     /// `sizeof(struct page)`.
     pub page_struct_size: u32,
+    /// `PAGE_SHIFT`.
+    pub page_shift: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = {
-    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 32);
+    assert!(size_of::<ScsiLayout>() == 96 && size_of::<Machine>() == 56);
     assert!(size_of::<DmLayout>() == 72 && size_of::<AluaLayout>() == 24);
-    assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 32);
-    assert!(size_of::<Control>() == 40 + 72 + 24 + 16 + 32 + 8);
+    assert!(size_of::<RdacLayout>() == 16 && size_of::<BufferLayout>() == 56);
+    assert!(size_of::<Control>() == 40 + 72 + 24 + 16 + 56 + 8);
 };

@@ -18,14 +18,16 @@ pub use cells::{
     BUCKETS, CELLS, CLASSES, Cell, CellIds, Given, MOST_LANES, OCTAVES, Octave, SAMPLE_EACH_NS,
     bucket_ns, cell_index, octave_and_bucket, telling,
 };
-pub use counts::{GlobalCounts, PathCounts, state_index};
+pub use counts::{GlobalCounts, OwnLines, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
 pub use layout::{
     ABSENT, AluaLayout, BufferLayout, CAST_BYTES, CAST_CALL, Control, DmLayout, LAYOUT_MARK,
     MACHINE_MARK, Machine, RdacLayout, ScsiLayout,
 };
 pub use log::{LogEnds, LoggedCommand};
-pub use slots::{CommandSlot, InFlightSlot, Noticed, PathSlot, RETIRED, RouteSlot};
+pub use slots::{
+    CommandSlot, InFlightSlot, Noticed, PathSlot, RETIRED, RouteSlot, SHORTCUT_WAYS, Shortcut,
+};
 
 /// Names of the maps both sides open.
 pub mod map_name {
@@ -35,16 +37,21 @@ pub mod map_name {
     pub const LOG_ENDS: &str = ".bss.log_ends";
     /// Array of [`super::LoggedCommand`]: the logs of all CPUs, one behind the other.
     pub const LOGS: &str = "LOGS";
-    /// Per-CPU array of [`super::PathCounts`], indexed by path id.
-    pub const PATH_COUNTS: &str = "PATH_COUNTS";
+    /// Array of [`super::PathCounts`] in [`super::OwnLines`]: those of all paths on each CPU, one CPU behind the other.
+    pub const PATH_COUNTS: &str = ".bss.path_counts";
+    /// The same where the kernel's memory that programs address directly has no room for it
+    /// ([`super::Machine::counts_in_array`]).
+    pub const PATH_COUNTS_ARRAY: &str = "PATH_COUNTS";
+    /// Array of sets of [`super::SHORTCUT_WAYS`] [`super::Shortcut`]s.
+    pub const SHORTCUTS: &str = ".bss.shortcuts";
     /// Array of [`super::PathSlot`], indexed by path id.
-    pub const PATHS: &str = "PATHS";
+    pub const PATHS: &str = ".bss.path_slots";
     /// Hash map from a `scsi_device`'s address to its path id.
     pub const PATH_IDS: &str = "PATH_IDS";
     /// Queue of path ids that are nobody's.
     pub const FREE_PATHS: &str = "FREE_PATHS";
     /// Array of [`super::RouteSlot`], indexed by route id.
-    pub const ROUTES: &str = "ROUTES";
+    pub const ROUTES: &str = ".bss.route_slots";
     /// Hash map from a `pgpath`'s address to its route id.
     pub const ROUTE_IDS: &str = "ROUTE_IDS";
     /// Queue of route ids that are nobody's.
@@ -56,15 +63,15 @@ pub mod map_name {
     /// Array of [`super::CellIds`], indexed by path id times the number of lanes, and lane.
     pub const CELL_IDS: &str = ".bss.cell_ids";
     /// Array of [`super::Cell`].
-    pub const CELLS: &str = "CELLS";
+    pub const CELLS: &str = ".bss.cells";
     /// Array of [`super::Octave`].
-    pub const OCTAVES: &str = "OCTAVES";
+    pub const OCTAVES: &str = ".bss.octaves";
     /// One [`super::Given`].
     pub const GIVEN: &str = "GIVEN";
     /// One [`super::Control`].
     pub const CONTROL: &str = ".bss.control";
-    /// Per-CPU array with one [`super::GlobalCounts`].
-    pub const GLOBAL_COUNTS: &str = "GLOBAL_COUNTS";
+    /// Array of [`super::GlobalCounts`] in [`super::OwnLines`], indexed by CPU.
+    pub const GLOBAL_COUNTS: &str = ".bss.global_counts";
 }
 
 /// Bytes of each of `cpus` logs unless the user asks for another size, a power of two. 512 KiB hold 50 ms of commands at
@@ -210,7 +217,7 @@ pub mod command_flag {
     pub const WAITED: u8 = 0x10;
 }
 
-/// The access state of a path at a moment, packed as [`Followed`] has it and with its index: what each dispatch would have to
+/// The access state of a path at a moment, packed as [`Followed`] has it, with its index: what each dispatch would have to
 /// make of it is made when it becomes known.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -224,28 +231,20 @@ impl Seen {
     #[inline(always)]
     pub const fn new(source: u8, state: u8) -> Self {
         if source == state_source::NONE || state == access_state::UNKNOWN {
-            let unknown = access_state::UNKNOWN;
-            return Self(unknown as u32 | (state_index(unknown) as u32) << 16);
+            return Self::packed(state_source::NONE, access_state::UNKNOWN);
         }
-        Self(state as u32 | (source as u32) << 8 | (state_index(state) as u32) << 16)
+        Self::packed(source, state)
+    }
+
+    #[inline(always)]
+    const fn packed(source: u8, state: u8) -> Self {
+        Self(state as u32 | (source as u32) << 8 | (state_index(state) as u32) << 24)
     }
 
     /// Whether it changes at any moment, and has to be read for each command: the state is [`access_state::LIVE`].
     #[inline(always)]
     pub const fn is_live(self) -> bool {
         self.0 as u8 == access_state::LIVE
-    }
-
-    /// As in [`Followed`].
-    #[inline(always)]
-    const fn followed(self) -> u64 {
-        (self.0 as u16 as u64) << 32
-    }
-
-    /// [`state_index`] of the state.
-    #[inline(always)]
-    pub const fn index(self) -> usize {
-        (self.0 >> 16) as usize & 7
     }
 }
 
@@ -259,20 +258,28 @@ impl Followed {
     /// Packs. `state` is a state byte, `source` a [`state_source`], `flags` [`command_flag`] bits.
     #[inline(always)]
     pub const fn new(path: u16, route: u16, state: u8, source: u8, flags: u8) -> Self {
-        Self(
-            path as u64
-                | (route as u64) << 16
-                | (state as u64) << 32
-                | (source as u64) << 40
-                | (flags as u64) << 48,
-        )
+        Self::with_seen(path, route, Seen::packed(source, state)).with(flags)
     }
 
-    /// Packs, with the state as it was seen.
+    /// Packs, with the state as it was seen, without flags.
     #[inline(always)]
-    pub const fn with_state(path: u16, route: u16, seen: Seen, flags: u8) -> Self {
-        let rest = path as u64 | (route as u64) << 16 | (flags as u64) << 48;
-        Self(rest | seen.followed())
+    pub const fn with_seen(path: u16, route: u16, seen: Seen) -> Self {
+        Self(path as u64 | (route as u64) << 16 | (seen.0 as u64) << 32)
+    }
+
+    /// Number of the 16 bits that hold the route.
+    pub const ROUTE: usize = if cfg!(target_endian = "little") { 1 } else { 2 };
+
+    /// With another route.
+    #[inline(always)]
+    pub const fn with_route(self, route: u16) -> Self {
+        Self(self.0 & !0xffff_0000 | (route as u64) << 16)
+    }
+
+    /// The state, as long as there are no flags.
+    #[inline(always)]
+    pub const fn seen(self) -> Seen {
+        Seen((self.0 >> 32) as u32)
     }
 
     /// Path id: index into [`map_name::PATHS`], or [`NO_PATH`].
@@ -303,6 +310,12 @@ impl Followed {
     #[inline(always)]
     pub const fn flags(self) -> u8 {
         (self.0 >> 48) as u8
+    }
+
+    /// [`state_index`] of the state.
+    #[inline(always)]
+    pub const fn state_index(self) -> u8 {
+        (self.0 >> 56) as u8
     }
 
     /// With one more [`command_flag`].
@@ -363,11 +376,25 @@ const _: () = {
 mod tests {
     use super::*;
 
+    fn bytes_of(followed: Followed) -> [u16; 4] {
+        // SAFETY: both are eight bytes for which any value is valid.
+        unsafe { core::mem::transmute(followed) }
+    }
+
     #[test]
     fn what_is_followed_survives_packing() {
-        let followed = Followed::new(0x0102, 0x0304, 0x85, 2, command_flag::BIO_BASED);
+        let followed = Followed::new(0x0102, 0x0304, 0x82, 2, command_flag::BIO_BASED);
         assert_eq!((followed.path(), followed.route()), (0x0102, 0x0304));
-        assert_eq!((followed.state(), followed.state_source()), (0x85, 2));
+        assert_eq!((followed.state(), followed.state_source()), (0x82, 2));
+        assert_eq!(followed.state_index(), 2);
+        let elsewhere = followed.with_route(NO_ROUTE);
+        assert_eq!((elsewhere.path(), elsewhere.route()), (0x0102, NO_ROUTE));
+        assert_eq!(elsewhere.with_route(0x0304), followed);
+        let mut halves: [u16; 4] = bytes_of(followed);
+        halves[Followed::ROUTE] = NO_ROUTE;
+        assert_eq!(halves, bytes_of(elsewhere));
+        let seen = Seen::new(state_source::RTPG_SEEN, access_state::STANDBY);
+        assert_eq!(Followed::with_seen(7, 8, seen).seen(), seen);
         let late = followed.with(command_flag::LATE);
         assert!(late.has(command_flag::LATE) && late.has(command_flag::BIO_BASED));
         assert!(!late.has(command_flag::SENSE));

@@ -1,11 +1,10 @@
 //! Writing a command's record into the log of this CPU: no lock, no helper but the CPU's number.
 
 use alua_trace_ebpf::{CommandRecord, LogEnds};
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
     kernel::{fence, machine},
-    maps::{LOG_ENDS, LOGS},
+    maps::{LOG_ENDS, LOGS, cpu},
 };
 
 /// A place in a log, which is this CPU's until it is said to be written.
@@ -16,7 +15,7 @@ pub struct Place {
 
 /// This CPU's log, which nobody else writes to now.
 pub struct Log {
-    pub cpu: u32,
+    pub cpu: u64,
     ends: *mut LogEnds,
 }
 
@@ -25,8 +24,7 @@ impl Log {
     /// a kernel that lets it.
     #[inline(always)]
     pub fn claim() -> Option<Self> {
-        // SAFETY: takes no arguments and cannot fail.
-        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let cpu = cpu();
         let ends = LOG_ENDS.of(cpu, machine!(last_cpu));
         // SAFETY: `ends` points into the array. Only this CPU writes `written` and `writing`. An interrupt has ended before
         // this goes on; where a program could be preempted, the kernel does not let it run a second time on the same CPU
@@ -66,15 +64,15 @@ impl Log {
                 (&raw const (*self.ends).read).read_volatile(),
             )
         };
-        if written.wrapping_sub(read) >= u64::from(records) {
+        if written.wrapping_sub(read) >= records {
             self.refuse();
             return None;
         }
         let place = self
             .cpu
             .wrapping_mul(records)
-            .wrapping_add(written as u32 & records.wrapping_sub(1));
-        let logged = LOGS.get_ptr_mut(place)?;
+            .wrapping_add(written & records.wrapping_sub(1));
+        let logged = LOGS.get_ptr_mut(place as u32)?;
         // SAFETY: the element is a record's memory.
         let record = unsafe { &raw mut (*logged).record };
         Some(Place { record, written })

@@ -42,8 +42,6 @@ static HANDLER_WORKERS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
 #[map]
 static DRAFTS: PerCpuArray<ManagementRecord> = PerCpuArray::with_max_entries(2, 0);
 
-/// `PAGE_SHIFT` of x86-64, the one architecture that has `page_offset_base`.
-const PAGE_SHIFT: u64 = 12;
 /// `page_link` has two flags in its lowest bits (`SG_PAGE_LINK_MASK`).
 const PAGE_LINK_FLAGS: u64 = 3;
 
@@ -226,7 +224,7 @@ fn tell(
 #[inline(always)]
 fn copy_data(control: &Control, cmd: u64, into: &mut [u8; MANAGEMENT_DATA]) -> u32 {
     let buffer = &control.buffer;
-    if buffer.page_offset_base == 0 || buffer.page_struct_size == 0 {
+    if buffer.page_offset_base | buffer.page_offset == 0 || buffer.page_struct_size == 0 {
         return 0;
     }
     let mut kernel = Reader::new();
@@ -235,11 +233,17 @@ fn copy_data(control: &Control, cmd: u64, into: &mut [u8; MANAGEMENT_DATA]) -> u
     let page = kernel.u64(list, buffer.sg_page_link) & !PAGE_LINK_FLAGS;
     let offset = kernel.u32(list, buffer.sg_offset);
     let in_entry = kernel.u32(list, buffer.sg_offset + 4);
-    let first_page = kernel.u64(buffer.vmemmap_base, 0);
-    let first_byte = kernel.u64(buffer.page_offset_base, 0);
+    let (first_page, first_byte) = if buffer.page_offset == 0 {
+        (
+            kernel.u64(buffer.vmemmap_base, 0),
+            kernel.u64(buffer.page_offset_base, 0),
+        )
+    } else {
+        (buffer.vmemmap, buffer.page_offset)
+    };
     let number = page.wrapping_sub(first_page) / u64::from(buffer.page_struct_size);
     let source = first_byte
-        .wrapping_add(number << PAGE_SHIFT)
+        .wrapping_add(number << (buffer.page_shift & 63))
         .wrapping_add(u64::from(offset));
     let mut length = if bytes < in_entry { bytes } else { in_entry };
     if length > MANAGEMENT_DATA as u32 {

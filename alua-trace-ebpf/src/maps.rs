@@ -3,15 +3,19 @@
 use alua_trace_ebpf::{
     Candidates, Cell, CellIds, CommandSlot, Control, Given, GlobalCounts,
     IN_FLIGHT_OVERFLOW_ENTRIES, IN_FLIGHT_SLOTS, InFlightSlot, LogEnds, LoggedCommand, MAX_PATHS,
-    MAX_ROUTES, Noticed, Octave, PathCounts, PathSlot, RouteSlot, USUAL_PATHS, sets,
+    MAX_ROUTES, Noticed, Octave, OwnLines, PathCounts, PathSlot, RouteSlot, SHORTCUT_WAYS,
+    Shortcut, sets,
 };
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
+    maps::{Array, HashMap, Queue, RingBuf},
 };
 
-use crate::{globals::Global, kernel::add};
+use crate::{
+    globals::Global,
+    kernel::{add, machine},
+};
 
 // SAFETY: zeroes are free slots.
 #[unsafe(link_section = ".bss.in_flight")]
@@ -34,7 +38,7 @@ pub static PATH_CANDIDATES: Global<[Candidates; sets(MAX_PATHS)]> = unsafe { Glo
 #[unsafe(link_section = ".bss.routes")]
 pub static ROUTE_CANDIDATES: Global<[Candidates; sets(MAX_ROUTES)]> = unsafe { Global::zeroed() };
 
-// How large these three are is the collector's to say.
+// How large what follows is is the collector's to say, but for ids.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
@@ -45,13 +49,21 @@ pub static LOG_ENDS: Global<[LogEnds; 1]> = unsafe { Global::zeroed() };
 #[map]
 pub static LOGS: Array<LoggedCommand> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-#[map]
-pub static PATH_COUNTS: PerCpuArray<PathCounts> = PerCpuArray::with_max_entries(USUAL_PATHS, 0);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.path_counts")]
+pub static PATH_COUNTS: Global<[OwnLines<PathCounts>; 1]> = unsafe { Global::zeroed() };
 
-// `BPF_F_MMAPABLE` only for where it puts the first slot: at the beginning of a page, so that none
-// lies across two cache lines.
-#[map]
-pub static PATHS: Array<PathSlot> = Array::with_max_entries(USUAL_PATHS, BPF_F_MMAPABLE);
+#[map(name = "PATH_COUNTS")]
+pub static PATH_COUNTS_ARRAY: Array<OwnLines<PathCounts>> =
+    Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.shortcuts")]
+pub static SHORTCUTS: Global<[[Shortcut; SHORTCUT_WAYS]; 1]> = unsafe { Global::zeroed() };
+
+// SAFETY: zeroes are free slots.
+#[unsafe(link_section = ".bss.path_slots")]
+pub static PATHS: Global<[PathSlot; 1]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static PATH_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_PATHS, 0);
@@ -59,8 +71,9 @@ pub static PATH_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_PATHS, 0)
 #[map]
 pub static FREE_PATHS: Queue<u32> = Queue::with_max_entries(MAX_PATHS, 0);
 
-#[map]
-pub static ROUTES: Array<RouteSlot> = Array::with_max_entries(MAX_ROUTES, 0);
+// SAFETY: zeroes are free slots.
+#[unsafe(link_section = ".bss.route_slots")]
+pub static ROUTES: Global<[RouteSlot; MAX_ROUTES as usize]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static ROUTE_IDS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_ROUTES, 0);
@@ -73,40 +86,51 @@ pub static FREE_ROUTES: Queue<u32> = Queue::with_max_entries(MAX_ROUTES, 0);
 pub static IN_FLIGHT_OVERFLOW: HashMap<u64, CommandSlot> =
     HashMap::with_max_entries(IN_FLIGHT_OVERFLOW_ENTRIES, 0);
 
-// How many entries these four have is the collector's to say.
 // SAFETY: zeroes are numbers.
 #[unsafe(link_section = ".bss.cell_ids")]
 pub static CELL_IDS: Global<[CellIds; 1]> = unsafe { Global::zeroed() };
 
-#[map]
-pub static CELLS: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.cells")]
+pub static CELLS: Global<[Cell; 1]> = unsafe { Global::zeroed() };
 
-#[map]
-pub static OCTAVES: Array<Octave> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.octaves")]
+pub static OCTAVES: Global<[Octave; 1]> = unsafe { Global::zeroed() };
 
 #[map]
 pub static GIVEN: Array<Given> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-#[map]
-pub static GLOBAL_COUNTS: PerCpuArray<GlobalCounts> = PerCpuArray::with_max_entries(1, 0);
+// SAFETY: zeroes are numbers.
+#[unsafe(link_section = ".bss.global_counts")]
+static GLOBAL_COUNTS: Global<[OwnLines<GlobalCounts>; 1]> = unsafe { Global::zeroed() };
+
+/// The number of the CPU that this runs on, and goes on to run on.
+#[inline(always)]
+pub fn cpu() -> u64 {
+    // SAFETY: the helper of this number takes no arguments and cannot fail. It gives the number in a whole register.
+    unsafe {
+        let helper: unsafe extern "C" fn() -> u64 = core::mem::transmute(8_usize);
+        helper()
+    }
+}
 
 /// Adds to one of this CPU's global counts.
 #[inline(always)]
 pub fn count_globally(add: impl FnOnce(&mut GlobalCounts)) {
-    if let Some(counts) = GLOBAL_COUNTS.get_ptr_mut(0) {
-        // SAFETY: this CPU's element of a per-CPU array. What hooks that may interrupt each other
-        // count is added by `count_globally_interrupted`.
-        add(unsafe { &mut *counts });
-    }
+    let counts = GLOBAL_COUNTS.of(cpu(), machine!(last_cpu));
+    // SAFETY: this CPU's counts. What hooks that may interrupt each other count is added by
+    // `count_globally_interrupted`.
+    add(unsafe { &mut (*counts).0 });
 }
 
 /// Adds 1 to one of this CPU's global counts, in a hook that may interrupt itself: see
 /// [`crate::path::count_interrupted`].
 #[inline(always)]
 pub fn count_globally_interrupted(field: impl FnOnce(*mut GlobalCounts) -> *mut u64) {
-    if let Some(counts) = GLOBAL_COUNTS.get_ptr_mut(0) {
-        add(field(counts), 1);
-    }
+    let counts = GLOBAL_COUNTS.of(cpu(), machine!(last_cpu));
+    // SAFETY: the counts are in the array.
+    add(field(unsafe { &raw mut (*counts).0 }), 1);
 }
 
 /// Where a kernel address belongs in a table, whatever power of two of places it has.

@@ -5,59 +5,49 @@
 //! handler attached later is noticed.
 
 use alua_trace_ebpf::{
-    ABSENT, Control, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, Seen, WAYS, access_state,
-    handler, sets, state_source,
+    ABSENT, Control, Followed, MAX_PATHS, NO_PATH, NO_ROUTE, PathCounts, PathSlot, Seen, WAYS,
+    access_state, handler, sets, state_source,
 };
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 
 use crate::{
-    kernel::{Reader, add, fence, forget, layout, read},
+    kernel::{Reader, add, fence, forget, layout, machine, read},
     maps::{
-        CONTROL, FREE_PATHS, NOTICED, PATH_CANDIDATES, PATH_COUNTS, PATH_IDS, PATHS, count_globally,
+        CONTROL, FREE_PATHS, NOTICED, PATH_CANDIDATES, PATH_COUNTS, PATH_COUNTS_ARRAY, PATH_IDS,
+        PATHS, count_globally, cpu,
     },
+    shortcuts,
     table::Ids,
 };
 
-/// A path and its access state at this moment.
-#[derive(Clone, Copy)]
-pub struct Known {
-    /// Path id, or [`NO_PATH`].
-    pub id: u16,
-    /// Its route, or a guess at it ([`PathSlot::route`]).
-    pub route: u16,
-    /// Its state.
-    pub seen: Seen,
-}
+/// No path: commands on it are counted nowhere.
+const NONE: Followed = Followed::with_seen(NO_PATH, NO_ROUTE, Seen::UNKNOWN);
 
-impl Known {
-    const NONE: Self = Self {
-        id: NO_PATH,
-        route: NO_ROUTE,
-        seen: Seen::UNKNOWN,
+/// This CPU's counts of a path; `None` for [`NO_PATH`].
+#[inline(always)]
+fn counts_of(path: u16) -> Option<*mut PathCounts> {
+    let (path, last) = (u64::from(path), machine!(last_path));
+    if path > last {
+        return None;
+    }
+    let first = (cpu() & machine!(last_cpu)).wrapping_mul(last.wrapping_add(1));
+    // Masked for the verifier.
+    let index = first.wrapping_add(path & last);
+    let counts = if machine!(counts_in_array) != 0 {
+        PATH_COUNTS_ARRAY.get_ptr_mut(index as u32)?
+    } else {
+        PATH_COUNTS.of(index, u64::MAX)
     };
-
-    /// In one register, as functions that are not inlined return it.
-    #[inline(always)]
-    fn word(self) -> u64 {
-        u64::from(self.id) | u64::from(self.route) << 16 | u64::from(self.seen.0) << 32
-    }
-
-    #[inline(always)]
-    fn from_word(word: u64) -> Self {
-        Self {
-            id: word as u16,
-            route: (word >> 16) as u16,
-            seen: Seen((word >> 32) as u32),
-        }
-    }
+    // SAFETY: the element is what it is of.
+    Some(unsafe { &raw mut (*counts).0 })
 }
 
 /// Adds to one of this CPU's counts of a path.
 #[inline(always)]
 pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
-    if let Some(counts) = PATH_COUNTS.get_ptr_mut(u32::from(path)) {
-        // SAFETY: this CPU's element of a per-CPU array.
+    if let Some(counts) = counts_of(path) {
+        // SAFETY: no other CPU's.
         add(unsafe { &mut *counts });
     }
 }
@@ -66,7 +56,7 @@ pub fn count(path: u16, add: impl FnOnce(&mut PathCounts)) {
 /// nothing keeps a raw tracepoint's program from running in a hard interrupt over its own run.
 #[inline(always)]
 pub fn count_interrupted(path: u16, number: u64, field: impl FnOnce(*mut PathCounts) -> *mut u64) {
-    if let Some(counts) = PATH_COUNTS.get_ptr_mut(u32::from(path)) {
+    if let Some(counts) = counts_of(path) {
         add(field(counts), number);
     }
 }
@@ -77,23 +67,49 @@ const IDS: Ids<{ sets(MAX_PATHS) }> = Ids {
     free: &FREE_PATHS,
 };
 
-/// The path of a `scsi_device`, found or made.
+/// The slot of an id. Those that there are come from the collector, and it has made room for each.
 #[inline(always)]
-pub fn find(ctx: &impl EbpfContext, control: &Control, sdev: u64) -> Known {
-    if let Some(known) = seen(control, sdev, IDS.candidate(sdev, 0)) {
-        return known;
-    }
-    let known = Known::from_word(forget(search(sdev), sdev));
-    if known.id == NO_PATH {
+fn slot_of(id: u32) -> *mut PathSlot {
+    PATHS.of(u64::from(id), machine!(last_path))
+}
+
+/// The path of a `scsi_device`, found or made, its access state at this moment, and its route, or a guess at it
+/// ([`PathSlot::route`]); no flags.
+#[inline(always)]
+pub fn find(ctx: &impl EbpfContext, control: &Control, sdev: u64) -> Followed {
+    let known = match shortcuts::find(sdev, control.generation) {
+        Some(known) => known,
+        None => Followed(forget(search(sdev), sdev)),
+    };
+    if known.path() == NO_PATH {
         table_full(ctx);
+    } else if known.seen().is_live() {
+        return Followed(forget(at_this_moment(known.0), sdev));
     }
     known
 }
 
+/// `known` with the state that the handler has now. Not inlined: needed only while an ALUA state may change, and for RDAC.
+#[inline(never)]
+fn at_this_moment(known: u64) -> u64 {
+    let (control, known) = (CONTROL.get(), Followed(known));
+    let slot = slot_of(u32::from(known.path()));
+    // SAFETY: `slot` points into the array.
+    let (keeper, handler, source) = unsafe {
+        (
+            (&raw const (*slot).handler_state).read_volatile(),
+            (&raw const (*slot).handler).read_volatile(),
+            (&raw const (*slot).state_source).read_volatile(),
+        )
+    };
+    let seen = Seen::new(source, live_state(control, keeper, u64::from(handler)));
+    Followed::with_seen(known.path(), known.route(), seen).0
+}
+
 /// What the slot of `id` says, if it is this device's and up to date.
 #[inline(always)]
-fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
-    let slot = PATHS.get_ptr(id)?;
+fn seen(control: &Control, sdev: u64, id: u32) -> Option<Followed> {
+    let slot = slot_of(id);
     // SAFETY: `slot` points into the array; others may be writing, whose writes `generation` shows.
     unsafe {
         if (&raw const (*slot).sdev).read_volatile() != sdev {
@@ -104,32 +120,23 @@ fn seen(control: &Control, sdev: u64, id: u32) -> Option<Known> {
             return None;
         }
         fence();
-        let mut seen = Seen((&raw const (*slot).seen.0).read_volatile());
-        if seen.is_live() {
-            let keeper = (&raw const (*slot).handler_state).read_volatile();
-            let handler = (&raw const (*slot).handler).read_volatile();
-            let source = (&raw const (*slot).state_source).read_volatile();
-            seen = Seen::new(source, live_state(control, keeper, u64::from(handler)));
-        }
+        let seen = Seen((&raw const (*slot).seen.0).read_volatile());
         let route = (&raw const (*slot).route).read_volatile();
         fence();
         let settled = (&raw const (*slot).generation).read_volatile() == generation;
-        settled.then_some(Known {
-            id: id as u16,
-            route,
-            seen,
-        })
+        settled.then_some(Followed::with_seen(id as u16, route, seen))
     }
 }
 
-/// Finds, makes or refreshes a device's slot: [`Known::word`], with [`NO_PATH`] when there is no id
-/// left. Not inlined: rarely run, and it would double what the verifier has to look at.
+/// Finds, makes or refreshes a device's slot: what [`find`] gives, with [`NO_PATH`] when there is no id left, and a state that
+/// may be live. Not inlined: rarely run, and it would double what the verifier has to look at.
 #[inline(never)]
 fn search(sdev: u64) -> u64 {
     let control = CONTROL.get();
-    for way in 1..WAYS {
+    for way in 0..WAYS {
         if let Some(known) = seen(control, sdev, IDS.candidate(sdev, way)) {
-            return known.word();
+            shortcuts::make(sdev, control.generation, known.0);
+            return known.0;
         }
     }
     // Before the kernel is read: a generation raised meanwhile makes it read again.
@@ -160,36 +167,27 @@ fn search(sdev: u64) -> u64 {
     };
     kernel.finish();
     if id >= MAX_PATHS {
-        return Known::NONE.word();
+        return NONE.0;
     }
     IDS.remember(sdev, id, address_of);
-    let state = if fresh.state == access_state::LIVE && fresh.state_source != state_source::NONE {
-        live_state(control, fresh.handler_state, u64::from(fresh.handler))
-    } else {
-        fresh.state
-    };
-    let known = Known {
-        id: id as u16,
-        route: NO_ROUTE,
-        seen: Seen::new(fresh.state_source, state),
-    };
-    known.word()
+    let known = Followed::with_seen(id as u16, NO_ROUTE, fresh.seen).0;
+    shortcuts::make(sdev, generation, known);
+    known
 }
 
 /// The route of a command on a path, for those after it. Not inlined: rarely run.
 #[inline(never)]
 pub fn remember_route(id: u64, route: u64) {
-    if let Some(slot) = PATHS.get_ptr_mut(id as u32) {
-        // SAFETY: `slot` points into the array; the word is a guess, written whole.
-        unsafe { (&raw mut (*slot).route).write_volatile(route as u16) };
-    }
+    let slot = slot_of(id as u32);
+    // SAFETY: `slot` points into the array; the word is a guess, written whole.
+    unsafe { (&raw mut (*slot).route).write_volatile(route as u16) };
 }
 
 /// The id of a device that has one. When its memory was another device's, that one's is retired.
 #[inline(always)]
 fn own(fresh: &PathSlot) -> Option<u32> {
     let id = IDS.of(fresh.sdev)?;
-    let slot = PATHS.get_ptr_mut(id)?;
+    let slot = slot_of(id);
     // SAFETY: `slot` points into the array; the address does not change while `sdev` stays.
     unsafe {
         let word = &raw mut (*slot).sdev;
@@ -213,9 +211,7 @@ fn make(fresh: &PathSlot) -> u32 {
     let Some(id) = IDS.take() else {
         return MAX_PATHS;
     };
-    let Some(slot) = PATHS.get_ptr_mut(id) else {
-        return MAX_PATHS;
-    };
+    let slot = slot_of(id);
     // SAFETY: `slot` points into the array, and nobody else knows the id.
     unsafe { slot.write_volatile(*fresh) };
     fence();
@@ -232,9 +228,7 @@ fn make(fresh: &PathSlot) -> u32 {
 /// Brings a slot up to date, unless another CPU does so now: then `fresh` serves for one command.
 #[inline(always)]
 fn renew(kernel: &mut Reader, control: &Control, id: u32, fresh: &mut PathSlot, changing: u64) {
-    let Some(slot) = PATHS.get_ptr_mut(id) else {
-        return;
-    };
+    let slot = slot_of(id);
     // SAFETY: `slot` points into the array; writers take turns.
     unsafe {
         // Once known it stays known, as long as the same object keeps it.
@@ -278,11 +272,8 @@ fn cache(control: &Control, fresh: &mut PathSlot, changing: u64) {
 
 #[inline(always)]
 fn address_of(id: u32) -> u64 {
-    match PATHS.get_ptr(id) {
-        // SAFETY: `slot` points into the array.
-        Some(slot) => unsafe { (&raw const (*slot).sdev).read_volatile() },
-        None => 0,
-    }
+    // SAFETY: the slot is in the array.
+    unsafe { (&raw const (*slot_of(id)).sdev).read_volatile() }
 }
 
 /// H:C:T:L of a device.

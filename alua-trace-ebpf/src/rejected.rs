@@ -77,6 +77,6 @@ fn prepared(ctx: &RetProbeContext) {
     // `blk_status_t` is a byte; 0 is BLK_STS_OK.
     if ctx.ret::<u8>() != 0 {
         let path = path::find(ctx, CONTROL.get(), sdev);
-        path::count(path.id, |counts| counts.rejected += 1);
+        path::count(path.path(), |counts| counts.rejected += 1);
     }
 }

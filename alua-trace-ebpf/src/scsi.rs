@@ -24,6 +24,7 @@ use crate::{
     management,
     maps::{CONTROL, EVENTS, NOTICED, count_globally, count_globally_interrupted},
     path::{self, count_interrupted},
+    shortcuts,
 };
 
 /// `REQ_OP_DRV_IN` and `REQ_OP_DRV_OUT` are 34 and 35 in every kernel that has them; `REQ_OP_SCSI_IN`
@@ -53,12 +54,12 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     let noticed = NOTICED.get();
     let path = path::find(ctx, control, tail.sdev);
     let (mpath_io, mut flags) = mpath_io(control, cmd, &tail);
-    let route = if mpath_io == 0 {
-        NO_ROUTE
-    } else if path.route != NO_ROUTE && control.routes_known_ns > noticed.resumed_ns {
-        path.route
+    let followed = if mpath_io == 0 {
+        path.with_route(NO_ROUTE)
+    } else if path.route() != NO_ROUTE && control.routes_known_ns > noticed.resumed_ns {
+        path
     } else {
-        route(ctx, control, &path, mpath_io)
+        path.with_route(route(ctx, control, path, (tail.sdev, mpath_io)))
     };
     if mpath_io == 0 && is_passthrough(request_of(cmd)) {
         flags |= command_flag::PASSTHROUGH;
@@ -66,28 +67,34 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
     if now < noticed.watch_waits_until_ns {
         flags |= command_flag::WAITED;
     }
-    count_dispatch(&path, flags, now);
+    count_dispatch(path, flags, now);
     in_flight::insert(&CommandSlot {
         cmd,
         dispatch_ns: now,
-        followed: Followed::with_state(path.id, route, path.seen, flags),
+        followed: followed.with(flags),
     });
     if flags & command_flag::PASSTHROUGH != 0 {
-        management::dispatched(cmd, u64::from(path.id), now);
+        management::dispatched(cmd, u64::from(path.path()), now);
     }
     Some(())
 }
 
 /// The route of a command by what dm has chosen for it, or [`NO_ROUTE`].
 #[inline(always)]
-fn route(ctx: &RawTracePointContext, control: &Control, path: &path::Known, mpath_io: u64) -> u16 {
+fn route(
+    ctx: &RawTracePointContext,
+    control: &Control,
+    path: Followed,
+    (sdev, mpath_io): (u64, u64),
+) -> u16 {
     let pgpath = dm_multipath::pgpath(control, mpath_io);
     if pgpath == 0 {
         return NO_ROUTE;
     }
-    let route = dm_multipath::find(ctx, control, pgpath, path.route);
-    if route != NO_ROUTE && route != path.route {
-        path::remember_route(u64::from(path.id), u64::from(route));
+    let route = dm_multipath::find(ctx, control, pgpath, path.route());
+    if route != NO_ROUTE && route != path.route() {
+        path::remember_route(u64::from(path.path()), u64::from(route));
+        shortcuts::set_route(sdev, control.generation, u64::from(route));
     }
     route
 }
@@ -136,11 +143,11 @@ fn request_of(cmd: u64) -> u64 {
 }
 
 #[inline(always)]
-fn count_dispatch(path: &path::Known, flags: u8, now: u64) {
-    let state = path.seen.index();
+fn count_dispatch(path: Followed, flags: u8, now: u64) {
+    let state = usize::from(path.state_index()) & 7;
     let block_io = flags & command_flag::PASSTHROUGH == 0;
     let offence = block_io && state != OPTIMIZED && state != UNKNOWN;
-    path::count(path.id, |counts| {
+    path::count(path.path(), |counts| {
         if block_io {
             counts.dispatched_by_state[state] += 1;
         } else {

@@ -29,6 +29,23 @@ pub struct InFlightSlot {
     pub reserved: [u64; 4],
 }
 
+/// Shortcuts to devices whose addresses hash to the same place.
+pub const SHORTCUT_WAYS: usize = 2;
+
+/// What the next command on a device goes by. A set of them is a cache line.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shortcut {
+    /// Address of the `scsi_device`.
+    pub sdev: u64,
+    /// [`crate::Control::generation`] at which the rest was so; 0 while it is written.
+    pub generation: u64,
+    /// Its path and state, and a guess at the route: [`PathSlot::route`]. No flags.
+    pub followed: Followed,
+    /// Who would write it now.
+    pub writers: u64,
+}
+
 /// [`PathSlot::sdev`] or [`RouteSlot::pgpath`] of a slot that is not used again until the collector
 /// gives its id back.
 pub const RETIRED: u64 = 1;
@@ -131,5 +148,5 @@ pub struct Noticed {
 const _: () = {
     assert!(size_of::<CommandSlot>() == 24 && size_of::<InFlightSlot>() == 64);
     assert!(size_of::<PathSlot>() == 64 && offset_of!(PathSlot, generation) == 24);
-    assert!(size_of::<RouteSlot>() == 32);
+    assert!(size_of::<RouteSlot>() == 32 && size_of::<Shortcut>() * SHORTCUT_WAYS == 64);
 };

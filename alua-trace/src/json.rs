@@ -2,12 +2,14 @@
 //!
 //! Owns how lines get out: escaped so that they are safe on a terminal too, and written whole.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use crate::model::Line;
+use crate::model::{Interval, Line, Path, Row};
 use crate::safe;
 
 /// Commands are collected up to this size; every other line goes out at once.
@@ -18,6 +20,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 pub struct JsonWriter<W: Write> {
     out: W,
     buffer: Vec<u8>,
+    idle: IdleRows,
 }
 
 impl<W: Write> JsonWriter<W> {
@@ -26,6 +29,7 @@ impl<W: Write> JsonWriter<W> {
         Self {
             out,
             buffer: Vec::new(),
+            idle: IdleRows::default(),
         }
     }
 
@@ -65,21 +69,83 @@ impl<W: Write> JsonWriter<W> {
 
     fn push(&mut self, line: &Line) -> io::Result<()> {
         let start = self.buffer.len();
-        let mut serializer = Serializer::with_formatter(&mut self.buffer, TerminalSafe);
-        if let Err(error) = line.serialize(&mut serializer) {
+        let pushed = match line {
+            Line::Interval(interval) => self.idle.push(interval, &mut self.buffer),
+            line => push(line, &mut self.buffer),
+        };
+        if let Err(error) = pushed {
             // Half a line would spoil the next one.
             self.buffer.truncate(start);
-            return Err(error.into());
+            return Err(error);
         }
         self.buffer.push(b'\n');
         Ok(())
     }
 }
 
+/// Rows of paths without commands, as they were written last: a host may have a thousand of them in each interval.
+#[derive(Debug, Default)]
+struct IdleRows(HashMap<u16, (Arc<Path>, Vec<u8>)>);
+
+impl IdleRows {
+    /// Writes an interval as [`push`] does.
+    fn push(&mut self, interval: &Interval, out: &mut Vec<u8>) -> io::Result<()> {
+        const ROWS: &[u8] = b"\"rows\":[";
+        let begin = out.len();
+        let without = Line::Interval(Arc::new(Interval {
+            rows: Vec::new(),
+            losses: interval.losses,
+            ..*interval
+        }));
+        push(&without, out)?;
+        let mut windows = out[begin..].windows(ROWS.len());
+        let Some(at) = windows.position(|it| it == ROWS) else {
+            return Err(io::Error::other("an interval has no rows"));
+        };
+        let rest = out.split_off(begin + at + ROWS.len());
+        for (nth, row) in interval.rows.iter().enumerate() {
+            if nth > 0 {
+                out.push(b',');
+            }
+            if is_idle(row) {
+                out.extend_from_slice(self.idle(row)?);
+            } else {
+                push(row, out)?;
+            }
+        }
+        out.extend_from_slice(&rest);
+        Ok(())
+    }
+
+    fn idle(&mut self, row: &Row) -> io::Result<&[u8]> {
+        let (path, written) = self
+            .0
+            .entry(row.path.id)
+            .or_insert_with(|| (Arc::clone(&row.path), Vec::new()));
+        if written.is_empty() || !Arc::ptr_eq(path, &row.path) {
+            written.clear();
+            push(row, written)?;
+            *path = Arc::clone(&row.path);
+        }
+        Ok(written)
+    }
+}
+
+/// Whether a row says nothing but which path it is of.
+fn is_idle(row: &Row) -> bool {
+    row.commands == 0 && row.in_flight == 0 && row.cells.is_empty() && row.network.is_none()
+}
+
+/// Appends a value.
+fn push<T: Serialize>(value: &T, out: &mut Vec<u8>) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, TerminalSafe))?;
+    Ok(())
+}
+
 /// Any value as one line of JSON that is safe on a terminal.
 pub fn to_line<T: Serialize>(value: &T) -> io::Result<String> {
     let mut line = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut line, TerminalSafe))?;
+    push(value, &mut line)?;
     line.push(b'\n');
     String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -145,7 +211,7 @@ mod tests {
         let flag = samples::hostile_flag(1);
         vec![
             Line::Start(samples::start(2)),
-            Line::Interval(samples::interval(2)),
+            Line::Interval(samples::interval(2).into()),
             Line::Path(PathEvent {
                 seen_at_ns: 7,
                 change: PathChange::Relabelled,
@@ -182,6 +248,42 @@ mod tests {
             .map(|l| serde_json::from_str(l).unwrap())
             .collect();
         assert_eq!(back, lines());
+    }
+
+    #[test]
+    fn rows_of_idle_paths_are_those_of_now() {
+        let idle = |id: u16, map: &str| {
+            let mut path = samples::path(id, AccessState::Optimized);
+            path.map = Some(map.to_owned());
+            Row::idle(Arc::new(path))
+        };
+        let busy = Row {
+            in_flight: 1,
+            ..idle(2, "mpathb")
+        };
+        let of_two = [idle(1, "mpatha"), idle(2, "mpathb")];
+        let intervals = [
+            of_two.to_vec(),
+            of_two.to_vec(),
+            vec![of_two[0].clone(), busy],
+            // It has another name now.
+            vec![idle(1, "mpathc"), of_two[1].clone()],
+            vec![],
+        ];
+        let mut out = Vec::new();
+        let mut writer = JsonWriter::new(&mut out);
+        let lines = intervals.map(|rows| {
+            Line::Interval(Arc::new(Interval {
+                rows,
+                ..samples::interval(1)
+            }))
+        });
+        for line in &lines {
+            writer.write(line).unwrap();
+        }
+        let text = String::from_utf8(out).unwrap();
+        let expected: String = lines.iter().map(|it| to_line(it).unwrap()).collect();
+        assert_eq!(text, expected);
     }
 
     #[test]
@@ -272,7 +374,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_writer_are_given() {
-        let line = Line::Interval(samples::interval(1));
+        let line = Line::Interval(samples::interval(1).into());
         let mut writer = JsonWriter::new(Failing(io::ErrorKind::StorageFull));
         let error = writer.write(&line).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

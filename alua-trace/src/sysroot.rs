@@ -19,11 +19,13 @@ use rustix::fs::Dir;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
+pub use crash_notes::crash_numbers;
 pub use multipath::config_files;
 pub use multipath::read_config;
 pub use symbols::SymbolsError;
 pub use symbols::addresses;
 
+mod crash_notes;
 pub(crate) mod multipath;
 mod symbols;
 
@@ -76,6 +78,11 @@ impl Sysroot {
     /// without `CONFIG_DEBUG_INFO_BTF_MODULES` (5.10).
     pub fn kernel_btf(&self, module: &str) -> PathBuf {
         self.btf_dir().join(module)
+    }
+
+    /// The kernel's memory, as a core file.
+    fn kcore(&self) -> io::Result<File> {
+        File::open(self.path("proc/kcore"))
     }
 
     /// The symbol table: more than 100 000 lines, to be streamed.

@@ -38,7 +38,7 @@ pub fn churn(rounds: u64) -> Result<()> {
         // As the collector does: what is retired is given back once nothing stands for it.
         for half in 0..2 {
             let now_ns = (2 * round + half) * BETWEEN_NS;
-            let global = probes.tables.global_counts()?;
+            let global = probes.tables.global_counts();
             let generation = probes.generation();
             let unused = recycling.look(&mut probes.tables, &global, generation, now_ns)?;
             for id in &unused.paths {
@@ -55,7 +55,7 @@ pub fn churn(rounds: u64) -> Result<()> {
             eprintln!("{round} of {rounds}");
         }
     }
-    let (global, memory) = (probes.tables.global_counts()?, resident_kib()?);
+    let (global, memory) = (probes.tables.global_counts(), resident_kib()?);
     println!(
         "{PATHS} paths, {rounds} reloads and rescans: {} path ids and {} route ids given, {} and {} \
          given back, {} and {} commands without, {memory} KiB resident",
@@ -93,7 +93,7 @@ fn use_each(probes: &mut Probes, commands: &[u64]) -> Result<()> {
             followed.route() != NO_ROUTE,
             "command {number} has no route"
         );
-        let slot = probes.tables.path(followed.path())?;
+        let slot = probes.tables.path(followed.path());
         let target = slot.map(|slot| slot.target as usize % PATHS);
         ensure!(target == Some(number), "command {number} is of {target:?}");
     }

@@ -172,10 +172,10 @@ impl Introduced {
         if !self.0.insert(followed.path()) {
             return;
         }
-        if let Ok(Some(slot)) = tables.path(followed.path()) {
+        if let Some(slot) = tables.path(followed.path()) {
             engine.take(0, Input::Path(followed.path(), &slot));
         }
-        if let Ok(Some(slot)) = tables.route(followed.route()) {
+        if let Some(slot) = tables.route(followed.route()) {
             engine.take(0, Input::Route(followed.route(), &slot));
         }
     }

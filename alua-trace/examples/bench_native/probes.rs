@@ -48,11 +48,11 @@ impl Probes {
 
     /// The same for a machine that may be another one than this.
     pub fn load_for(machine: &Machine) -> Result<Self> {
-        let (object, inbox) = maps(&LAYOUT, machine, cast()?, MAX_PATHS as usize)?;
+        let (object, inbox, room) = maps(&LAYOUT, machine, cast()?, MAX_PATHS as usize)?;
         let control = Map::Array(object.map(map_name::CONTROL)?);
         let start = object.code("scsi_dispatch_cmd_start")?.load()?;
         let done = object.code("scsi_dispatch_cmd_done")?.load()?;
-        let tables = Tables::open(&object, MAX_PATHS as usize)?;
+        let tables = Tables::open(&object, room, MAX_PATHS as usize)?;
         let mut probes = Self {
             control: Array::try_from(control)?,
             generation: 0,

@@ -62,6 +62,7 @@ impl Engine {
             entry.ios = ios;
             entry.saw_again(followed, record.dispatch_ns);
             entry.watched.completed(record);
+            self.stuck.unsettle();
         }
         taken
     }
@@ -99,6 +100,7 @@ impl Engine {
         let news = entry.saw(followed, record.dispatch_ns);
         if !passthrough {
             entry.watched.completed(record);
+            self.stuck.unsettle();
         }
         if slow {
             self.keep_slow(index, record, (class, state));

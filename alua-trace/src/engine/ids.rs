@@ -16,20 +16,15 @@ pub(super) struct Route {
     pub path_group: u32,
 }
 
-/// Paths and routes by the probes' ids. A table, because it is asked for every command.
+/// Paths and routes by the probes' ids. Tables, because they are asked for every command; as long as the ids that there
+/// were.
+#[derive(Default)]
 pub(super) struct Ids {
-    paths: Box<[u16]>,
-    routes: Box<[Option<Route>]>,
+    paths: Vec<u16>,
+    routes: Vec<Option<Route>>,
 }
 
 impl Ids {
-    pub fn new() -> Self {
-        Self {
-            paths: vec![UNKNOWN; MAX_PATHS as usize].into(),
-            routes: vec![None; MAX_ROUTES as usize].into(),
-        }
-    }
-
     /// Index of a path.
     #[inline]
     pub fn path(&self, id: u16) -> Option<usize> {
@@ -39,11 +34,10 @@ impl Ids {
 
     /// A path id stands for the path of this index from now on; false when there are too many.
     pub fn path_is(&mut self, id: u16, index: usize) -> bool {
-        let (Some(known), Ok(index)) = (self.paths.get_mut(usize::from(id)), u16::try_from(index))
-        else {
+        let (true, Ok(index)) = (u32::from(id) < MAX_PATHS, u16::try_from(index)) else {
             return false;
         };
-        *known = index;
+        put(&mut self.paths, id, index, UNKNOWN);
         index != UNKNOWN
     }
 
@@ -62,16 +56,26 @@ impl Ids {
 
     /// A route id stands for this from now on.
     pub fn route_is(&mut self, id: u16, slot: &RouteSlot) {
-        if let Some(route) = self.routes.get_mut(usize::from(id)) {
-            *route = Some(Route {
-                dm: DevNo {
-                    major: slot.major,
-                    minor: slot.minor,
-                },
-                path_group: slot.path_group,
-            });
+        if u32::from(id) >= MAX_ROUTES {
+            return;
         }
+        let route = Route {
+            dm: DevNo {
+                major: slot.major,
+                minor: slot.minor,
+            },
+            path_group: slot.path_group,
+        };
+        put(&mut self.routes, id, Some(route), None);
     }
+}
+
+fn put<T: Copy>(table: &mut Vec<T>, id: u16, value: T, none: T) {
+    let id = usize::from(id);
+    if table.len() <= id {
+        table.resize(id + 1, none);
+    }
+    table[id] = value;
 }
 
 /// The address of a path.

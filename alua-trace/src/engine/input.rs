@@ -101,13 +101,9 @@ pub struct Wants {
     /// A flag waits to be raised: a scan begun from now on should come before the next tick, and
     /// fresh counts after it.
     pub scan: bool,
-    /// The probes met a path that topology has not known yet: a scan should come before the end.
-    pub scan_before_end: bool,
     /// Path ids that must not be used for further commands: topology has another logical unit at
     /// their address. Each is told once.
     pub retire: Vec<u16>,
     /// A path is silent: the probes' slots should be read now and then.
     pub in_flight: bool,
-    /// Handlers (`alua`, `rdac`) with a path in a state in which they refuse I/O.
-    pub refusing: Vec<&'static str>,
 }

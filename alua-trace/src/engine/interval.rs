@@ -1,6 +1,6 @@
 //! One interval: a row for each path, made from histograms.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Engine, paths::Entry};
 use crate::model::{Interval, Line, Row};
@@ -12,13 +12,11 @@ impl Engine {
         self.flags.update(&mut |event| events.push(event));
         self.say_flags(events);
         let interval_ns = now_ns.saturating_sub(self.interval_began_ns).max(1);
-        let mut rows: Vec<Row> = self
-            .shown()
-            .map(|entry| Row {
-                network: self.connections.in_interval(entry),
-                ..row(entry, interval_ns)
-            })
-            .collect();
+        let mut rows = Vec::with_capacity(self.paths.entries().len());
+        rows.extend(self.shown().map(|entry| Row {
+            network: self.connections.in_interval(entry),
+            ..row(entry, interval_ns)
+        }));
         share(&mut rows);
         for entry in self.paths.entries_mut() {
             entry.stats.end_interval();
@@ -26,25 +24,32 @@ impl Engine {
         }
         self.connections.end_interval();
         self.interval_began_ns = now_ns;
-        self.lines.push(Line::Interval(Interval {
+        self.lines.push(Line::Interval(Arc::new(Interval {
             ended_at_ns: now_ns,
             elapsed_ns: now_ns.saturating_sub(self.began_ns),
             interval_ns,
             rows,
             losses: self.losses(),
-        }));
+        })));
     }
 }
 
 fn row(entry: &Entry, interval_ns: u64) -> Row {
+    let (path, in_flight) = (Arc::clone(&entry.label), entry.in_flight());
+    if !entry.stats.saw_any() {
+        return Row {
+            in_flight,
+            ..Row::idle(path)
+        };
+    }
     let (latency, bytes) = entry.stats.interval();
     let per_second = 1e9 / interval_ns as f64;
     Row {
-        path: entry.label.clone(),
+        path,
         commands: latency.len(),
         iops: latency.len() as f64 * per_second,
         bytes_per_s: bytes as f64 * per_second,
-        in_flight: entry.in_flight(),
+        in_flight,
         p50_ns: latency.percentile_ns(0.50),
         p99_ns: latency.percentile_ns(0.99),
         p999_ns: latency.percentile_ns(0.999),
@@ -55,14 +60,14 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
     }
 }
 
-/// Shares among the rows of one map, or among those without one.
+/// Shares among the rows of one map, or among those without one. Rows of a map follow each other.
 fn share(rows: &mut [Row]) {
-    let mut totals: BTreeMap<Option<String>, f64> = BTreeMap::new();
-    for row in &*rows {
-        *totals.entry(row.path.map.clone()).or_default() += row.iops;
-    }
-    for row in rows {
-        let total = totals.get(&row.path.map).copied().unwrap_or(0.0);
-        row.share = if total > 0.0 { row.iops / total } else { 0.0 };
+    for of_map in rows.chunk_by_mut(|a, b| a.path.map == b.path.map) {
+        let total: f64 = of_map.iter().map(|row| row.iops).sum();
+        if total > 0.0 {
+            of_map
+                .iter_mut()
+                .for_each(|row| row.share = row.iops / total);
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Engine {
             book: Book::new(wanted.thresholds),
             wanted,
             paths: Paths::default(),
-            ids: Ids::new(),
+            ids: Ids::default(),
             flags: Flags::default(),
             witness: Witness::default(),
             carried: Carried::default(),
@@ -183,11 +183,21 @@ impl Engine {
     pub fn wants(&mut self) -> Wants {
         Wants {
             scan: self.flags.pending(&self.paths),
-            scan_before_end: self.paths.any_unknown(),
             retire: self.paths.take_stale(),
             in_flight: self.stuck.wants_look(),
-            refusing: self.paths.refusing(),
         }
+    }
+
+    /// Whether the probes met a path that topology has not known yet: a scan should come before the end.
+    #[must_use]
+    pub fn wants_scan_before_end(&self) -> bool {
+        self.paths.any_unknown()
+    }
+
+    /// Handlers (`alua`, `rdac`) with a path in a state in which they refuse I/O.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<&'static str> {
+        self.paths.refusing()
     }
 
     /// Whether I/O goes over ports that are not active/optimized.
@@ -251,6 +261,7 @@ impl Engine {
         for event in self.paths.relabel(topology, at_ns) {
             self.say_path(event);
         }
+        self.stuck.unsettle();
         self.follow_moved();
         self.witness.label(topology, self.paths.entries());
         self.introduce(at_ns);
@@ -269,14 +280,15 @@ impl Engine {
         let Some(index) = self.ids.path(id) else {
             return;
         };
-        let Some(old) = self.paths.get(index).map(paths::Entry::counts) else {
+        let Some(old) = self.paths.get(index).map(|it| *it.counts()) else {
             return;
         };
         self.paths.set_counts(index, id, new);
+        self.stuck.unsettle();
         let Some(entry) = self.paths.get(index).filter(|it| it.is_known()) else {
             return;
         };
-        let new = entry.counts();
+        let new = *entry.counts();
         if let Some((state, offence_ns)) = flags::last_non_optimized(&old, &new)
             && let Some(event) = self.paths.counted_in_state(index, state, offence_ns)
         {
@@ -313,7 +325,7 @@ impl Engine {
                 its.oldest_ns = its.oldest_ns.min(one.oldest_ns);
             }
         }
-        Stuck::looked(&mut self.paths, &of_path, at_ns);
+        self.stuck.looked(&mut self.paths, &of_path, at_ns);
     }
 
     /// Findings about what a path goes over.

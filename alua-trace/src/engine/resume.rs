@@ -12,6 +12,7 @@ impl Engine {
         for (id, counts) in per_path {
             if let Some(index) = self.ids.path(*id) {
                 self.paths.set_counts(index, *id, counts);
+                self.stuck.unsettle();
                 self.paths.forget_counts(index, &taken_off(counts));
             }
         }

@@ -1,16 +1,13 @@
 //! What of a trace is reported on: the paths, flags and units of the maps that are wanted.
 
 use super::{Engine, paths::Entry};
-use crate::{
-    model::{Flag, FlagEvent, Line, Path},
-    topology::Hctl,
-};
+use crate::model::{Flag, FlagEvent, Line, Path};
 
 impl Engine {
     /// The paths to report on.
     #[must_use]
     pub fn shown_paths(&self) -> Vec<Path> {
-        self.shown().map(|entry| entry.label.clone()).collect()
+        self.shown().map(|entry| (*entry.label).clone()).collect()
     }
 
     /// Whether a path is reported on: a disk, or what had I/O, unless its map is not wanted.
@@ -36,14 +33,7 @@ impl Engine {
 
     /// The paths to report on, ordered by map, path group and address; those without a map last.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> = self
-            .paths
-            .entries()
-            .iter()
-            .filter(|entry| self.shows(entry))
-            .collect();
-        entries.sort_by(|a, b| place(a).cmp(&place(b)));
-        entries.into_iter()
+        self.paths.ordered().filter(|entry| self.shows(entry))
     }
 
     pub(super) fn say_flags(&mut self, events: Vec<FlagEvent>) {
@@ -63,11 +53,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Its place among the others.
-fn place(entry: &Entry) -> (bool, Option<&str>, Option<u32>, Hctl) {
-    let label = &entry.label;
-    let map = label.map.as_deref();
-    (map.is_none(), map, label.path_group, entry.hctl)
 }

@@ -44,6 +44,8 @@ pub(super) struct Stuck {
     open: BTreeMap<usize, Open>,
     wants_look: bool,
     checked_ns: u64,
+    /// Nothing is in flight on any path, as far as is known: none can be silent.
+    is_settled: bool,
 }
 
 /// Paths by logical unit.
@@ -55,8 +57,15 @@ impl Stuck {
         self.wants_look
     }
 
+    /// Something may be in flight: a command was dispatched or has ended, or paths have changed.
+    #[inline]
+    pub fn unsettle(&mut self) {
+        self.is_settled = false;
+    }
+
     /// Takes what the slots said.
-    pub fn looked(paths: &mut Paths, in_flight: &BTreeMap<usize, InFlight>, at_ns: u64) {
+    pub fn looked(&mut self, paths: &mut Paths, in_flight: &BTreeMap<usize, InFlight>, at_ns: u64) {
+        self.unsettle();
         for (index, entry) in paths.entries_mut().enumerate() {
             let its = in_flight.get(&index);
             let dispatched = block_io(&entry.counts());
@@ -67,17 +76,22 @@ impl Stuck {
 
     /// Raises and ends what is due at `now_ns`.
     pub fn tick(&mut self, paths: &Paths, connections: &Connections, book: &mut Book, now_ns: u64) {
-        if now_ns.saturating_sub(self.checked_ns) < EVERY_NS {
+        if self.is_settled || now_ns.saturating_sub(self.checked_ns) < EVERY_NS {
             return;
         }
         self.checked_ns = now_ns;
         self.end_those_over(paths, book, now_ns);
         self.wants_look = !self.open.is_empty();
+        self.is_settled = self.open.is_empty();
         let least_ns = book.thresholds.stuck_ns;
         // Made when the first path is silent for long enough: most ticks need none.
         let mut by_lun: Option<ByLun<'_>> = None;
         for (index, entry) in paths.entries().iter().enumerate() {
-            if !is_suspicious(entry, now_ns) {
+            if !may_be_busy(entry) {
+                continue;
+            }
+            self.is_settled = false;
+            if now_ns.saturating_sub(entry.watched.completed_ns) < SUSPICIOUS_NS {
                 continue;
             }
             self.wants_look = true;
@@ -140,16 +154,14 @@ fn subject(entry: &Entry) -> Subject {
     }
 }
 
-/// A path of a map that dm counts as active, with some in flight as far as is known, and silent.
-fn is_suspicious(entry: &Entry, now_ns: u64) -> bool {
+/// A path of a map that dm counts as active, with some in flight as far as is known.
+fn may_be_busy(entry: &Entry) -> bool {
     let watched = &entry.watched;
     let is_used = entry.present && entry.dm_active;
-    if !is_used || now_ns.saturating_sub(watched.completed_ns) < SUSPICIOUS_NS {
-        return false;
-    }
-    watched.completed_ns > watched.clear_ns
-        || watched.oldest_ns.is_some()
-        || block_io(&entry.counts()) > watched.clear_dispatched
+    is_used
+        && (watched.completed_ns > watched.clear_ns
+            || watched.oldest_ns.is_some()
+            || block_io(&entry.counts()) > watched.clear_dispatched)
 }
 
 /// How long a path has completed nothing.

@@ -67,7 +67,7 @@ impl Engine {
         let mut paths: Vec<PathSummary> = self
             .shown()
             .map(|entry| PathSummary {
-                path: entry.label.clone(),
+                path: (*entry.label).clone(),
                 present: entry.present,
                 counts: account(entry),
                 share: 0.0,
@@ -96,11 +96,11 @@ impl Engine {
             ..Losses::default()
         };
         for entry in self.shown() {
-            let counts = entry.account(0);
+            let counts = entry.counts();
             losses.ring_full += counts.ring_full;
             losses.untracked += counts.untracked;
             losses.superseded += counts.superseded;
-            losses.implausible += counts.implausible;
+            losses.implausible += entry.implausible;
         }
         losses
     }

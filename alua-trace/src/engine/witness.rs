@@ -103,6 +103,8 @@ impl Engine {
 
     /// Notes what a path's slot says: the port group it belongs to, or its controller.
     pub(super) fn note_slot(&mut self, index: usize, slot: &PathSlot) {
+        let has_controller = slot.handler == handler::RDAC && slot.controller != NO_CONTROLLER;
+        self.paths.any_controller |= has_controller;
         let Some(entry) = self.paths.get_mut(index) else {
             return;
         };
@@ -110,7 +112,7 @@ impl Engine {
         if slot.handler == handler::ALUA && slot.handler_state != 0 && slot.sdev != RETIRED {
             self.witness.port_groups.insert(slot.handler_state, index);
         }
-        if slot.handler != handler::RDAC || slot.controller == NO_CONTROLLER {
+        if !has_controller {
             return;
         }
         let known = entry

@@ -1,7 +1,7 @@
 //! A recording as a whole: what was traced under which set-up, what every path carried over time, what
 //! happened, and what follows from it ([`verdict`]). Reports are made from it. Bounded, however long the trace.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     model::{AccessState, Flag, Line, Losses, PathChange, Start, Summary, Transfer},
@@ -123,7 +123,7 @@ impl Audience for Gathering {
             }
             Line::Interval(interval) => {
                 self.losses = Some(interval.losses);
-                self.timeline.add(interval);
+                self.timeline.add(Arc::unwrap_or_clone(interval));
             }
             Line::Path(event) => {
                 let state = match event.change {

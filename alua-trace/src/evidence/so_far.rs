@@ -43,7 +43,7 @@ fn path(track: &Track) -> PathSummary {
     let latency: Vec<Latency> = seen.into_iter().map(latency).collect();
     let commands = sum(latency.iter().map(|it| it.commands));
     PathSummary {
-        path: track.path.clone(),
+        path: (*track.path).clone(),
         present: true,
         // What the kernel has counted is told at the end.
         counts: Counts {

@@ -1,7 +1,7 @@
 //! What every path carried over time, in columns: an interval each at first, several when a trace is long,
 //! so that memory does not grow with it. Columns add up, bin by bin.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     model::{AccessState, Class, Interval, Path, Row},
@@ -110,7 +110,7 @@ fn total<'a>(seen: impl Iterator<Item = &'a Seen>) -> Seen {
 #[derive(Debug, Clone)]
 pub struct Track {
     /// The path as it was last.
-    pub path: Path,
+    pub path: Arc<Path>,
     /// What it carried, by column of the timeline; those at the end may be missing.
     pub columns: Vec<Column>,
 }
@@ -154,11 +154,11 @@ impl Timeline {
         let last = self.spans.len() - 1;
         for row in interval.rows {
             let track = self.tracks.entry(row.path.id).or_insert_with(|| Track {
-                path: row.path.clone(),
+                path: Arc::clone(&row.path),
                 columns: Vec::new(),
             });
             if track.path != row.path {
-                track.path = row.path.clone();
+                track.path = Arc::clone(&row.path);
             }
             track.columns.resize_with(last + 1, Column::default);
             track.columns[last].add(Column::of(row));

@@ -7,6 +7,7 @@ use std::{
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -440,7 +441,7 @@ impl<'a> Following<'a> {
             _ => None,
         });
         // The last one of a load is cut short.
-        let whole = |it: &Interval| it.interval_ns >= round_ns / 10 * 9;
+        let whole = |it: &Arc<Interval>| it.interval_ns >= round_ns / 10 * 9;
         let rounds = intervals
             .filter(|_| std::mem::replace(&mut self.has_begun, true))
             .filter(whole)

@@ -1,6 +1,6 @@
 //! Lines of a trace as rows of tables.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use super::table::{Value, id};
 use crate::{
@@ -28,7 +28,7 @@ pub struct Tabulating<R> {
     start: Option<Start>,
     run: String,
     /// Paths as they are, by number.
-    paths: BTreeMap<u16, Path>,
+    paths: BTreeMap<u16, Arc<Path>>,
 }
 
 impl<R: Rows> Tabulating<R> {
@@ -67,7 +67,7 @@ impl<R: Rows> Tabulating<R> {
             None => format!("{}-{at_ns}", start.wall_unix_ns),
         };
         for path in &start.paths {
-            self.paths.insert(path.id, path.clone());
+            self.paths.insert(path.id, Arc::new(path.clone()));
         }
         self.start = Some(start);
     }
@@ -77,7 +77,7 @@ impl<R: Rows> Tabulating<R> {
         for row in &interval.rows {
             let path = &row.path;
             if self.paths.get(&path.id) != Some(path) {
-                self.paths.insert(path.id, path.clone());
+                self.paths.insert(path.id, Arc::clone(path));
             }
             for cell in &row.cells {
                 let values = [
@@ -109,7 +109,7 @@ impl<R: Rows> Tabulating<R> {
 
     fn command(&mut self, command: &Command) -> io::Result<()> {
         let path = self.paths.get(&command.path);
-        let text = |of: fn(&Path) -> Option<&str>| Value::text(path.and_then(of));
+        let text = |of: fn(&Path) -> Option<&str>| Value::text(path.and_then(|it| of(it)));
         let sense = |nth: usize| Value::int(command.sense.map(|sense| sense[nth]));
         let class = match opcode::class(command.opcode) {
             opcode::Class::Read => "read",
@@ -292,7 +292,7 @@ impl<R: Rows> Audience for Tabulating<R> {
             Line::Start(start) => self.start(start),
             Line::Interval(interval) => self.interval(&interval)?,
             Line::Path(event) => {
-                self.paths.insert(event.path.id, event.path);
+                self.paths.insert(event.path.id, Arc::new(event.path));
             }
             Line::Command(command) => self.command(&command)?,
             Line::Summary(summary) => self.summary(&summary)?,

@@ -8,7 +8,8 @@ use std::{
 };
 
 use alua_trace_ebpf::{
-    CellIds, Control, LogEnds, MAX_PATHS, Machine, ScsiLayout, USUAL_PATHS, events_bytes, map_name,
+    Cell, CellIds, Control, GlobalCounts, LogEnds, MAX_PATHS, Machine, Octave, OwnLines,
+    PathCounts, PathSlot, SHORTCUT_WAYS, ScsiLayout, Shortcut, USUAL_PATHS, events_bytes, map_name,
 };
 use anyhow::{Context, Result, bail};
 use aya::maps::{Array, Map, MapData, RingBuf};
@@ -20,7 +21,7 @@ use super::{
     machine::{self, Cast},
     object::{Object, Size},
     probes::{Hook, Planned},
-    tables::{Tables, Wire, array},
+    tables::{Room, Tables, Wire, array},
     typed::{self, Done},
 };
 use crate::{
@@ -39,6 +40,8 @@ const COMPLAINTS: &str = "AYA_LOGS";
 /// A program that complains.
 const COMPLAINING: &str = "scsi_dispatch_cmd_start";
 const COMPLAINTS_BYTES: u32 = 16 << 10;
+/// Ids are twice the paths: of devices under eight shortcuts each, one of a thousand finds none.
+const SHORTCUTS_A_PATH: u32 = 4;
 /// Threads that load programs: a start may not take a host's every CPU.
 const MOST_LOADERS: usize = 4;
 
@@ -66,12 +69,12 @@ impl Probes {
     /// The kernel refuses maps or programs: not permitted, or too old.
     pub fn load(target: Target, ring_bytes: Option<u32>, devices: usize) -> Result<(Self, Inbox)> {
         let machine = machine::machine(ring_bytes)?;
-        let (object, inbox) = maps(&target.layout, &machine, target.cast, devices)?;
+        let (object, inbox, room) = maps(&target.layout, &machine, target.cast, devices)?;
         let probes = Self {
             loaded: BTreeMap::new(),
             done: Done::new(target.done),
             control: array(&object, map_name::CONTROL)?,
-            tables: Tables::open(&object, devices)?,
+            tables: Tables::open(&object, room, devices)?,
             object,
         };
         Ok((probes, inbox))
@@ -196,7 +199,7 @@ impl Probes {
             Hook::RawTracepoint(tracepoint) => hooks::raw_tracepoint(program, Some(tracepoint)),
             Hook::KProbe(function) => hooks::function(program, function, module, false),
             Hook::KRetProbe(function) => hooks::function(program, function, module, true),
-            Hook::Address(_) => bail!("{name} is no program"),
+            Hook::Address(_) | Hook::CrashNote(_) => bail!("{name} is no program"),
         }?);
         Ok(())
     }
@@ -253,7 +256,8 @@ pub fn measure() -> Result<OwnedFd> {
         .context("the kernel does not measure what probes take (--cost)")
 }
 
-/// The object with its maps, and the collector's end of what the probes write to: see [`Probes::load`].
+/// The object with its maps, the collector's end of what the probes write to, and how many paths and CPUs there is room for: see
+/// [`Probes::load`].
 ///
 /// # Errors
 /// The kernel refuses maps: not permitted, or too old.
@@ -262,17 +266,24 @@ pub fn maps(
     machine: &Machine,
     cast: Option<Cast>,
     devices: usize,
-) -> Result<(Object, Inbox)> {
+) -> Result<(Object, Inbox, Room)> {
     let paths = path_entries(devices);
     let cpus = machine::cpus()?;
     let page = u32::try_from(rustix::param::page_size())?;
     let events_bytes = events_bytes(u32::try_from(devices).unwrap_or(u32::MAX)).max(page);
     let records = machine.log_records;
+    let counts = (machine.last_cpu + 1).saturating_mul(paths);
     let counted = machine::histograms(machine, devices);
-    // The probes number its rows in a circle.
-    let rows = paths.next_power_of_two() * machine.lanes.max(1);
+    let (counted, counts_in_array) = fitting(counted, counts, machine::takes_large_values);
+    // The probes number all of them in circles.
+    let rows = paths * machine.lanes.max(1);
     let machine = Machine {
         last_row: rows - 1,
+        last_path: paths - 1,
+        last_cell: counted.cells - 1,
+        last_octave: counted.octaves - 1,
+        counts_in_array: u32::from(counts_in_array),
+        last_shortcut: paths * SHORTCUTS_A_PATH / SHORTCUT_WAYS as u32 - 1,
         ..*machine
     };
     let sizes = [
@@ -284,10 +295,18 @@ pub fn maps(
         ),
         (map_name::LOGS, Size::Entries(cpus.saturating_mul(records))),
         (map_name::CELL_IDS, bytes_of::<CellIds>(rows)),
-        (map_name::CELLS, Size::Entries(counted.cells)),
-        (map_name::OCTAVES, Size::Entries(counted.octaves)),
-        (map_name::PATHS, Size::Entries(paths)),
-        (map_name::PATH_COUNTS, Size::Entries(paths)),
+        (map_name::CELLS, bytes_of::<Cell>(counted.cells)),
+        (map_name::OCTAVES, bytes_of::<Octave>(counted.octaves)),
+        (
+            map_name::SHORTCUTS,
+            bytes_of::<Shortcut>(paths * SHORTCUTS_A_PATH),
+        ),
+        (map_name::PATHS, bytes_of::<PathSlot>(paths)),
+        counts_size(counts, counts_in_array),
+        (
+            map_name::GLOBAL_COUNTS,
+            bytes_of::<OwnLines<GlobalCounts>>(machine.last_cpu + 1),
+        ),
     ];
     let object = Object::new(&code::object(layout, &machine, cast)?, &sizes.into())?;
     let ring = RingBuf::try_from(Map::RingBuf(object.map(map_name::EVENTS)?))
@@ -297,7 +316,45 @@ pub fn maps(
     if machine.lanes > 0 {
         inbox = inbox.with(histograms(&object, counted)?);
     }
-    Ok((object, inbox))
+    let room = Room {
+        paths,
+        cpus,
+        counts: if counts_in_array {
+            map_name::PATH_COUNTS_ARRAY
+        } else {
+            map_name::PATH_COUNTS
+        },
+    };
+    Ok((object, inbox, room))
+}
+
+/// Histograms that there is room for, and whether `counts` counts of paths have to be in an array: where elements cannot be
+/// large.
+fn fitting(counted: Sizes, counts: u32, takes_large: impl FnOnce() -> bool) -> (Sizes, bool) {
+    let most = |bytes: usize| (machine::SMALL_VALUE_BYTES / bytes as u64) as u32;
+    let (cells, octaves) = (most(size_of::<Cell>()), most(size_of::<Octave>()));
+    let is_large = |counts: u32| counts > most(size_of::<OwnLines<PathCounts>>());
+    let fits = counted.cells <= cells && counted.octaves <= octaves && !is_large(counts);
+    if fits || takes_large() {
+        return (counted, false);
+    }
+    let power_of_two = |most: u32| 1 << most.ilog2();
+    let small = Sizes {
+        cells: counted.cells.min(power_of_two(cells)),
+        octaves: counted.octaves.min(power_of_two(octaves)),
+    };
+    (small, is_large(counts))
+}
+
+fn counts_size(counts: u32, in_array: bool) -> (&'static str, Size) {
+    if in_array {
+        (map_name::PATH_COUNTS_ARRAY, Size::Entries(counts))
+    } else {
+        (
+            map_name::PATH_COUNTS,
+            bytes_of::<OwnLines<PathCounts>>(counts),
+        )
+    }
 }
 
 fn bytes_of<T>(number: u32) -> Size {
@@ -316,16 +373,18 @@ fn histograms(object: &Object, sizes: Sizes) -> Result<Histograms> {
 }
 
 /// Ids of paths on a host with so many devices: twice as many, because an id is not given back at
-/// once.
+/// once. A power of two.
 fn path_entries(devices: usize) -> u32 {
     u32::try_from(devices)
         .map_or(MAX_PATHS, |devices| devices.saturating_mul(2))
         .clamp(USUAL_PATHS, MAX_PATHS)
+        .next_power_of_two()
 }
 
 /// Whether there is something to load and attach.
 fn has_program(planned: &Planned) -> bool {
-    planned.status == ProbeStatus::Ok && !matches!(planned.spec.hook, Hook::Address(_))
+    planned.status == ProbeStatus::Ok
+        && !matches!(planned.spec.hook, Hook::Address(_) | Hook::CrashNote(_))
 }
 
 fn broken(planned: &mut Planned, error: &anyhow::Error) {
@@ -334,4 +393,28 @@ fn broken(planned: &mut Planned, error: &anyhow::Error) {
         format!("{error:#}"),
         "see the reason; `alua-trace doctor` looks at every probe",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_elements_are_small_histograms_are_fewer_and_counts_in_an_array() {
+        let wanted = Sizes {
+            cells: 1 << 15,
+            octaves: 1 << 16,
+        };
+        let few = Sizes {
+            cells: 64,
+            octaves: 256,
+        };
+        let never = || panic!("it need not be tried");
+        assert_eq!(fitting(few, 4096, never), (few, false));
+        assert_eq!(fitting(wanted, 64 * 4096, || true), (wanted, false));
+        let (small, in_array) = fitting(wanted, 64 * 4096, || false);
+        assert!(in_array && small.cells == 1 << 14 && small.octaves == 1 << 12);
+        assert_eq!(fitting(few, 64 * 4096, || false), (few, true));
+        assert_eq!(fitting(wanted, 4096, || false), (small, false));
+    }
 }

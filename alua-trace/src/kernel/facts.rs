@@ -119,9 +119,18 @@ impl KernelFacts {
         // Without the layout the address must not make the probes read.
         let dm_address = |name| address(name).filter(|_| self.dm.is_ok()).unwrap_or(0);
         let buffer = match (&self.buffer, address(PAGES[0]), address(PAGES[1])) {
-            (Ok(buffer), Some(page_offset_base), Some(vmemmap_base)) => BufferLayout {
-                page_offset_base,
-                vmemmap_base,
+            (Ok(buffer), Some(page_offset_base), Some(vmemmap_base))
+                if cfg!(target_arch = "x86_64") =>
+            {
+                BufferLayout {
+                    page_offset_base,
+                    vmemmap_base,
+                    ..*buffer
+                }
+            }
+            (Ok(buffer), Some(va_bits), Some(vmemmap)) => BufferLayout {
+                page_offset: u64::MAX.checked_shl(va_bits as u32).unwrap_or(0),
+                vmemmap,
                 ..*buffer
             },
             _ => BufferLayout::default(),
@@ -221,17 +230,29 @@ fn addresses(root: &Sysroot, loaded: &BTreeMap<&'static str, bool>) -> Found {
         }
     }
     match sysroot::addresses(root, &wanted) {
-        Ok(found) => Some(
-            wanted
-                .into_iter()
-                .zip(found)
-                .filter_map(|((_, name), address)| Some((name, address?)))
-                .collect(),
-        ),
+        Ok(found) => {
+            let names = wanted.into_iter().map(|(_, name)| name);
+            let found = names.zip(found).chain(crash_numbers(root));
+            Some(found.filter_map(|(name, it)| Some((name, it?))).collect())
+        }
         Err(SymbolsError::Restricted | SymbolsError::Io(_)) => None,
         #[expect(unreachable_patterns, reason = "the error may grow")]
         Err(_) => None,
     }
+}
+
+/// The numbers in the table that the kernel leaves for readers of crash dumps; none where it does not let them be read.
+fn crash_numbers(root: &Sysroot) -> Vec<(&'static str, Option<u64>)> {
+    let names = TABLE.iter().filter_map(|spec| match spec.hook {
+        Hook::CrashNote(name) => Some(name),
+        _ => None,
+    });
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let found = sysroot::crash_numbers(root, &names).unwrap_or_default();
+    names.into_iter().zip(found).collect()
 }
 
 /// Adds the loaded modules that have no types of their own.

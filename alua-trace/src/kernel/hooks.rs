@@ -13,8 +13,8 @@ use super::bpf::{nothing, open};
 use crate::sysroot;
 
 /// `PERF_EVENT_IOC_ENABLE` and `PERF_EVENT_IOC_SET_BPF` (include/uapi/linux/perf_event.h).
-const ENABLE: libc::c_ulong = 0x2400;
-const SET_BPF: libc::c_ulong = 0x4004_2408;
+const ENABLE: libc::Ioctl = 0x2400;
+const SET_BPF: libc::Ioctl = 0x4004_2408;
 
 /// To a raw tracepoint; to the one that a typed program says where `name` is `None`.
 ///
@@ -79,7 +79,7 @@ fn event(kind: u32, config: u64, function: &str) -> io::Result<OwnedFd> {
     }
 }
 
-fn control(event: &OwnedFd, request: libc::c_ulong, argument: RawFd) -> io::Result<()> {
+fn control(event: &OwnedFd, request: libc::Ioctl, argument: RawFd) -> io::Result<()> {
     // SAFETY: both requests take a number.
     match unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } {
         0 => Ok(()),

@@ -200,6 +200,10 @@ pub fn buffer(types: &Types<'_>) -> Result<BufferLayout> {
     Ok(BufferLayout {
         page_offset_base: 0,
         vmemmap_base: 0,
+        page_offset: 0,
+        vmemmap: 0,
+        page_shift: rustix::param::page_size().ilog2(),
+        reserved: 0,
         cmnd_sgl: sized(btf, "scsi_cmnd", "sdb.table.sgl", 8)?,
         sg_page_link: sized(btf, "scatterlist", "page_link", 8)?,
         sg_offset: offset,

@@ -2,7 +2,8 @@
 
 use alua_trace_ebpf::{CAST_BYTES, MAX_PATHS, MOST_LANES, Machine, log_records, usual_ring_bytes};
 use anyhow::{Context, Result, ensure};
-use aya_obj::generated::{bpf_cmd, bpf_prog_type};
+use aya::maps::MapData;
+use aya_obj::generated::{bpf_cmd, bpf_map_type, bpf_prog_type};
 
 use super::{
     bpf::{nothing, open},
@@ -12,6 +13,9 @@ use crate::{ingest::histograms::Sizes, sysroot};
 
 /// Histograms have room for so many devices at least: some may appear.
 const FEW_DEVICES: u32 = 16;
+
+/// Ids of cells and of octaves have 16 bits.
+const MOST_CELLS: u32 = 1 << 16;
 
 /// Numbers of CPUs that there may be are below it.
 ///
@@ -40,6 +44,12 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
         lanes_are_shared: u32::from(lanes < cpus),
         last_cpu: cpus.next_power_of_two() - 1,
         last_row: 0,
+        last_path: 0,
+        last_cell: 0,
+        last_octave: 0,
+        counts_in_array: 0,
+        reserved: 0,
+        last_shortcut: 0,
         cast_type: 0,
     };
     ensure!(
@@ -50,7 +60,7 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
 }
 
 /// Room for what the probes count on a host with so many devices: on each lane two classes in two states of each, in four
-/// octaves.
+/// octaves. Both are powers of two.
 #[must_use]
 pub fn histograms(machine: &Machine, devices: usize) -> Sizes {
     if machine.lanes == 0 {
@@ -61,10 +71,10 @@ pub fn histograms(machine: &Machine, devices: usize) -> Sizes {
     }
     let devices = u32::try_from(devices).unwrap_or(MAX_PATHS);
     let cells = devices.clamp(FEW_DEVICES, MAX_PATHS) * 4 * machine.lanes;
-    let most = u32::from(u16::MAX);
+    let up_to = |number: u32| number.next_power_of_two().min(MOST_CELLS);
     Sizes {
-        cells: cells.min(most),
-        octaves: (cells * 4).min(most),
+        cells: up_to(cells),
+        octaves: up_to(cells * 4),
     }
 }
 
@@ -80,6 +90,21 @@ fn has_fetch() -> bool {
         instruction(0x95, 0, 0, 0),
     ];
     is_taken(&FETCHES)
+}
+
+/// What an element of an array may have at most before Linux 5.15 (`KMALLOC_MAX_SIZE`).
+pub(super) const SMALL_VALUE_BYTES: u64 = 4 << 20;
+
+/// Whether an element of an array may be larger than that: by making one.
+pub(super) fn takes_large_values() -> bool {
+    let large = aya_obj::Map::new_from_params(
+        bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
+        4,
+        SMALL_VALUE_BYTES as u32 + 8,
+        1,
+        0,
+    );
+    MapData::create(large, "large", None).is_ok()
 }
 
 /// How programs may load from any address in the kernel without a helper: `bpf_rdonly_cast` (Linux 6.2), which makes a

@@ -5,7 +5,6 @@
 //! kernel version decides anything here: what counts is what BTF, symbols and the kernel's own answers say.
 
 pub mod attach;
-mod batch;
 mod bpf;
 pub mod btf;
 pub mod code;

@@ -17,6 +17,8 @@ pub enum Hook {
     KRetProbe(&'static str),
     /// No program: the probes compare with the address of this function.
     Address(&'static str),
+    /// No program: a number that the kernel leaves for readers of its crash dumps ([`crate::sysroot::crash_numbers`]).
+    CrashNote(&'static str),
 }
 
 /// One probe.
@@ -78,8 +80,21 @@ impl Spec {
 
 /// The kernel itself, where a probe is on no module.
 pub const VMLINUX: &str = "vmlinux";
-/// Variables that tell where a page of memory is: with them a command's data can be read.
-pub const PAGES: [&str; 2] = ["page_offset_base", "vmemmap_base"];
+/// What tells where a page of memory is: with it a command's data can be read. On x86-64 they are variables; arm64 has
+/// constants (arch/arm64/include/asm/memory.h `PAGE_OFFSET`, which is `-1 << VA_BITS`, and `VMEMMAP_START`).
+pub const PAGES: [&str; 2] = if cfg!(target_arch = "x86_64") {
+    ["page_offset_base", "vmemmap_base"]
+} else {
+    ["VA_BITS", "VMEMMAP_START"]
+};
+
+const fn of_pages(name: &'static str) -> Hook {
+    if cfg!(target_arch = "x86_64") {
+        Hook::Address(name)
+    } else {
+        Hook::CrashNote(name)
+    }
+}
 
 /// Every probe. The ends come before the starts: attached in this order, no command, and no work of
 /// a handler, is seen to start whose end could be missed. Those of commands come last, and are detached first: the kernel
@@ -130,13 +145,13 @@ pub const TABLE: [Spec; 25] = [
     ),
     Spec::new(
         PAGES[0],
-        Hook::Address(PAGES[0]),
+        of_pages(PAGES[0]),
         VMLINUX,
         "what the array answered, and which units a MODE SELECT moves: who moved a unit",
     ),
     Spec::new(
         PAGES[1],
-        Hook::Address(PAGES[1]),
+        of_pages(PAGES[1]),
         VMLINUX,
         "what the array answered, and which units a MODE SELECT moves: who moved a unit",
     ),
@@ -314,6 +329,7 @@ impl Hook {
             Self::KProbe(name) => format!("kprobe {name}"),
             Self::KRetProbe(name) => format!("kretprobe {name}"),
             Self::Address(name) => format!("address of {name}"),
+            Self::CrashNote(name) => format!("number {name} of /proc/kcore"),
         }
     }
 }
@@ -374,9 +390,10 @@ pub fn plan_one(spec: Spec, facts: &dyn Facts) -> Planned {
 fn exists(spec: Spec, facts: &dyn Facts) -> Option<bool> {
     match spec.hook {
         Hook::RawTracepoint(name) => facts.has_tracepoint("scsi", name),
-        Hook::KProbe(name) | Hook::KRetProbe(name) | Hook::Address(name) => {
-            facts.has_function(spec.module, name)
-        }
+        Hook::KProbe(name)
+        | Hook::KRetProbe(name)
+        | Hook::Address(name)
+        | Hook::CrashNote(name) => facts.has_function(spec.module, name),
     }
 }
 

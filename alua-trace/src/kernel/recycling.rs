@@ -56,18 +56,16 @@ impl Recycling {
         let idle = self.generation_before(generation, now_ns);
         let mut unused = Unused::default();
         if self.paths.is_crowded(global.paths, tables.path_entries()) {
-            let slots = tables.paths()?;
-            let words = slots.iter().map(|slot| (slot.sdev, slot.generation));
+            let words = tables.paths().map(|slot| (slot.sdev, slot.generation));
             for id in self.paths.look(words, idle, now_ns) {
-                tables.retire_path(id)?;
+                tables.retire_path(id);
             }
             unused.paths = self.paths.after_grace(now_ns);
         }
         if self.routes.is_crowded(global.routes, MAX_ROUTES) {
-            let slots = tables.routes()?;
-            let words = slots.iter().map(|slot| (slot.pgpath, slot.generation));
+            let words = tables.routes().map(|slot| (slot.pgpath, slot.generation));
             for id in self.routes.look(words, idle, now_ns) {
-                tables.retire_route(id)?;
+                tables.retire_route(id);
             }
             unused.routes = self.routes.after_grace(now_ns);
         }

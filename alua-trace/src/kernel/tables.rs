@@ -1,20 +1,23 @@
 //! The probes' tables and counts: reading them, and giving ids back that nothing stands for any more.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    ptr::NonNull,
+    sync::Arc,
+};
 
 use alua_trace_ebpf::{
-    CommandSlot, GlobalCounts, IN_FLIGHT_SLOTS, InFlightSlot, PathCounts, PathSlot, RETIRED,
-    RouteSlot, map_name,
+    CommandSlot, GlobalCounts, IN_FLIGHT_SLOTS, InFlightSlot, MAX_ROUTES, OwnLines, PathCounts,
+    PathSlot, RETIRED, RouteSlot, map_name,
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, Queue},
-    util::nr_cpus,
+    maps::{Array, HashMap, Map, MapData, Queue},
 };
 
-use super::{batch, object::Object};
-use crate::ingest::mapped::Mapped;
+use super::object::Object;
+use crate::ingest::mapped::{Growing, Mapped};
 
 /// Slots that are mapped at once: whole pages, whatever size those have.
 const PART: usize = 1024;
@@ -33,44 +36,6 @@ pub(super) struct Wire<T>(pub T);
 // SAFETY: the wire's records are `repr(C)` integers without padding, which their own assertions
 // hold; any bytes are valid for them.
 unsafe impl<T: Copy + 'static> Pod for Wire<T> {}
-
-/// An array and its descriptor, for reading it in one call.
-struct Whole<T: Copy + 'static> {
-    array: Array<MapData, Wire<T>>,
-    fd: OwnedFd,
-    entries: u32,
-}
-
-impl<T: Copy + 'static> Whole<T> {
-    fn open(object: &Object, name: &str) -> Result<Self> {
-        let array = array(object, name)?;
-        Ok(Self {
-            entries: array.len(),
-            array,
-            fd: object.fd(name)?.try_clone_to_owned()?,
-        })
-    }
-
-    fn get(&self, index: u32) -> Result<T> {
-        let value = self.array.get(&index, 0);
-        Ok(value.context("failed to read a table of the probes")?.0)
-    }
-
-    fn set(&mut self, index: u32, value: T) -> Result<()> {
-        self.array
-            .set(index, Wire(value), 0)
-            .context("failed to write a table of the probes")
-    }
-
-    fn first(&self, entries: u32) -> Result<Vec<T>> {
-        // SAFETY: the wire's records are integers, of whole words.
-        match unsafe { batch::values(self.fd.as_fd(), entries, 1) } {
-            Ok(values) => Ok(values),
-            // Before Linux 5.6 one by one.
-            Err(_) => (0..entries).map(|index| self.get(index)).collect(),
-        }
-    }
-}
 
 /// Ids that are nobody's, and those that nobody has had yet: a host needs a few of all that there could be, and each is
 /// a system call.
@@ -104,18 +69,32 @@ impl FreeIds {
     }
 }
 
+/// How many there are of what the probes count and keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Ids of paths.
+    pub paths: u32,
+    /// Numbers of CPUs.
+    pub cpus: u32,
+    /// Name of the map that has the counts of paths.
+    pub counts: &'static str,
+}
+
 /// Everything the probes count and keep.
 pub struct Tables {
-    paths: Whole<PathSlot>,
+    room: Room,
+    paths: Growing<PathSlot>,
     path_ids: HashMap<MapData, u64, u32>,
     free_paths: FreeIds,
-    routes: Whole<RouteSlot>,
+    routes: Growing<RouteSlot>,
     route_ids: HashMap<MapData, u64, u32>,
     free_routes: FreeIds,
-    counts: PerCpuArray<MapData, Wire<PathCounts>>,
-    counts_fd: OwnedFd,
-    cpus: usize,
-    global: PerCpuArray<MapData, Wire<GlobalCounts>>,
+    /// Of all paths, by CPU.
+    counts: Vec<Growing<OwnLines<PathCounts>>>,
+    /// By CPU.
+    global: Mapped<OwnLines<GlobalCounts>>,
+    /// An id was retired, and the probes have not been told.
+    has_retired: bool,
     in_flight: OwnedFd,
     overflow: HashMap<MapData, u64, Wire<CommandSlot>>,
 }
@@ -125,25 +104,22 @@ impl Tables {
     ///
     /// # Errors
     /// The object has other maps.
-    pub fn open(object: &Object, devices: usize) -> Result<Self> {
-        let by_cpu = |name| Ok::<_, anyhow::Error>(Map::PerCpuArray(object.map(name)?));
+    pub fn open(object: &Object, room: Room, devices: usize) -> Result<Self> {
         let ids = |name| Ok::<_, anyhow::Error>(Map::HashMap(object.map(name)?));
-        let owned = |name| Ok::<_, anyhow::Error>(object.fd(name)?.try_clone_to_owned()?);
-        let paths = Whole::open(object, map_name::PATHS)?;
-        let routes = Whole::open(object, map_name::ROUTES)?;
         let mut tables = Self {
-            free_paths: free_ids(object, map_name::FREE_PATHS, &paths)?,
-            free_routes: free_ids(object, map_name::FREE_ROUTES, &routes)?,
-            paths,
+            free_paths: free_ids(object, map_name::FREE_PATHS, room.paths)?,
+            free_routes: free_ids(object, map_name::FREE_ROUTES, MAX_ROUTES)?,
+            paths: Growing::new(owned(object, map_name::PATHS)?, 0, room.paths as usize),
             path_ids: HashMap::try_from(ids(map_name::PATH_IDS)?)?,
-            routes,
+            routes: Growing::new(owned(object, map_name::ROUTES)?, 0, MAX_ROUTES as usize),
             route_ids: HashMap::try_from(ids(map_name::ROUTE_IDS)?)?,
-            counts: PerCpuArray::try_from(by_cpu(map_name::PATH_COUNTS)?)?,
-            counts_fd: owned(map_name::PATH_COUNTS)?,
-            cpus: nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?,
-            global: PerCpuArray::try_from(by_cpu(map_name::GLOBAL_COUNTS)?)?,
-            in_flight: owned(map_name::IN_FLIGHT)?,
+            counts: counts(object, room)?,
+            global: Mapped::new(object.fd(map_name::GLOBAL_COUNTS)?, room.cpus as usize)
+                .context("failed to map the global counts")?,
+            has_retired: false,
+            in_flight: object.fd(map_name::IN_FLIGHT)?.try_clone_to_owned()?,
             overflow: HashMap::try_from(ids(map_name::IN_FLIGHT_OVERFLOW)?)?,
+            room,
         };
         tables.expect_devices(devices);
         tables.top_up(&GlobalCounts::default())?;
@@ -161,7 +137,7 @@ impl Tables {
     /// Has ids ready for what the probes may meet next.
     ///
     /// # Errors
-    /// As [`Self::path`].
+    /// The queue takes none: does not happen on a running trace.
     pub fn top_up(&mut self, global: &GlobalCounts) -> Result<()> {
         self.free_paths.top_up(global.paths)?;
         self.free_routes.top_up(global.routes)
@@ -170,155 +146,132 @@ impl Tables {
     /// Ids of paths that there are.
     #[must_use]
     pub fn path_entries(&self) -> u32 {
-        self.paths.entries
+        self.room.paths
     }
 
     /// What the probes know of a path; `None` for an id that is nobody's.
-    ///
-    /// # Errors
-    /// The map cannot be read: does not happen on a running trace.
-    pub fn path(&self, id: u16) -> Result<Option<PathSlot>> {
-        let slot = self.paths.get(u32::from(id))?;
-        Ok((slot.sdev != 0).then_some(slot))
+    #[must_use]
+    pub fn path(&self, id: u16) -> Option<PathSlot> {
+        let slot = self.paths.at(usize::from(id))?;
+        // SAFETY: integers of the mapping; what is being written meanwhile may be half of it, as in a copy.
+        let slot = unsafe { slot.read_volatile() };
+        (slot.sdev != 0).then_some(slot)
     }
 
     /// The slots of all path ids that the probes may have given.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn paths(&self) -> Result<Vec<PathSlot>> {
-        self.paths.first(self.free_paths.next)
+    pub fn paths(&self) -> impl Iterator<Item = PathSlot> {
+        let slots = (0..self.free_paths.next as usize).filter_map(|index| self.paths.at(index));
+        // SAFETY: as in [`Self::path`].
+        slots.map(|slot| unsafe { slot.read_volatile() })
     }
 
     /// What the probes know of a route; `None` for an id that is nobody's.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn route(&self, id: u16) -> Result<Option<RouteSlot>> {
-        let slot = self.routes.get(u32::from(id))?;
-        Ok((slot.pgpath != 0).then_some(slot))
+    #[must_use]
+    pub fn route(&self, id: u16) -> Option<RouteSlot> {
+        let slot = self.routes.at(usize::from(id))?;
+        // SAFETY: as in [`Self::path`].
+        let slot = unsafe { slot.read_volatile() };
+        (slot.pgpath != 0).then_some(slot)
     }
 
     /// The slots of all route ids that the probes may have given.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn routes(&self) -> Result<Vec<RouteSlot>> {
-        self.routes.first(self.free_routes.next)
+    pub fn routes(&self) -> impl Iterator<Item = RouteSlot> {
+        let slots = (0..self.free_routes.next as usize).filter_map(|index| self.routes.at(index));
+        // SAFETY: as in [`Self::path`].
+        slots.map(|slot| unsafe { slot.read_volatile() })
     }
 
-    /// Makes the probes give the device at a path's address another id from its next command on.
-    /// Commands in flight keep theirs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn retire_path(&mut self, id: u16) -> Result<()> {
-        if let Some(slot) = self.path(id)?
+    /// Makes the probes give the device at a path's address another id, once they look at its slot again
+    /// ([`Self::has_retired`]). Commands in flight keep theirs.
+    pub fn retire_path(&mut self, id: u16) {
+        if let Some(slot) = self.path(id)
+            && let Some(place) = self.paths.at(usize::from(id))
             && slot.sdev != RETIRED
         {
-            let retired = PathSlot {
-                sdev: RETIRED,
-                ..slot
-            };
-            self.paths.set(u32::from(id), retired)?;
+            // SAFETY: a word of the mapping.
+            unsafe { (&raw mut (*place.as_ptr()).sdev).write_volatile(RETIRED) };
             forget(&mut self.path_ids, slot.sdev, id);
+            self.has_retired = true;
         }
-        Ok(())
     }
 
-    /// Makes the probes give a route another id from its next command on.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn retire_route(&mut self, id: u16) -> Result<()> {
-        if let Some(slot) = self.route(id)?
+    /// Makes the probes give a route another id, as [`Self::retire_path`] does.
+    pub fn retire_route(&mut self, id: u16) {
+        if let Some(slot) = self.route(id)
+            && let Some(place) = self.routes.at(usize::from(id))
             && slot.pgpath != RETIRED
         {
-            let retired = RouteSlot {
-                pgpath: RETIRED,
-                ..slot
-            };
-            self.routes.set(u32::from(id), retired)?;
+            // SAFETY: a word of the mapping.
+            unsafe { (&raw mut (*place.as_ptr()).pgpath).write_volatile(RETIRED) };
             forget(&mut self.route_ids, slot.pgpath, id);
+            self.has_retired = true;
         }
-        Ok(())
+    }
+
+    /// Whether an id was retired since the last call: the probes go by shortcuts to it until the generation is raised.
+    pub fn has_retired(&mut self) -> bool {
+        std::mem::take(&mut self.has_retired)
     }
 
     /// Gives a retired path's id back, with its counts at 0. Nothing must stand for it any more: no
     /// command in flight, no record that was not taken.
     ///
     /// # Errors
-    /// As [`Self::path`].
+    /// As [`Self::top_up`].
     pub fn free_path(&mut self, id: u16) -> Result<()> {
-        let id = u32::from(id);
-        let none = vec![Wire(PathCounts::default()); self.cpus];
-        self.counts
-            .set(id, PerCpuValues::try_from(none)?, 0)
-            .context("failed to clear a path's counts")?;
-        self.paths.set(id, PathSlot::FREE)?;
-        self.free_paths.put(id)
+        for counts in self.counts_by_cpu(id) {
+            // SAFETY: within the mapping; no probe writes counts of an id that nothing stands for.
+            unsafe { counts.write_volatile(OwnLines::default()) };
+        }
+        if let Some(slot) = self.paths.at(usize::from(id)) {
+            // SAFETY: as above.
+            unsafe { slot.write_volatile(PathSlot::FREE) };
+        }
+        // A system call: whoever takes the id there sees what was written before it.
+        self.free_paths.put(u32::from(id))
     }
 
     /// Gives a retired route's id back, as [`Self::free_path`] does.
     ///
     /// # Errors
-    /// As [`Self::path`].
+    /// As [`Self::top_up`].
     pub fn free_route(&mut self, id: u16) -> Result<()> {
-        self.routes.set(u32::from(id), RouteSlot::default())?;
+        if let Some(slot) = self.routes.at(usize::from(id)) {
+            // SAFETY: within the mapping; nothing stands for the id.
+            unsafe { slot.write_volatile(RouteSlot::default()) };
+        }
         self.free_routes.put(u32::from(id))
     }
 
-    /// Counts of these paths, over all CPUs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn counts(&self, ids: &[u16]) -> Result<Vec<(u16, PathCounts)>> {
-        let Some(highest) = ids.iter().max() else {
-            return Ok(Vec::new());
-        };
-        let entries = u32::from(*highest) + 1;
-        // SAFETY: as for the arrays.
-        let all =
-            unsafe { batch::values::<PathCounts>(self.counts_fd.as_fd(), entries, self.cpus) };
-        match all {
-            Ok(all) => {
-                let of = |id: u16| &all[usize::from(id) * self.cpus..][..self.cpus];
-                Ok(ids.iter().map(|id| (*id, sum(of(*id)))).collect())
-            }
-            // Before Linux 5.13 one by one.
-            Err(_) => ids
-                .iter()
-                .map(|id| Ok((*id, self.counts_of(*id)?)))
-                .collect(),
-        }
+    /// Counts of a path, over all CPUs.
+    #[must_use]
+    pub fn counts(&self, id: u16) -> PathCounts {
+        let by_cpu = self.counts_by_cpu(id);
+        by_cpu.fold(PathCounts::default(), |sum, counts| {
+            // SAFETY: integers of the mapping, which the probes write whole.
+            sum.plus(&unsafe { counts.read_volatile() }.0)
+        })
     }
 
-    fn counts_of(&self, id: u16) -> Result<PathCounts> {
-        let per_cpu = self
-            .counts
-            .get(&u32::from(id), 0)
-            .context("failed to read path counts")?;
-        let values = per_cpu.iter();
-        Ok(values.fold(PathCounts::default(), |sum, cpu| sum.plus(&cpu.0)))
+    fn counts_by_cpu(&self, id: u16) -> impl Iterator<Item = NonNull<OwnLines<PathCounts>>> {
+        let cpus = self.counts.iter();
+        cpus.filter_map(move |of_paths| of_paths.at(usize::from(id)))
     }
 
     /// Counts that belong to no path, over all CPUs.
-    ///
-    /// # Errors
-    /// As [`Self::path`].
-    pub fn global_counts(&self) -> Result<GlobalCounts> {
-        let per_cpu = self
-            .global
-            .get(&0, 0)
-            .context("failed to read the global counts")?;
-        let values = per_cpu.iter();
-        Ok(values.fold(GlobalCounts::default(), |sum, cpu| add_global(&sum, &cpu.0)))
+    #[must_use]
+    pub fn global_counts(&self) -> GlobalCounts {
+        let by_cpu = (0..self.global.length()).filter_map(|cpu| self.global.at(cpu));
+        by_cpu.fold(GlobalCounts::default(), |sum, counts| {
+            // SAFETY: as in [`Self::counts`].
+            add_global(&sum, &unsafe { counts.read_volatile() }.0)
+        })
     }
 
     /// Every command in flight, those marked as timed out among them.
     ///
     /// # Errors
-    /// As [`Self::path`].
+    /// As [`Self::top_up`].
     pub fn in_flight(&self) -> Result<Vec<CommandSlot>> {
         let mut commands = Vec::new();
         let slots = IN_FLIGHT_SLOTS as usize;
@@ -350,11 +303,22 @@ pub(super) fn array<T: Copy + 'static>(
     Ok(Array::try_from(Map::Array(object.map(name)?))?)
 }
 
-fn free_ids<T: Copy>(object: &Object, name: &str, slots: &Whole<T>) -> Result<FreeIds> {
+fn owned(object: &Object, name: &str) -> Result<Arc<OwnedFd>> {
+    Ok(Arc::new(object.fd(name)?.try_clone_to_owned()?))
+}
+
+fn counts(object: &Object, room: Room) -> Result<Vec<Growing<OwnLines<PathCounts>>>> {
+    let map = owned(object, room.counts)?;
+    let paths = room.paths as usize;
+    let of_cpu = |cpu| Growing::new(Arc::clone(&map), cpu * paths, paths);
+    Ok((0..room.cpus as usize).map(of_cpu).collect())
+}
+
+fn free_ids(object: &Object, name: &str, entries: u32) -> Result<FreeIds> {
     Ok(FreeIds {
         queue: Queue::try_from(Map::Queue(object.map(name)?))?,
         next: 0,
-        entries: slots.entries,
+        entries,
         put: 0,
         margin: 0,
     })
@@ -365,11 +329,6 @@ fn forget(ids: &mut HashMap<MapData, u64, u32>, address: u64, id: u16) {
     if ids.get(&address, 0).is_ok_and(|it| it == u32::from(id)) {
         let _ = ids.remove(&address);
     }
-}
-
-fn sum(cpus: &[PathCounts]) -> PathCounts {
-    let values = cpus.iter();
-    values.fold(PathCounts::default(), |sum, cpu| sum.plus(cpu))
 }
 
 fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {

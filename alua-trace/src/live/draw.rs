@@ -1,5 +1,6 @@
 //! Draws the live view. A pure function of [`Screen`]: no clock, no terminal, no keys.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 use ratatui::Frame;
@@ -165,8 +166,11 @@ fn table(canvas: &mut Canvas<'_>, screen: &Screen, mut y: u16, end: u16) -> u16 
     }
     let room = usize::from(end.saturating_sub(y));
     let rows = screen.rows();
-    let groups = rows.chunk_by(|a, b| a.path.map == b.path.map);
-    let all_fit = rows.len() + groups.clone().count() <= room;
+    let mut groups: Vec<&[Row]> = rows.chunk_by(|a, b| a.path.map == b.path.map).collect();
+    let all_fit = rows.len() + groups.len() <= room;
+    if !all_fit {
+        groups.sort_by_cached_key(|group| Reverse(badness(group)));
+    }
     let mut shown = 0;
     for group in groups {
         let total = group.iter().map(|row| row.iops).sum::<f64>();
@@ -190,6 +194,20 @@ fn table(canvas: &mut Canvas<'_>, screen: &Screen, mut y: u16, end: u16) -> u16 
         y += 1;
     }
     y
+}
+
+/// How much a map deserves to be seen where not all of them fit: first those with I/O on paths that are not
+/// active/optimized, then by their largest p99, or the largest latency where there are too few for one.
+fn badness(of_map: &[Row]) -> (bool, u64) {
+    let busy = || of_map.iter().filter(|row| is_busy(row));
+    let is_astray = |row: &Row| {
+        !matches!(
+            row.path.state,
+            AccessState::Optimized | AccessState::Unknown
+        )
+    };
+    let slowest_ns = busy().filter_map(|row| row.p99_ns.or(row.max_ns)).max();
+    (busy().any(is_astray), slowest_ns.unwrap_or(0))
 }
 
 /// Room that the widest path wants: two blanks, H:C:T:L, a blank, the device.

@@ -1,5 +1,7 @@
 //! What the live view knows.
 
+use std::sync::Arc;
+
 use crate::model::{
     Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferChange,
     TransferEvent,
@@ -17,7 +19,7 @@ pub struct Screen {
     pub(super) kernel: String,
     pub(super) started_at_ns: u64,
     pub(super) maps: Vec<String>,
-    pub(super) interval: Option<Interval>,
+    pub(super) interval: Option<Arc<Interval>>,
     /// Active ones first, then the newest.
     pub(super) flags: Vec<Flag>,
     /// The newest first.
@@ -43,7 +45,7 @@ impl Screen {
     }
 
     /// Takes the numbers of a new interval.
-    pub fn interval(&mut self, interval: Interval) {
+    pub fn interval(&mut self, interval: Arc<Interval>) {
         self.interval = Some(interval);
     }
 

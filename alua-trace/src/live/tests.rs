@@ -7,14 +7,16 @@ use ratatui::style::Color;
 
 use super::Screen;
 use super::draw::{draw, needed_lines};
-use crate::model::{FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent};
+use crate::model::{
+    AccessState, FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent,
+};
 use crate::report::samples;
 use crate::safe;
 
 fn screen(interval: Option<Interval>) -> Screen {
     let mut screen = Screen::new(&samples::start(0), &[]);
     if let Some(interval) = interval {
-        screen.interval(interval);
+        screen.interval(interval.into());
     }
     screen
 }
@@ -167,7 +169,8 @@ fn an_idle_map_has_no_shares_and_no_latencies() {
     (row.iops, row.bytes_per_s, row.in_flight, row.share) = (0.0, 0.0, 0, 0.0);
     row.commands = 0;
     (row.p50_ns, row.p99_ns, row.p999_ns, row.max_ns) = (None, None, None, None);
-    (row.path.path_group, row.path.port_group) = (None, None);
+    let path = std::sync::Arc::make_mut(&mut row.path);
+    (path.path_group, path.port_group) = (None, None);
     let line = &text(&screen(Some(interval)), 100, 30)[3];
     let expected = "  3:0:0:1 sdb      –     – AO*            0       0        0       –       –       –       –       –";
     assert_eq!(line, expected);
@@ -189,7 +192,7 @@ fn a_tiny_screen_shows_what_fits() {
 fn five_hundred_paths_say_how_many_are_missing() {
     let mut interval = samples::interval(500);
     for (index, row) in interval.rows.iter_mut().enumerate() {
-        row.path.map = Some(format!("mpath{:03}", index / 4));
+        std::sync::Arc::make_mut(&mut row.path).map = Some(format!("mpath{:03}", index / 4));
         if index != 7 && index != 499 {
             (row.iops, row.in_flight) = (0.0, 0);
         }
@@ -204,6 +207,34 @@ fn five_hundred_paths_say_how_many_are_missing() {
     assert_eq!(busy[6], "+498 more paths");
     let full = text(&screen(Some(samples::interval(500))), 100, 30);
     assert_eq!(full[28], "+475 more paths", "{full:#?}");
+}
+
+#[test]
+fn where_not_all_fit_the_worst_map_comes_first() {
+    let mut interval = samples::interval(400);
+    for (index, row) in interval.rows.iter_mut().enumerate() {
+        let path = std::sync::Arc::make_mut(&mut row.path);
+        path.map = Some(format!("mpath{:03}", index / 4));
+        path.state = AccessState::Optimized;
+        row.p99_ns = Some(100_000 + index as u64);
+    }
+    let of_map = |map: usize| 4 * map + 1;
+    std::sync::Arc::make_mut(&mut interval.rows[of_map(42)].path).state = AccessState::NonOptimized;
+    interval.rows[of_map(17)].p99_ns = Some(9_000_000);
+    // What has no I/O is nobody's trouble.
+    let idle = &mut interval.rows[of_map(60)];
+    (idle.iops, idle.in_flight, idle.p99_ns) = (0.0, 0, Some(90_000_000));
+    let shown = text(&screen(Some(interval)), 100, 30);
+    let maps: Vec<&str> = shown
+        .iter()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| word.starts_with("mpath"))
+        .collect();
+    assert_eq!(
+        maps[..3],
+        ["mpath042", "mpath017", "mpath099"],
+        "{shown:#?}"
+    );
 }
 
 #[test]
@@ -224,13 +255,13 @@ fn active_flags_come_first_and_old_ones_are_forgotten() {
 fn escape_sequences_never_reach_the_buffer() {
     let mut interval = samples::interval(3);
     for row in &mut interval.rows {
-        row.path = samples::hostile_path(row.path.id);
+        row.path = samples::hostile_path(row.path.id).into();
     }
     let mut start = samples::start(0);
     let hostile = samples::hostile_path(1).hctl;
     (start.kernel, start.version) = (hostile.clone(), hostile.clone());
     let mut screen = Screen::new(&start, std::slice::from_ref(&hostile));
-    screen.interval(interval);
+    screen.interval(interval.into());
     let flag = samples::hostile_flag(1);
     screen.flag(&FlagEvent {
         change: FlagChange::Raised,
@@ -258,7 +289,7 @@ fn the_lines_it_needs_show_what_a_whole_screen_shows() {
     let mut screen = screen(None);
     for events in 0..12 {
         for paths in [0, 1, 2, 7] {
-            screen.interval(samples::interval(paths));
+            screen.interval(samples::interval(paths).into());
             let needed = needed_lines(&screen, 60);
             let (whole, just) = (text(&screen, 100, 60), text(&screen, 100, needed));
             let (content, foot) = just.split_at(usize::from(needed) - 1);

@@ -5,6 +5,8 @@
 //! clock. Strings come from devices and users: they are raw here, and made safe for a terminal
 //! where they are printed. `None` means unknown, never zero.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 mod flag;
@@ -33,7 +35,7 @@ pub enum Line {
     /// First line.
     Start(Start),
     /// What one interval saw.
-    Interval(Interval),
+    Interval(Arc<Interval>),
     /// A path appeared, vanished or changed its name or state.
     Path(PathEvent),
     /// A flag was raised, went on or ended.
@@ -152,7 +154,7 @@ pub struct Interval {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The path as it is now.
-    pub path: Path,
+    pub path: Arc<Path>,
     /// Completed commands.
     pub commands: u64,
     /// Completed commands per second.
@@ -177,6 +179,27 @@ pub struct Row {
     /// Of the interval, and of a path over iSCSI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+}
+
+impl Row {
+    /// That of a path without commands.
+    #[must_use]
+    pub fn idle(path: Arc<Path>) -> Self {
+        Self {
+            path,
+            commands: 0,
+            iops: 0.0,
+            bytes_per_s: 0.0,
+            in_flight: 0,
+            p50_ns: None,
+            p99_ns: None,
+            p999_ns: None,
+            max_ns: None,
+            share: 0.0,
+            cells: Vec::new(),
+            network: None,
+        }
+    }
 }
 
 /// The TCP connection of a path over iSCSI. All LUNs of a session share it.

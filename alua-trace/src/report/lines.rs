@@ -353,7 +353,7 @@ mod tests {
     fn names_cannot_break_a_line() {
         let mut lines = Lines::new(0);
         let mut interval = samples::interval(1);
-        interval.rows[0].path = samples::hostile_path(1);
+        interval.rows[0].path = samples::hostile_path(1).into();
         let mut shown = lines.interval(&interval);
         let flag = samples::hostile_flag(1);
         shown += &lines.flag(&FlagEvent {

@@ -1,5 +1,7 @@
 //! Sample traces for the tests of every output.
 
+use std::sync::Arc;
+
 use crate::model::*;
 
 /// When the sample traces started.
@@ -288,7 +290,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         }
     };
     let rows = (1..=count).map(|id| Row {
-        path: path(id, state(id)),
+        path: Arc::new(path(id, state(id))),
         commands: 12_345 / u64::from(id),
         iops: 12_345.0 / f64::from(id),
         bytes_per_s: 101_130_240.0 / f64::from(id),

@@ -324,10 +324,10 @@ mod tests {
 
     fn big() -> Line {
         let rows = vec![samples::interval(1).rows[0].clone(); 1000];
-        Line::Interval(Interval {
+        Line::Interval(Arc::new(Interval {
             rows,
             ..samples::interval(1)
-        })
+        }))
     }
 
     fn end(mut output: Output<Line>) -> Output<Line> {

@@ -1,6 +1,9 @@
 //! What people see: the live view, or plain lines, and the summary at the end.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use super::{Order, Sink};
 use crate::{
@@ -78,7 +81,7 @@ impl Sink<Line> for View {
             Way::Plain(lines) => print(&lines.line(line)),
             Way::Live { screen, stale, .. } => {
                 match line {
-                    Line::Interval(interval) => screen.interval(interval.clone()),
+                    Line::Interval(interval) => screen.interval(Arc::clone(interval)),
                     Line::Flag(event) => screen.flag(event),
                     Line::Transfer(event) => screen.transfer(event),
                     _ => return Ok(()),

@@ -161,6 +161,17 @@ impl Attached {
         self.tell()
     }
 
+    /// Has the probes look at their tables again, if an id there was retired.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub fn follow_retired(&mut self) -> Result<()> {
+        if self.probes.tables.has_retired() {
+            self.tell()?;
+        }
+        Ok(())
+    }
+
     /// From here on changes of states may go unseen.
     ///
     /// # Errors
@@ -182,10 +193,7 @@ impl Attached {
     }
 
     /// Counts that belong to no path.
-    ///
-    /// # Errors
-    /// The map cannot be read: does not happen on a running trace.
-    pub fn global_counts(&self) -> Result<GlobalCounts> {
+    pub fn global_counts(&self) -> GlobalCounts {
         self.probes.tables.global_counts()
     }
 }

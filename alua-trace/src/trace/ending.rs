@@ -99,8 +99,8 @@ impl Session<'_> {
         let now_ns = monotonic_ns();
         let (slots, feed) = (&mut self.slots, &mut self.feed);
         let tables = &self.attached.probes.tables;
-        slots.meet_all(tables, &mut |input| feed.take(now_ns, input))?;
-        if self.feed.engine.wants().scan_before_end {
+        slots.meet_all(tables, &mut |input| feed.take(now_ns, input));
+        if self.feed.engine.wants_scan_before_end() {
             let topology = topology::scan(&self.root, &DmControl::new(&self.root));
             self.feed.take(now_ns, Input::Topology(&topology));
         }

@@ -13,6 +13,7 @@ use load::Load;
 use session::Session;
 
 mod attached;
+mod beginning;
 mod copied;
 mod counting;
 mod draining;

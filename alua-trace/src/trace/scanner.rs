@@ -38,6 +38,30 @@ struct Before {
     shape: Option<Vec<String>>,
 }
 
+/// Looks that nothing has announced: fewer on a host without I/O, which nothing is at stake for.
+#[derive(Debug, Default)]
+pub(super) struct Unannounced {
+    had_io: bool,
+    left_out: u32,
+}
+
+/// So many of them are left out in a row, at most.
+const MOST_LEFT_OUT: u32 = 11;
+
+impl Unannounced {
+    /// There was I/O.
+    pub fn io(&mut self) {
+        self.had_io = true;
+    }
+
+    /// Whether the next one is to be made.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = std::mem::take(&mut self.had_io) || self.left_out >= MOST_LEFT_OUT;
+        self.left_out = if is_due { 0 } else { self.left_out + 1 };
+        is_due
+    }
+}
+
 /// The thread that looks.
 pub(super) struct Scanner {
     requests: mpsc::Sender<bool>,
@@ -134,5 +158,19 @@ fn look(root: &Sysroot, btf: Option<&PathBuf>, before: &mut Before, announced: b
         topology,
         facts,
         setup,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_io_every_twelfth_look_is_made() {
+        let mut looks = Unannounced::default();
+        let made = (0..24).filter(|_| looks.is_due()).count();
+        assert_eq!(made, 2);
+        looks.io();
+        assert!(looks.is_due() && !looks.is_due());
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     attached::{Attached, is_bio_based, refuse_without_required},
+    beginning::{start_line, wanted},
     counting::Counting,
     draining::Filling,
     ending::exit_status,
@@ -22,15 +23,15 @@ use super::{
     outputs::Outputs,
     placement,
     recording::Recording,
-    scanner::{Scan, Scanner},
+    scanner::{Scan, Scanner, Unannounced},
     signals::{self, EndSignals},
     slots::{self, Slots},
     waiting::{announcement, listen_to_uevents, timer},
 };
 use crate::{
     cli::RunConfig,
-    clock::{cpu_ns, monotonic_ns, wall_unix_ns},
-    engine::{Input, Wanted, Wants},
+    clock::{cpu_ns, monotonic_ns},
+    engine::{Input, Wants},
     gates,
     ingest::inbox::Inbox,
     kernel::{
@@ -40,15 +41,15 @@ use crate::{
         probes,
         recycling::Recycling,
     },
-    model::{CountingChange, SCHEMA, Start},
+    model::CountingChange,
     sysroot::Sysroot,
     topology::Topology,
 };
 
 /// How often the logs are drained while they are nearly empty: a flag is raised at most this much after its cause.
 pub(super) const POLL: Duration = Duration::from_millis(50);
-/// How often topology and modules are looked at without an announcement: the kernel announces
-/// devices, maps, failed paths and modules, and the probes announce states.
+/// How often topology and modules are looked at without an announcement, while there is I/O: the kernel announces devices,
+/// maps, failed paths and modules, and the probes announce states.
 const LOOK: Duration = Duration::from_secs(5);
 /// At most so often announcements make it look.
 const ANNOUNCED_LOOK_NS: u64 = 100_000_000;
@@ -80,6 +81,7 @@ pub(super) struct Session<'config> {
     pub(super) feed: Feed,
     pub(super) outputs: Outputs,
     pub(super) scanner: Scanner,
+    unannounced: Unannounced,
     network: Network,
     pub(super) signals: EndSignals,
     /// When the last scan was asked for.
@@ -136,7 +138,7 @@ impl<'config> Session<'config> {
         let recording = recording.transpose()?;
         let mut feed = Feed::new(wanted(config, maps), recording);
         feed.take(monotonic_ns(), Input::Topology(topology));
-        let refusing = feed.engine.wants().refusing;
+        let refusing = feed.engine.refusing();
         // The start line has the paths as they are.
         feed.engine.take_lines();
         let counting = Counting::start(config.telling, &inbox)?;
@@ -165,6 +167,7 @@ impl<'config> Session<'config> {
             feed,
             outputs,
             scanner,
+            unannounced: Unannounced::default(),
             network: Network::start(root.clone())?,
             root,
             signals,
@@ -270,7 +273,9 @@ impl<'config> Session<'config> {
                     self.feed.take(seen.at_ns, Input::Connections(&seen.connections));
                 }
                 _ = interval.tick() => self.interval()?,
-                _ = look.tick() => self.scanner.ask(monotonic_ns(), false),
+                _ = look.tick() => if self.unannounced.is_due() {
+                    self.scanner.ask(monotonic_ns(), false);
+                },
                 () = announcement(&mut uevents) => self.announced = true,
             }
         }
@@ -286,7 +291,7 @@ impl<'config> Session<'config> {
             self.look(now_ns);
         }
         self.attached.settle(now_ns)?;
-        let global = self.attached.global_counts()?;
+        let global = self.attached.global_counts();
         self.attached.probes.tables.top_up(&global)?;
         let has_offended = global.not_optimized != self.not_optimized && self.may_count(now_ns);
         if has_offended || now_ns.saturating_sub(self.counted_at_ns) >= COUNTS_NS {
@@ -347,15 +352,19 @@ impl<'config> Session<'config> {
     /// Tells the counts of every path that the probes have met. What has completed is taken right after what has been
     /// dispatched was read: the rest is in flight.
     pub(super) fn read_counts(&mut self) -> Result<()> {
-        let global = self.attached.global_counts()?;
+        let global = self.attached.global_counts();
         let (slots, feed) = (&mut self.slots, &mut self.feed);
         let tables = &self.attached.probes.tables;
         let now_ns = monotonic_ns();
-        slots.meet(&global, tables, &mut |input| feed.take(now_ns, input))?;
-        let mut per_path = slots.counted(tables)?;
+        slots.meet(&global, tables, &mut |input| feed.take(now_ns, input));
+        let mut per_path = slots.counted(tables);
         self.drain();
         self.take_counted();
         self.slots.complete(&mut per_path);
+        self.slots.keep_changed(&mut per_path);
+        if !per_path.is_empty() {
+            self.unannounced.io();
+        }
         self.not_optimized = global.not_optimized;
         self.counted_at_ns = monotonic_ns();
         self.feed
@@ -398,8 +407,9 @@ impl<'config> Session<'config> {
     fn obey(&mut self) -> Result<Wants> {
         let wants = self.feed.engine.wants();
         for id in &wants.retire {
-            self.attached.probes.tables.retire_path(*id)?;
+            self.attached.probes.tables.retire_path(*id);
         }
+        self.attached.follow_retired()?;
         Ok(wants)
     }
 
@@ -416,8 +426,8 @@ impl<'config> Session<'config> {
         }
         self.feed
             .take(scan.began_ns, Input::Topology(&scan.topology));
-        let wants = self.obey()?;
-        self.attached.follow_refusals(&wants.refusing);
+        self.obey()?;
+        self.attached.follow_refusals(&self.feed.engine.refusing());
         self.attached.scanned(&scan.topology, scan.began_ns)?;
         self.recycle()?;
         if self
@@ -436,17 +446,19 @@ impl<'config> Session<'config> {
     /// Gives ids back that nothing stands for any more.
     fn recycle(&mut self) -> Result<()> {
         let probes = &mut self.attached.probes;
-        let (global, generation) = (probes.tables.global_counts()?, probes.generation()?);
+        let (global, generation) = (probes.tables.global_counts(), probes.generation()?);
         let tables = &mut probes.tables;
         let unused = self
             .recycling
             .look(tables, &global, generation, monotonic_ns())?;
+        self.attached.follow_retired()?;
         // What ended before the commands in flight were read is in the ring, or counted.
         self.drain();
         self.take_counted();
         let at_ns = monotonic_ns();
         let tables = &mut self.attached.probes.tables;
-        let mut last = tables.counts(&unused.paths)?;
+        let paths = unused.paths.iter();
+        let mut last: Vec<_> = paths.map(|id| (*id, tables.counts(*id))).collect();
         self.slots.complete(&mut last);
         for (id, counts) in last {
             self.feed.take(at_ns, Input::PathRetired(id, &counts));
@@ -467,26 +479,5 @@ impl<'config> Session<'config> {
             self.unloaded.push(module);
             self.feed.take(now_ns, Input::ModuleUnloaded(module));
         }
-    }
-}
-
-fn wanted(config: &RunConfig, maps: &[String]) -> Wanted {
-    Wanted {
-        maps: maps.to_vec(),
-        commands: config.commands,
-        ..Wanted::default()
-    }
-}
-
-fn start_line(root: &Sysroot, attached: &Attached, feed: &Feed, started_at_ns: u64) -> Start {
-    let now_ns = monotonic_ns();
-    Start {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION").into(),
-        kernel: root.kernel_release().unwrap_or_default(),
-        wall_unix_ns: wall_unix_ns().saturating_sub(now_ns.saturating_sub(started_at_ns)),
-        started_at_ns,
-        probes: attached.report(),
-        paths: feed.engine.shown_paths(),
     }
 }

@@ -33,11 +33,18 @@ impl Taken {
     };
 }
 
+/// What has been told of a path id.
+#[derive(Debug, Clone, Copy, Default)]
+struct Met {
+    slot: PathSlot,
+    counts: PathCounts,
+}
+
 /// What the engine has been told of the tables.
 pub(super) struct Slots {
-    /// By path id.
-    taken: Box<[Taken]>,
-    paths: BTreeMap<u16, PathSlot>,
+    /// By path id, as many as there were.
+    taken: Vec<Taken>,
+    paths: BTreeMap<u16, Met>,
     routes: BTreeSet<u16>,
     /// Paths the probes had met when the path table was last read.
     paths_met: u64,
@@ -67,7 +74,7 @@ pub(super) fn of_paths(commands: &[CommandSlot]) -> Vec<InFlight> {
 impl Slots {
     pub fn new() -> Self {
         Self {
-            taken: vec![Taken::NOTHING; MAX_PATHS as usize].into(),
+            taken: Vec::new(),
             paths: BTreeMap::new(),
             routes: BTreeSet::new(),
             paths_met: 0,
@@ -84,14 +91,22 @@ impl Slots {
     ) -> bool {
         match ingest::about(bytes) {
             Some(About::Command(followed)) => {
-                let Some(taken) = self.taken.get_mut(usize::from(followed.path())) else {
-                    return false;
-                };
-                taken.records += 1;
-                if taken.last != followed {
+                let known = self.taken.get_mut(usize::from(followed.path()));
+                if let Some(taken) = known {
+                    taken.records += 1;
+                    if taken.last == followed {
+                        return false;
+                    }
                     taken.last = followed;
-                    self.look(followed.path(), followed.route(), tables, tell);
+                } else if let Some(taken) = self.taken_of(followed.path()) {
+                    *taken = Taken {
+                        last: followed,
+                        records: 1,
+                    };
+                } else {
+                    return false;
                 }
+                self.look(followed.path(), followed.route(), tables, tell);
             }
             Some(About::Path(id)) => self.look(id, NO_ROUTE, tables, tell),
             Some(About::PortGroup(address)) => {
@@ -103,11 +118,24 @@ impl Slots {
         false
     }
 
+    /// What has been taken of a path id, which may be new; `None` for [`NO_PATH`].
+    #[cold]
+    fn taken_of(&mut self, id: u16) -> Option<&mut Taken> {
+        if u32::from(id) >= MAX_PATHS {
+            return None;
+        }
+        let at = usize::from(id);
+        if self.taken.len() <= at {
+            self.taken.resize(at + 1, Taken::NOTHING);
+        }
+        self.taken.get_mut(at)
+    }
+
     #[cold]
     fn look(&mut self, path: u16, route: u16, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
         if route != NO_ROUTE
             && !self.routes.contains(&route)
-            && let Ok(Some(slot)) = tables.route(route)
+            && let Some(slot) = tables.route(route)
         {
             self.routes.insert(route);
             tell(Input::Route(route, &slot));
@@ -117,7 +145,7 @@ impl Slots {
 
     /// Tells of a path's slot, unless it is as it was.
     fn path(&mut self, id: u16, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
-        let Ok(Some(slot)) = tables.path(id) else {
+        let Some(slot) = tables.path(id) else {
             return;
         };
         // State and route in it change all the time, and come with each command.
@@ -129,7 +157,9 @@ impl Slots {
             seen: Seen::default(),
             ..slot
         };
-        if self.paths.insert(id, settled) != Some(settled) {
+        let known = self.paths.get(&id).map(|met| met.slot);
+        if known != Some(settled) {
+            self.paths.entry(id).or_default().slot = settled;
             tell(Input::Path(id, &slot));
         }
     }
@@ -140,7 +170,7 @@ impl Slots {
         if self
             .paths
             .values()
-            .any(|slot| slot.handler_state == address)
+            .any(|met| met.slot.handler_state == address)
         {
             return;
         }
@@ -152,49 +182,38 @@ impl Slots {
 
     /// Tells of every path that the probes have met, if there are more than the last time: a path
     /// whose first command has not completed has no record yet.
-    ///
-    /// # Errors
-    /// The path table cannot be read: does not happen on a running trace.
     pub fn meet(
         &mut self,
         global: &GlobalCounts,
         tables: &Tables,
         tell: &mut dyn FnMut(Input<'_>),
-    ) -> Result<()> {
+    ) {
         // Reading the whole table costs too much to do it for every new path.
         if global.paths != self.paths_met {
             self.paths_met = global.paths;
-            self.meet_all(tables, tell)?;
+            self.meet_all(tables, tell);
         }
-        Ok(())
     }
 
     /// Tells of every path that the probes have met.
-    ///
-    /// # Errors
-    /// As [`Self::meet`].
-    pub fn meet_all(&mut self, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        for (id, slot) in (0..).zip(tables.paths()?) {
+    pub fn meet_all(&mut self, tables: &Tables, tell: &mut dyn FnMut(Input<'_>)) {
+        for (id, slot) in (0..).zip(tables.paths()) {
             if slot.sdev != 0 && !self.paths.contains_key(&id) {
                 self.path(id, tables, tell);
             }
         }
-        Ok(())
     }
 
     /// What the probes have counted for every path that has been told of.
-    ///
-    /// # Errors
-    /// As [`Self::meet`].
-    pub fn counted(&self, tables: &Tables) -> Result<Vec<(u16, PathCounts)>> {
-        let ids: Vec<u16> = self.paths.keys().copied().collect();
-        tables.counts(&ids)
+    pub fn counted(&self, tables: &Tables) -> Vec<(u16, PathCounts)> {
+        let ids = self.paths.keys();
+        ids.map(|id| (*id, tables.counts(*id))).collect()
     }
 
     /// Commands have been counted instead of recorded.
     pub fn count(&mut self, counted: &[Counted]) {
         for it in counted {
-            if let Some(taken) = self.taken.get_mut(usize::from(it.path)) {
+            if let Some(taken) = self.taken_of(it.path) {
                 taken.records += it.commands();
             }
         }
@@ -206,6 +225,14 @@ impl Slots {
             let records = self.taken.get(usize::from(*id)).map_or(0, |it| it.records);
             counts.completed = records + counts.ring_full;
         }
+    }
+
+    /// Leaves those whose counts have changed since the last time.
+    pub fn keep_changed(&mut self, counted: &mut Vec<(u16, PathCounts)>) {
+        counted.retain(|(id, counts)| {
+            let met = self.paths.get_mut(id);
+            met.is_none_or(|met| std::mem::replace(&mut met.counts, *counts) != *counts)
+        });
     }
 
     /// A path id has been given back: who gets it next is told anew.

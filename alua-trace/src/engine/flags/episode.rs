@@ -164,7 +164,7 @@ impl Episode {
 }
 
 fn label(paths: &Paths, lun: usize) -> Option<&crate::model::Path> {
-    let labels = || paths.of_lun(lun).map(|entry| &entry.label);
+    let labels = || paths.of_lun(lun).map(|entry| &*entry.label);
     labels()
         .find(|label| label.map.is_some())
         .or_else(|| labels().next())

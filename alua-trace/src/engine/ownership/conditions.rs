@@ -68,6 +68,18 @@ pub(super) struct View<'a> {
 }
 
 impl Conditions {
+    /// Whether any of them holds, or did until the last tick.
+    pub fn is_any(&self) -> bool {
+        let all = [
+            &self.stuck,
+            &self.outstanding,
+            &self.disagrees,
+            &self.not_preferred,
+        ];
+        all.iter()
+            .any(|it| it.since_ns.is_some() || it.flag.is_some())
+    }
+
     /// Raises and ends what is due at `now_ns`.
     pub fn tick(&mut self, view: View<'_>, book: &mut Book, subject: &Subject, now_ns: u64) {
         let thresholds = book.thresholds;

@@ -31,6 +31,7 @@ impl Unit {
         issuer: Issuer,
         dispatch_ns: u64,
     ) {
+        self.is_still = false;
         let sent_on = self.path_of(path).map(|path| (path.hctl, path.side));
         let (hctl, side) = own
             .or(sent_on)
@@ -58,6 +59,7 @@ impl Unit {
         sense: Option<[u8; 3]>,
         cx: &mut Context<'_>,
     ) {
+        self.is_still = false;
         let known = |it: &&mut Command| it.path == path && it.dispatch_ns == dispatch_ns;
         let Some(command) = self.commands.iter_mut().find(known) else {
             return;

@@ -89,6 +89,8 @@ pub(super) struct Unit {
     pub(super) conditions: Conditions,
     /// Single I/Os matter: in AVT mode, and while a path's behaviour contradicts its state.
     pub(super) attentive: bool,
+    /// Nothing was observed since a tick after which time alone changes nothing.
+    pub(super) is_still: bool,
 }
 
 impl Unit {
@@ -119,6 +121,7 @@ impl Unit {
             message: None,
             conditions: Conditions::default(),
             attentive: false,
+            is_still: false,
         }
     }
 
@@ -173,6 +176,7 @@ impl Unit {
 
     /// A transfer may be near: I/O is kept one by one from here on.
     pub fn watch(&mut self, at_ns: u64) {
+        self.is_still = false;
         if let Some(meter) = &mut self.meter {
             meter.watch(at_ns);
         }
@@ -180,6 +184,7 @@ impl Unit {
 
     /// Takes one observation.
     pub fn take(&mut self, observation: Observation, cx: &mut Context<'_>) {
+        self.is_still = false;
         match observation {
             Observation::Unit { name, wwid, .. } => {
                 self.subject = Subject {
@@ -307,6 +312,7 @@ impl Unit {
 
     /// How ownership may move.
     pub fn mode_is(&mut self, mode: RdacMode) {
+        self.is_still = false;
         self.mode = Some(mode);
         self.attentive |= mode == RdacMode::Avt;
     }
@@ -358,6 +364,9 @@ impl Unit {
 
     /// What is due at `now_ns`.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
+        if self.is_still {
+            return;
+        }
         if self.signs.is_stale(cx.now_ns) && !self.sides.in_motion() {
             self.signs = Signs::default();
         }
@@ -383,6 +392,13 @@ impl Unit {
         };
         self.conditions
             .tick(view, cx.book, &self.subject, cx.now_ns);
+        self.is_still = !near
+            && !self.transfer_suspected()
+            && self.io_elsewhere.is_none()
+            && self.thrash.is_none()
+            && self.history.wants_after().is_none()
+            && !self.sides.in_motion()
+            && !self.conditions.is_any();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The paths of a trace: labels from topology, counts and histograms from the probes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use alua_trace_ebpf::{Followed, PathCounts, state_source};
 
@@ -12,10 +12,13 @@ use crate::{
     topology::Hctl,
 };
 
+mod order;
 mod relabel;
 mod watched;
 
+use order::Order;
 pub(super) use relabel::model_state;
+use relabel::{event, unlabelled};
 pub(super) use watched::{LARGE_BYTES, Watched};
 
 /// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
@@ -25,7 +28,7 @@ const HANDLERS: [&str; 2] = ["alua", "rdac"];
 #[derive(Debug)]
 pub(super) struct Entry {
     /// As it is shown.
-    pub label: model::Path,
+    pub label: Arc<model::Path>,
     pub hctl: Hctl,
     /// Index of its logical unit.
     pub lun: usize,
@@ -60,6 +63,8 @@ pub(super) struct Entry {
     kernel: Vec<(u16, PathCounts)>,
     /// Of ids that it had, and that may be another path's now.
     retired: PathCounts,
+    /// Of all of them.
+    counts: PathCounts,
     /// When its state was last seen, on the monotonic clock.
     state_at_ns: u64,
     /// When its state was first seen to be what it is.
@@ -103,10 +108,13 @@ impl Entry {
     }
 
     /// Sum over the probes' ids.
-    pub fn counts(&self) -> PathCounts {
-        self.kernel
-            .iter()
-            .fold(self.retired, |sum, (_, counts)| sum.plus(counts))
+    pub fn counts(&self) -> &PathCounts {
+        &self.counts
+    }
+
+    fn count_anew(&mut self) {
+        let of_ids = self.kernel.iter();
+        self.counts = of_ids.fold(self.retired, |sum, (_, counts)| sum.plus(counts));
     }
 
     /// Dispatched and not ended, by subtraction: for the live view.
@@ -161,6 +169,9 @@ pub(super) struct Paths {
     moved: Vec<(u16, usize)>,
     /// Ids of the probes at an address that another logical unit has now.
     stale: Vec<u16>,
+    /// Some path is of an RDAC array.
+    pub any_controller: bool,
+    order: Order,
 }
 
 impl Paths {
@@ -174,6 +185,11 @@ impl Paths {
 
     pub fn get_mut(&mut self, index: usize) -> Option<&mut Entry> {
         self.entries.get_mut(index)
+    }
+
+    /// All of them in the order in which they are shown.
+    pub fn ordered(&self) -> impl Iterator<Item = &Entry> {
+        self.order.of(&self.entries)
     }
 
     pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
@@ -209,6 +225,7 @@ impl Paths {
             && let Some(known) = entry.kernel.iter_mut().find(|(known, _)| *known == id)
         {
             known.1 = *counts;
+            entry.count_anew();
         }
     }
 
@@ -216,6 +233,7 @@ impl Paths {
     pub fn forget_counts(&mut self, index: usize, taken_off: &PathCounts) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.retired = entry.retired.plus(taken_off);
+            entry.count_anew();
         }
     }
 
@@ -227,6 +245,7 @@ impl Paths {
         let own = entry.kernel.iter().position(|(known, _)| *known == id);
         if let Some((_, counts)) = own.map(|at| entry.kernel.swap_remove(at)) {
             entry.retired = entry.retired.plus(&counts);
+            entry.count_anew();
         }
     }
 
@@ -243,7 +262,7 @@ impl Paths {
         let index = self.entries.len();
         let lun = self.lun(lun);
         self.entries.push(Entry {
-            label: unlabelled(index, hctl),
+            label: Arc::new(unlabelled(index, hctl)),
             hctl,
             lun,
             present: true,
@@ -263,6 +282,7 @@ impl Paths {
             implausible: 0,
             kernel: Vec::new(),
             retired: PathCounts::default(),
+            counts: PathCounts::default(),
             state_at_ns: 0,
             state_since_ns: 0,
             usable_since_ns: 0,
@@ -270,6 +290,7 @@ impl Paths {
             last: Followed(u64::MAX),
         });
         self.by_hctl.insert(hctl, index);
+        self.order.add(index, &self.entries);
         index
     }
 
@@ -397,6 +418,9 @@ impl Paths {
     /// Marks what the array's owners contradict. `scsi_dh_rdac` reads a path's own again only when it
     /// activates the path (`check_ownership`), and I/O in IOSHIP and AVT mode goes on without.
     pub fn contradict<'a>(&mut self, owner_of: impl Fn(usize) -> Option<&'a [Side]>) {
+        if !self.any_controller {
+            return;
+        }
         for entry in &mut self.entries {
             let told = match entry.controller {
                 Some((slot, RdacMode::Avt | RdacMode::IoShip)) => {
@@ -423,7 +447,7 @@ impl Paths {
     fn unite(&mut self, met: usize, returned: usize) {
         let entry = &mut self.entries[met];
         (entry.present, entry.is_disk) = (false, false);
-        entry.label = unlabelled(met, entry.hctl);
+        entry.label = Arc::new(unlabelled(met, entry.hctl));
         let kernel = std::mem::take(&mut entry.kernel);
         let retired = std::mem::take(&mut entry.retired);
         let stats = std::mem::take(&mut entry.stats);
@@ -431,11 +455,13 @@ impl Paths {
         let implausible = std::mem::take(&mut entry.implausible);
         let ios = std::mem::take(&mut entry.ios);
         let watched = std::mem::take(&mut entry.watched);
+        entry.count_anew();
         self.moved
             .extend(kernel.iter().map(|(id, _)| (*id, returned)));
         let entry = &mut self.entries[returned];
         entry.kernel.extend(kernel);
         entry.retired = entry.retired.plus(&retired);
+        entry.count_anew();
         entry.stats.add(&stats);
         for ((class, state), from_ns) in entry.slowest.add(slowest) {
             entry.stats.slow_from(class, state, from_ns);
@@ -462,38 +488,7 @@ fn set_state(
     if changed {
         entry.state_since_ns = at_ns;
     }
-    entry.label.state = state;
-    entry.label.state_source = source;
-    entry.label.preferred = preferred;
+    let label = Arc::make_mut(&mut entry.label);
+    (label.state, label.state_source, label.preferred) = (state, source, preferred);
     changed.then(|| event(entry, PathChange::State, at_ns))
-}
-
-fn event(entry: &Entry, change: PathChange, seen_at_ns: u64) -> PathEvent {
-    PathEvent {
-        seen_at_ns,
-        change,
-        path: entry.label.clone(),
-    }
-}
-
-fn unlabelled(index: usize, hctl: Hctl) -> model::Path {
-    model::Path {
-        // The probes' path table has fewer entries; a host with more devices shows the last id.
-        id: u16::try_from(index).unwrap_or(u16::MAX),
-        hctl: hctl.to_string(),
-        device: None,
-        devno: None,
-        wwid: None,
-        map: None,
-        dm: None,
-        path_group: None,
-        port_group: None,
-        relative_port: None,
-        vendor: None,
-        product: None,
-        handler: None,
-        state: AccessState::Unknown,
-        state_source: StateSource::None,
-        preferred: None,
-    }
 }

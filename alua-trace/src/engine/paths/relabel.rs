@@ -1,12 +1,14 @@
 //! Paths after a scan: which device is which path, its labels, and what sysfs says of its state.
 
+use std::sync::Arc;
+
 use alua_trace_ebpf::Followed;
 
-use super::{Entry, Paths, event, set_state};
+use super::{Entry, Paths, set_state};
 use crate::{
     model::{self, AccessState, PathChange, PathEvent, StateSource},
     scsi,
-    topology::{Device, Topology},
+    topology::{Device, Hctl, Topology},
 };
 
 impl Paths {
@@ -35,6 +37,9 @@ impl Paths {
             }
         }
         self.last_scan_ns = now_ns;
+        if !events.is_empty() {
+            self.order.renew(&self.entries);
+        }
         events
     }
 
@@ -99,14 +104,16 @@ impl Paths {
         let entry = &mut self.entries[index];
         let appeared = !entry.present || !entry.is_known();
         let label = label(entry, device, topology);
-        let relabelled = label != entry.label;
+        let relabelled = label != *entry.label;
         let member = device.devno.and_then(|devno| topology.membership(devno));
         entry.dm_active = member.is_some_and(|(_, _, path)| path.active);
         let usable = device.running && (member.is_none() || entry.dm_active);
         if !entry.present || entry.usable != usable || entry.label.map != label.map {
             entry.usable_since_ns = now_ns;
         }
-        entry.label = label;
+        if relabelled {
+            entry.label = Arc::new(label);
+        }
         entry.present = true;
         entry.is_disk = device.is_disk();
         entry.timeout_s = device.timeout_s;
@@ -169,7 +176,38 @@ fn label(entry: &Entry, device: &Device, topology: &Topology) -> model::Path {
         vendor: device.vendor.clone(),
         product: device.product.clone(),
         handler: device.handler.clone(),
-        ..entry.label.clone()
+        ..(*entry.label).clone()
+    }
+}
+
+/// The label of a path of which only the address is known.
+pub(super) fn unlabelled(index: usize, hctl: Hctl) -> model::Path {
+    model::Path {
+        // The probes' path table has fewer entries; a host with more devices shows the last id.
+        id: u16::try_from(index).unwrap_or(u16::MAX),
+        hctl: hctl.to_string(),
+        device: None,
+        devno: None,
+        wwid: None,
+        map: None,
+        dm: None,
+        path_group: None,
+        port_group: None,
+        relative_port: None,
+        vendor: None,
+        product: None,
+        handler: None,
+        state: AccessState::Unknown,
+        state_source: StateSource::None,
+        preferred: None,
+    }
+}
+
+pub(super) fn event(entry: &Entry, change: PathChange, seen_at_ns: u64) -> PathEvent {
+    PathEvent {
+        seen_at_ns,
+        change,
+        path: (*entry.label).clone(),
     }
 }
 

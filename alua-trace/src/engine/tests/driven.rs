@@ -101,7 +101,7 @@ impl Driven {
     pub fn interval(&mut self, at_ns: u64) -> Interval {
         self.take(at_ns, Input::Interval);
         match self.take_lines().pop() {
-            Some(Line::Interval(interval)) => interval,
+            Some(Line::Interval(interval)) => std::sync::Arc::unwrap_or_clone(interval),
             other => panic!("{other:?}"),
         }
     }

@@ -165,9 +165,9 @@ fn two_ids_met_before_topology_knows_the_path_are_one_path() {
     let mut engine = Driven::new(Wanted::default());
     engine.command(&read(10, AO, 1, 1_000), &Again);
     engine.command(&read(20, AO, 2, 1_000), &Again);
-    assert!(engine.wants().scan_before_end);
+    assert!(engine.wants_scan_before_end());
     engine.topology(&topology(BOTH_ACTIVE), 3);
-    assert!(!engine.wants().scan_before_end);
+    assert!(!engine.wants_scan_before_end());
     let paths = engine.finish(u64::MAX, &|_| 0).paths;
     let recorded: Vec<u64> = paths.iter().map(|path| path.counts.recorded).collect();
     assert_eq!(recorded, [2, 0]);

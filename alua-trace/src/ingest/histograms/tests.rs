@@ -99,6 +99,7 @@ fn each_command_is_taken_once() {
         state: 1,
         bytes: 2048,
         sum_ns: 10_101 + (1 << 20),
+        mapped: 4,
         buckets: vec![(100, 1), (4992, 2), (1 << 20, 1)],
         ..Counted::default()
     };
@@ -159,6 +160,8 @@ fn a_bucket_that_wraps_around_goes_on() {
     *counts = u32::MAX;
     assert_eq!(histograms.take()[0].commands(), u64::from(u32::MAX));
     *counts = 4;
+    // SAFETY: as above.
+    unsafe { (*probes.cells.at(usize::from(cell)).unwrap().as_ptr()).sum_ns += 5000 };
     assert_eq!(histograms.take()[0].commands(), 5);
 }
 
@@ -173,4 +176,36 @@ fn slow_commands_are_asked_for_by_cell() {
     // SAFETY: as above.
     let told = [1, 2].map(|id| unsafe { (*probes.cells.at(id).unwrap().as_ptr()).slow_from_ns });
     assert_eq!(told, [100, 217]);
+}
+
+/// What a command that is counted at this moment has raised so far, at each step, and then the rest of it.
+#[test]
+fn a_command_that_is_being_counted_is_taken_whole_in_the_end() {
+    for unmapped in [0, 1] {
+        let (mut histograms, probes) = histograms();
+        let cell = probes.make_cell(1, 0, 0);
+        probes.count(cell, 1000, 512);
+        histograms.take();
+        // SAFETY: as above.
+        let its = unsafe { &mut *probes.cells.at(usize::from(cell)).unwrap().as_ptr() };
+        // A bucket is raised; its command's sums are not.
+        let sums = (its.bytes, its.sum_ns);
+        probes.count(cell, 1000, 512);
+        let whole = (its.bytes, its.sum_ns);
+        (its.bytes, its.sum_ns) = sums;
+        let mut told = histograms.take();
+        (its.bytes, its.sum_ns) = whole;
+        its.unmapped += unmapped;
+        told.extend(histograms.take());
+        let sum = |of: fn(&Counted) -> u64| told.iter().map(of).sum::<u64>();
+        assert_eq!(
+            (
+                sum(Counted::commands),
+                sum(|it| it.bytes),
+                sum(|it| it.sum_ns)
+            ),
+            (1, 512, 1000)
+        );
+        assert_eq!(sum(|it| it.mapped), 1 - unmapped);
+    }
 }
