@@ -43,6 +43,7 @@ mod rdac;
 mod rejected;
 #[cfg(target_arch = "bpf")]
 mod scsi;
+#[cfg(target_arch = "bpf")]
 mod shortcuts;
 #[cfg(target_arch = "bpf")]
 mod table;

@@ -68,7 +68,7 @@ impl Stuck {
         self.unsettle();
         for (index, entry) in paths.entries_mut().enumerate() {
             let its = in_flight.get(&index);
-            let dispatched = block_io(&entry.counts());
+            let dispatched = block_io(entry.counts());
             let found = its.map_or((None, 0), |it| (Some(it.oldest_ns), it.commands));
             entry.watched.looked(found, at_ns, dispatched);
         }
@@ -161,7 +161,7 @@ fn may_be_busy(entry: &Entry) -> bool {
     is_used
         && (watched.completed_ns > watched.clear_ns
             || watched.oldest_ns.is_some()
-            || block_io(&entry.counts()) > watched.clear_dispatched)
+            || block_io(entry.counts()) > watched.clear_dispatched)
 }
 
 /// How long a path has completed nothing.

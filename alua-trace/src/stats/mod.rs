@@ -122,6 +122,8 @@ pub struct PathStats {
     /// By class and state; made when first needed: most paths know two of the 24.
     cells: [[Option<Box<Cell>>; STATES.len()]; 3],
     counted: u64,
+    /// The interval saw a command.
+    saw_any: bool,
 }
 
 impl PathStats {
@@ -129,6 +131,7 @@ impl PathStats {
     #[inline]
     pub fn record(&mut self, sample: &Sample) -> bool {
         let cell = self.cells[sample.class as usize][sample.state & 7].get_or_insert_default();
+        self.saw_any = true;
         cell.interval.record(sample.latency_ns);
         // Wrapping, as those that were counted before may be anything in a recording.
         raise(&mut cell.bytes, u64::from(sample.bytes));
@@ -156,6 +159,7 @@ impl PathStats {
         }
         raise(&mut cell.bytes, u64::from(bytes));
         raise(&mut cell.mapped, u64::from(mapped));
+        self.saw_any = true;
         true
     }
 
@@ -163,6 +167,7 @@ impl PathStats {
     pub fn count(&mut self, counted: &Counted) {
         let class = usize::from(counted.class).min(CLASSES.len() - 1);
         let cell = self.cells[class][usize::from(counted.state) & 7].get_or_insert_default();
+        self.saw_any = true;
         cell.interval.count(&counted.buckets, counted.sum_ns);
         raise(&mut cell.bytes, counted.bytes);
         raise(&mut cell.passthrough, counted.passthrough);
@@ -201,6 +206,7 @@ impl PathStats {
             }
         }
         raise(&mut self.counted, other.counted);
+        self.saw_any |= other.saw_any;
     }
 
     /// Commands recorded.
@@ -225,8 +231,7 @@ impl PathStats {
     /// Whether the interval saw any command.
     #[must_use]
     pub fn saw_any(&self) -> bool {
-        let mut cells = self.cells.iter().flatten().flatten();
-        cells.any(|cell| !cell.interval.is_empty())
+        self.saw_any
     }
 
     /// What the interval saw, by class and state.
@@ -245,6 +250,9 @@ impl PathStats {
 
     /// Begins the next interval.
     pub fn end_interval(&mut self) {
+        if !std::mem::take(&mut self.saw_any) {
+            return;
+        }
         for cell in self.cells.iter_mut().flatten().flatten() {
             cell.end_interval();
         }

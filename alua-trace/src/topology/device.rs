@@ -120,13 +120,25 @@ impl Device {
         device.read_inquiry(&dir);
         device.read_identification(&dir);
         device.read_block(&dir);
-        device.read_handler(&dir);
-        device.timeout_s = dir.number("timeout");
+        device.read_what_changes(&dir)?;
+        Some(device)
+    }
+
+    /// Reads what of it somebody may change without a word; `None` when it is gone.
+    pub fn read_again(mut self, sysroot: &Sysroot) -> Option<Self> {
+        let dir = Directory::open(&sysroot.scsi_device_dir(&self.hctl.to_string())).ok()?;
+        self.read_what_changes(&dir)?;
+        Some(self)
+    }
+
+    fn read_what_changes(&mut self, dir: &Directory) -> Option<()> {
+        self.read_handler(dir);
+        self.timeout_s = dir.number("timeout");
         // Read last: every SCSI device has it, until it is removed.
         let state = dir.text("state").ok()?;
-        device.running = state == "running";
-        device.state = Some(state);
-        Some(device)
+        self.running = state == "running";
+        self.state = Some(state);
+        Some(())
     }
 
     /// drivers/scsi/scsi_sysfs.c `show_inquiry`: the data of the scan.
@@ -170,6 +182,7 @@ impl Device {
         let handler = dir.text("dh_state").ok();
         self.handler = handler.filter(|text| !text.is_empty() && text != "detached");
         if self.handler.is_none() {
+            (self.access_state, self.preferred) = (None, None);
             return;
         }
         self.access_state = dir.text("access_state").ok().map(AccessStateText);

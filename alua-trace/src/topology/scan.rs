@@ -44,6 +44,8 @@ impl Looks {
             .enumerate()
             .filter_map(|(place, hctl)| match known.remove(&hctl) {
                 Some(device) if !announced && !is_due(place) => Some(device),
+                // What it is would have been announced.
+                Some(device) if !announced => device.read_again(sysroot),
                 _ => Device::read(sysroot, hctl),
             })
             .collect();

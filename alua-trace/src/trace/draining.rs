@@ -15,7 +15,6 @@ const LINES_LIMIT: usize = 1024;
 const WANTED_FILL: u64 = 64;
 /// However fast they fill: the host has other things to do.
 const SOONEST_POLL_NS: u64 = 1_000_000;
-const POLL_NS: u64 = POLL.as_nanos() as u64;
 
 /// How full the fullest log was, and how long that took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,10 +33,11 @@ impl Filling {
         }
     }
 
-    /// How soon they should be drained again: when the fullest is as full as is wanted, if it goes on like this.
-    pub fn next(&self) -> Duration {
+    /// How soon they should be drained again: when the fullest is as full as is wanted, if it goes on like this, and after
+    /// `at_most`.
+    pub fn next(&self, at_most: Duration) -> Duration {
         let next_ns = self.after_ns * WANTED_FILL / u64::from(self.fullest).max(1);
-        Duration::from_nanos(next_ns.clamp(SOONEST_POLL_NS, POLL_NS))
+        Duration::from_nanos(next_ns.max(SOONEST_POLL_NS)).min(at_most)
     }
 }
 
@@ -93,7 +93,7 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 other = &mut other => return other,
-                () = sleep(self.filling.next()) => self.drain(),
+                () = sleep(self.filling.next(POLL)) => self.drain(),
             }
         }
     }
@@ -102,6 +102,8 @@ impl Session<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const POLL_NS: u64 = POLL.as_nanos() as u64;
 
     #[test]
     fn logs_are_drained_before_they_are_full() {
@@ -114,16 +116,16 @@ mod tests {
                 at_ns += after_ns;
                 let fullest = (per_poll * after_ns / POLL_NS).min(255);
                 filling.note(fullest as u8, at_ns);
-                after_ns = filling.next().as_nanos() as u64;
+                after_ns = filling.next(POLL).as_nanos() as u64;
             }
             let fullest = per_poll * after_ns / POLL_NS;
             assert!(
                 fullest <= WANTED_FILL + 1 || after_ns == SOONEST_POLL_NS,
                 "{per_poll}: {fullest}"
             );
-            let before = filling.next();
+            let before = filling.next(POLL);
             filling.note(0, at_ns + 1000);
-            assert_eq!(filling.next(), before);
+            assert_eq!(filling.next(POLL), before);
             assert!(
                 fullest >= WANTED_FILL / 2 || after_ns == POLL_NS,
                 "{per_poll}: {fullest}"

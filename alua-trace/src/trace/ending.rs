@@ -6,7 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::sleep;
 
-use super::{session::Session, slots::in_flight};
+use super::{
+    session::{POLL, Session},
+    slots::in_flight,
+};
 use crate::{
     clock::{cpu_ns, monotonic_ns},
     engine::{End, Input},
@@ -31,7 +34,7 @@ impl Session<'_> {
         let deadline = sleep(LAST_LOOK);
         tokio::pin!(deadline);
         while self.scanner.is_busy() {
-            let next = sleep(self.filling.next());
+            let next = sleep(self.filling.next(POLL));
             tokio::select! {
                 scan = self.scanner.next() => self.scanned(scan?)?,
                 () = next => self.drain(),

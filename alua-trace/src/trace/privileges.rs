@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn older_kernels_lock_the_memory_of_maps() {
         for (release, locks) in [
-            ("5.10.0-32-amd64", true),
+            ("5.10.0-46-amd64", true),
             ("4.18.0", true),
             ("5.11.0", false),
             ("6.1.0-50-amd64", false),

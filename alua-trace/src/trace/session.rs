@@ -48,6 +48,8 @@ use crate::{
 
 /// How often the logs are drained while they are nearly empty: a flag is raised at most this much after its cause.
 pub(super) const POLL: Duration = Duration::from_millis(50);
+/// The same while commands are counted: the logs have what is rare, and counts are read when an interval ends.
+const POLL_COUNTED: Duration = Duration::from_millis(100);
 /// How often topology and modules are looked at without an announcement, while there is I/O: the kernel announces devices,
 /// maps, failed paths and modules, and the probes announce states.
 const LOOK: Duration = Duration::from_secs(5);
@@ -266,7 +268,8 @@ impl<'config> Session<'config> {
                 }
                 _ = poll.tick() => {
                     self.poll()?;
-                    poll.reset_after(self.filling.next());
+                    let at_most = if self.counting.is_on() { POLL_COUNTED } else { POLL };
+                    poll.reset_after(self.filling.next(at_most));
                 }
                 scan = self.scanner.next() => self.scanned(scan?)?,
                 seen = self.network.next() => {
@@ -357,11 +360,10 @@ impl<'config> Session<'config> {
         let tables = &self.attached.probes.tables;
         let now_ns = monotonic_ns();
         slots.meet(&global, tables, &mut |input| feed.take(now_ns, input));
-        let mut per_path = slots.counted(tables);
+        slots.read_counts(tables);
         self.drain();
         self.take_counted();
-        self.slots.complete(&mut per_path);
-        self.slots.keep_changed(&mut per_path);
+        let per_path = self.slots.take_changed();
         if !per_path.is_empty() {
             self.unannounced.io();
         }
@@ -457,13 +459,11 @@ impl<'config> Session<'config> {
         self.take_counted();
         let at_ns = monotonic_ns();
         let tables = &mut self.attached.probes.tables;
-        let paths = unused.paths.iter();
-        let mut last: Vec<_> = paths.map(|id| (*id, tables.counts(*id))).collect();
-        self.slots.complete(&mut last);
-        for (id, counts) in last {
-            self.feed.take(at_ns, Input::PathRetired(id, &counts));
-            self.slots.forget_path(id);
-            tables.free_path(id)?;
+        for id in &unused.paths {
+            let last = self.slots.counts_of(*id, tables);
+            self.feed.take(at_ns, Input::PathRetired(*id, &last));
+            self.slots.forget_path(*id);
+            tables.free_path(*id)?;
         }
         for id in &unused.routes {
             self.slots.forget_route(*id);

@@ -37,7 +37,11 @@ impl Taken {
 #[derive(Debug, Clone, Copy, Default)]
 struct Met {
     slot: PathSlot,
+    /// As the engine knows them, but for what has changed since.
     counts: PathCounts,
+    /// They have been read since the engine was told.
+    is_read: bool,
+    has_changed: bool,
 }
 
 /// What the engine has been told of the tables.
@@ -204,10 +208,34 @@ impl Slots {
         }
     }
 
-    /// What the probes have counted for every path that has been told of.
-    pub fn counted(&self, tables: &Tables) -> Vec<(u16, PathCounts)> {
-        let ids = self.paths.keys();
-        ids.map(|id| (*id, tables.counts(*id))).collect()
+    /// Reads what the probes have counted for every path that has been told of.
+    pub fn read_counts(&mut self, tables: &Tables) {
+        for (id, met) in &mut self.paths {
+            let counts = PathCounts {
+                completed: met.counts.completed,
+                ..tables.counts(*id)
+            };
+            met.is_read = true;
+            if counts != met.counts {
+                (met.counts, met.has_changed) = (counts, true);
+            }
+        }
+    }
+
+    /// What of it has changed since the last time, with what has completed by now.
+    pub fn take_changed(&mut self) -> Vec<(u16, PathCounts)> {
+        let taken = &self.taken;
+        let changed = self.paths.iter_mut().filter_map(|(id, met)| {
+            // One that is new since the reading has no counts yet.
+            let is_read = std::mem::take(&mut met.is_read);
+            let completed = completed(taken, *id, &met.counts);
+            if !is_read || !met.has_changed && completed == met.counts.completed {
+                return None;
+            }
+            (met.counts.completed, met.has_changed) = (completed, false);
+            Some((*id, met.counts))
+        });
+        changed.collect()
     }
 
     /// Commands have been counted instead of recorded.
@@ -219,20 +247,11 @@ impl Slots {
         }
     }
 
-    /// Adds what has completed: what has been taken, and what found no room.
-    pub fn complete(&self, counted: &mut [(u16, PathCounts)]) {
-        for (id, counts) in counted {
-            let records = self.taken.get(usize::from(*id)).map_or(0, |it| it.records);
-            counts.completed = records + counts.ring_full;
-        }
-    }
-
-    /// Leaves those whose counts have changed since the last time.
-    pub fn keep_changed(&mut self, counted: &mut Vec<(u16, PathCounts)>) {
-        counted.retain(|(id, counts)| {
-            let met = self.paths.get_mut(id);
-            met.is_none_or(|met| std::mem::replace(&mut met.counts, *counts) != *counts)
-        });
+    /// The counts of a path, with what has completed.
+    pub fn counts_of(&self, id: u16, tables: &Tables) -> PathCounts {
+        let mut counts = tables.counts(id);
+        counts.completed = completed(&self.taken, id, &counts);
+        counts
     }
 
     /// A path id has been given back: who gets it next is told anew.
@@ -250,6 +269,12 @@ impl Slots {
             taken.last = Taken::NOTHING.last;
         }
     }
+}
+
+/// What has been taken of a path, and what found no room.
+fn completed(taken: &[Taken], id: u16, counts: &PathCounts) -> u64 {
+    let records = taken.get(usize::from(id)).map_or(0, |it| it.records);
+    records + counts.ring_full
 }
 
 /// Commands in flight by path id, without those that are counted as timed out.

@@ -96,7 +96,7 @@ const BTF: &str = "/sys/kernel/btf";
 /// Where the `--btf` of these cases points.
 const GIVEN: &str = "/tmp/btf";
 /// Types of Linux 5.10, complete.
-const FOREIGN: &[u8] = include_bytes!("../../fixtures/btf/5.10.0-32-amd64/scsi_mod.btf");
+const FOREIGN: &[u8] = include_bytes!("../../fixtures/btf/5.10.0-46-amd64/scsi_mod.btf");
 /// A trace that would end by itself if it were not refused.
 const SHORT: [&str; 3] = ["run", "--duration", "1s"];
 
