@@ -16,10 +16,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::console::kernel_failure;
 use crate::kernels::Kernel;
 use crate::paths::write_whole;
-use crate::qemu::{self, Accelerator, Machine, Qemu, Wire};
+use crate::qemu::{self, Accelerator, Machine, Qemu};
 use crate::results::{Lines, Report};
 use crate::say;
 use crate::terminal::Raw;
+use crate::wire::Wire;
 
 /// A guest that has not said hello by then is started again, once.
 const HELLO_WITHIN: Duration = Duration::from_secs(30);

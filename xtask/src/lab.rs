@@ -13,9 +13,10 @@ use crate::initramfs::{self, Overlay};
 use crate::kernels::Kernel;
 use crate::paths::Paths;
 use crate::programs::Programs;
-use crate::qemu::{self, Accelerator, GuestDir, Qemu, Wire};
+use crate::qemu::{self, Accelerator, GuestDir, Qemu};
 use crate::results::Report;
 use crate::userland::{Set, Userland};
+use crate::wire::Wire;
 
 /// A kernel and an image to start guests from.
 #[derive(Debug)]

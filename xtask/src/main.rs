@@ -28,6 +28,7 @@ mod toolchain;
 mod units;
 mod userland;
 mod version;
+mod wire;
 
 use std::process::ExitCode;
 

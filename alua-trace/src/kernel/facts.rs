@@ -15,7 +15,8 @@ use alua_trace_ebpf::{
 use super::{
     layout::{self, LayoutError},
     machine::Cast,
-    probes::{Facts, Hook, ModuleFacts, PAGES, TABLE, VMLINUX},
+    pages::{self, PAGES},
+    probes::{Facts, Hook, ModuleFacts, TABLE, VMLINUX},
     types::{MODULES, RawTypes, TracepointType, Types, TypesError},
 };
 use crate::sysroot::{self, SymbolsError, Sysroot};
@@ -119,9 +120,7 @@ impl KernelFacts {
         // Without the layout the address must not make the probes read.
         let dm_address = |name| address(name).filter(|_| self.dm.is_ok()).unwrap_or(0);
         let buffer = match (&self.buffer, address(PAGES[0]), address(PAGES[1])) {
-            (Ok(buffer), Some(page_offset_base), Some(vmemmap_base))
-                if cfg!(target_arch = "x86_64") =>
-            {
+            (Ok(buffer), Some(page_offset_base), Some(vmemmap_base)) if pages::ARE_VARIABLES => {
                 BufferLayout {
                     page_offset_base,
                     vmemmap_base,

@@ -14,6 +14,7 @@ mod hooks;
 pub mod layout;
 pub mod machine;
 pub mod object;
+mod pages;
 pub mod probes;
 pub mod recycling;
 pub mod tables;

@@ -4,6 +4,7 @@
 //! The table is the one place that declares a probe: attaching, `doctor`, the trace's header and
 //! the documentation derive from it.
 
+use super::pages::{self, PAGES};
 use crate::model::{Probe, ProbeStatus};
 
 /// Where a probe hooks.
@@ -80,19 +81,10 @@ impl Spec {
 
 /// The kernel itself, where a probe is on no module.
 pub const VMLINUX: &str = "vmlinux";
-/// What tells where a page of memory is: with it a command's data can be read. On x86-64 they are variables; arm64 has
-/// constants (arch/arm64/include/asm/memory.h `PAGE_OFFSET`, which is `-1 << VA_BITS`, and `VMEMMAP_START`).
-pub const PAGES: [&str; 2] = if cfg!(target_arch = "x86_64") {
-    ["page_offset_base", "vmemmap_base"]
-} else {
-    ["VA_BITS", "VMEMMAP_START"]
-};
-
 const fn of_pages(name: &'static str) -> Hook {
-    if cfg!(target_arch = "x86_64") {
-        Hook::Address(name)
-    } else {
-        Hook::CrashNote(name)
+    match pages::ARE_VARIABLES {
+        true => Hook::Address(name),
+        false => Hook::CrashNote(name),
     }
 }
 
