@@ -85,7 +85,7 @@ pub struct Machine {
     pub last_cell: u32,
     /// Number of the last [`super::Octave`] that there is room for: one less than a power of two.
     pub last_octave: u32,
-    /// 1 where counts of paths are in the array: before Linux 5.15 an element has 4 MiB at most.
+    /// 1 where counts of paths are in the array: old kernels give an element 4 MiB at most, which many CPUs exceed.
     pub counts_in_array: u32,
     /// Zero.
     pub reserved: u32,

@@ -38,7 +38,7 @@ pub static PATH_CANDIDATES: Global<[Candidates; sets(MAX_PATHS)]> = unsafe { Glo
 #[unsafe(link_section = ".bss.routes")]
 pub static ROUTE_CANDIDATES: Global<[Candidates; sets(MAX_ROUTES)]> = unsafe { Global::zeroed() };
 
-// How large what follows is is the collector's to say, but for ids.
+// The collector says how large they are: those of one element, and this ring.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 

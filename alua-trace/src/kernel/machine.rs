@@ -92,7 +92,8 @@ fn has_fetch() -> bool {
     is_taken(&FETCHES)
 }
 
-/// What an element of an array may have at most before Linux 5.15 (`KMALLOC_MAX_SIZE`).
+/// What an element of an array may have at most on old kernels (kernel/bpf/arraymap.c `array_map_alloc_check`:
+/// `KMALLOC_MAX_SIZE`); Linux 6.1 takes larger ones.
 pub(super) const SMALL_VALUE_BYTES: u64 = 4 << 20;
 
 /// Whether an element of an array may be larger than that: by making one.
