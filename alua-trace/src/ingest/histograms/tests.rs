@@ -209,3 +209,18 @@ fn a_command_that_is_being_counted_is_taken_whole_in_the_end() {
         assert_eq!(sum(|it| it.mapped), 1 - unmapped);
     }
 }
+
+/// Its sums were read with those of the command before it, after the buckets had been.
+#[test]
+fn a_command_that_came_while_a_cell_was_read_is_taken_the_next_time() {
+    let (mut histograms, probes) = histograms();
+    let cell = probes.make_cell(1, 0, 0);
+    probes.count(cell, 1000, 512);
+    histograms.take();
+    probes.count(cell, 2000, 512);
+    let read = histograms.sums(usize::from(cell)).unwrap();
+    histograms.taken[usize::from(cell)].sums = read;
+    let told = histograms.take();
+    assert_eq!((told[0].commands(), told[0].bytes), (1, 0));
+    assert_eq!(told[0].mapped, 1);
+}

@@ -138,3 +138,51 @@ fn the_timeline_has_tenures_and_loads() {
     );
     assert!(transfer.evidence[0].starts_with("+0 ns: sg_stpg[123] sent SET TARGET PORT GROUPS"));
 }
+
+/// A unit about which nothing was observed for a while is looked at again once something is.
+#[test]
+fn a_unit_that_has_been_still_is_heard() {
+    const S: u64 = 1_000_000_000;
+    let mut ownership = Ownership::new(Thresholds::default());
+    let mut last_flag_id = 0;
+    let mut flags = |ownership: &mut Ownership, from_s: u64, to_s: u64| {
+        for step in from_s * 20..to_s * 20 {
+            ownership.tick(step * S / 20, &mut last_flag_id);
+        }
+        let lines = ownership.take_lines().into_iter();
+        lines.filter(|line| matches!(line, Line::Flag(_))).count()
+    };
+    let (lun, path) = (0, 1);
+    ownership.observe(Observation::Unit {
+        lun,
+        name: "mpatha".into(),
+        wwid: None,
+    });
+    ownership.observe(Observation::Path {
+        lun,
+        path,
+        hctl: "1:0:0:0".parse().unwrap(),
+        side: Some(Side::Group(1)),
+    });
+    ownership.observe(Observation::Groups {
+        lun,
+        asked_at_ns: S,
+        answered_at_ns: S + 1,
+        transition_time_s: None,
+        groups: vec![GroupAnswer {
+            group: 1,
+            state: model::AccessState::Optimized,
+            preferred: false,
+            status: 0,
+        }],
+    });
+    assert_eq!(flags(&mut ownership, 1, 30), 0);
+    assert!(ownership.units.all().all(|unit| unit.is_still));
+    ownership.observe(Observation::Sysfs {
+        lun,
+        path,
+        at_ns: 30 * S,
+        state: model::AccessState::Standby,
+    });
+    assert_eq!(flags(&mut ownership, 31, 40), 1);
+}
