@@ -81,6 +81,7 @@ impl Spec {
 
 /// The kernel itself, where a probe is on no module.
 pub const VMLINUX: &str = "vmlinux";
+
 const fn of_pages(name: &'static str) -> Hook {
     match pages::ARE_VARIABLES {
         true => Hook::Address(name),
