@@ -77,8 +77,10 @@ fn sessions(lab: &mut Lab) -> Result<Outcome> {
     ];
     let recorded = tracer::say(&recorded.concat(), LIMIT)?;
     let setups = tracer::say(&["replay", RECORDED, "--setup"], LIMIT)?;
-    run("ip", &["link", "set", &interface, "mtu", "9000"])?;
+    // Before the MTU is raised again: TCP's MSS follows it at once, if a command comes.
     let later = run("ss", &["-tino", "dport", "=", ":3260"])?;
+    run("ip", &["link", "set", &interface, "mtu", "9000"])?;
+    lab.evidence("ss-later.txt", later.clone());
     lab.evidence("setups.json", setups.stdout.clone());
     ensure!(recorded.code() == 0, "{}", recorded.stderr);
     agree_all(lab, &serde_json::from_str(&told.stdout)?, (&iscsiadm, &ss)).context("paths")?;
