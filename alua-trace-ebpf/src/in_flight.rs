@@ -9,23 +9,36 @@ use crate::{
     path,
 };
 
-/// Keeps a dispatched command; counts it as untracked when there is no room.
+/// Where a command is kept, as far as there is a slot for it.
+pub struct Kept(Option<*mut CommandSlot>);
+
+/// Makes room for a command that is being dispatched. Before its path is looked up: a compare and swap waits for every load
+/// before it, and what is loaded for a path comes from far away where there are many.
 #[inline(always)]
-pub fn insert(command: &CommandSlot) {
-    let slot = IN_FLIGHT.at(home(command.cmd));
+pub fn claim(cmd: u64) -> Kept {
+    let slot = IN_FLIGHT.at(home(cmd));
     // SAFETY: `slot` points into the array; another CPU may be claiming it.
     let held = unsafe { &raw mut (*slot).command };
     // SAFETY: as above.
     let current = unsafe { (&raw const (*held).cmd).read_volatile() };
-    if current == command.cmd {
+    if current == cmd {
         // SAFETY: this command owns the slot, and its hooks do not run concurrently.
         count_superseded(&unsafe { kept(held, current) });
     // SAFETY: `slot` points into the array.
-    } else if current != 0 || !unsafe { claim(slot, command.cmd) } {
-        return overflow(command);
+    } else if current != 0 || !unsafe { take_slot(slot, cmd) } {
+        return Kept(None);
     }
-    // SAFETY: `slot` points into the array, and this command owns it now.
-    unsafe { fill(held, command) };
+    Kept(Some(held))
+}
+
+/// Keeps a dispatched command; counts it as untracked when there is no room.
+#[inline(always)]
+pub fn keep(place: Kept, command: &CommandSlot) {
+    match place.0 {
+        // SAFETY: `slot` points into the array, and this command owns it.
+        Some(slot) => unsafe { fill(slot, command) },
+        None => overflow(command),
+    }
 }
 
 /// Writes what is kept of a command that already owns the slot; its `cmd` stands there.
@@ -67,7 +80,7 @@ unsafe fn kept(slot: *const CommandSlot, cmd: u64) -> CommandSlot {
 /// # Safety
 /// `slot` points into the array.
 #[inline(always)]
-unsafe fn claim(slot: *mut InFlightSlot, cmd: u64) -> bool {
+unsafe fn take_slot(slot: *mut InFlightSlot, cmd: u64) -> bool {
     // SAFETY: as promised by the caller.
     let (claimants, owner) = unsafe { (&raw mut (*slot).claimants, &raw mut (*slot).command.cmd) };
     if machine!(has_fetch) != 0 {

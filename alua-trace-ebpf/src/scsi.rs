@@ -51,6 +51,7 @@ pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64) -> Option<()> {
     let tail = Tail::read(cmd)?;
+    let place = in_flight::claim(cmd);
     let noticed = NOTICED.get();
     let path = path::find(ctx, control, tail.sdev);
     let (mpath_io, mut flags) = mpath_io(control, cmd, &tail);
@@ -68,11 +69,12 @@ fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64)
         flags |= command_flag::WAITED;
     }
     count_dispatch(path, flags, now);
-    in_flight::insert(&CommandSlot {
+    let command = CommandSlot {
         cmd,
         dispatch_ns: now,
         followed: followed.with(flags),
-    });
+    };
+    in_flight::keep(place, &command);
     if flags & command_flag::PASSTHROUGH != 0 {
         management::dispatched(cmd, u64::from(path.path()), now);
     }
