@@ -94,6 +94,16 @@ pub fn empty() -> Result<OwnedFd> {
     load(&[instruction(0xb7, 0, 0), instruction(0x95, 0, 0)])
 }
 
+/// A program that reads the clock, as each probe of a command does once.
+pub fn clock() -> Result<OwnedFd> {
+    const KTIME_GET_NS: i32 = 5;
+    load(&[
+        instruction(0x85, 0, KTIME_GET_NS),
+        instruction(0xb7, 0, 0),
+        instruction(0x95, 0, 0),
+    ])
+}
+
 pub fn run(program: RawFd, argument: u64) -> Result<()> {
     let context = [argument];
     // prog_fd and retval, four words of data, repeat, ctx_size_in, ctx_in, ctx_out, flags, batch

@@ -13,7 +13,7 @@ use alua_trace_ebpf::telling;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    bpf::{empty, run, run_time},
+    bpf::{self, empty, run, run_time},
     memory::Memory,
     probes::Probes,
     producers::contention,
@@ -36,21 +36,63 @@ pub fn measure() -> Result<()> {
     start::start()?;
     let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("failed to turn BPF statistics on (root?)")?;
+    clock_cost()?;
     let mut probes = Probes::load()?;
     probes.know_routes()?;
     let mut commands = Commands::new(1, COMMANDS)?;
     let sum = probes_cost(&mut probes, &mut commands, "")?;
     println!("dispatch and completion {}", spread(&sum));
     counted(&mut probes, &mut commands)?;
+    by_paths()?;
+    collector(&mut probes, &commands)?;
+    contention()
+}
+
+/// What a command cannot do without: a reading of the clock in each of the two probes.
+fn clock_cost() -> Result<()> {
+    let (clock, empty) = (bpf::clock()?, empty()?);
+    let mut costs = Vec::new();
+    for _ in 0..PARTS {
+        let before = [run_time(clock.as_raw_fd())?, run_time(empty.as_raw_fd())?];
+        for _ in 0..RUNS / PARTS {
+            run(clock.as_raw_fd(), 0)?;
+            run(empty.as_raw_fd(), 0)?;
+        }
+        let none = per_run(empty.as_raw_fd(), before[1])?;
+        costs.push(2.0 * (per_run(clock.as_raw_fd(), before[0])? - none));
+    }
+    println!("of a command, two readings of the clock {}", spread(&costs));
+    Ok(())
+}
+
+/// The cost of a command by the number of paths: each has its turn in every part of the time, so that what else the machine
+/// does meets all of them.
+fn by_paths() -> Result<()> {
+    let mut sides = Vec::new();
     for paths in PATHS {
         let mut probes = Probes::load()?;
         probes.know_routes()?;
         let mut commands = Commands::new(paths, IN_FLIGHT)?;
-        let sum = probes_cost(&mut probes, &mut commands, SAY_NOT)?;
-        println!("with {paths} paths, {IN_FLIGHT} in flight {}", spread(&sum));
+        warm_up(&mut probes, &mut commands)?;
+        sides.push((probes, commands, Vec::new()));
     }
-    collector(&mut probes, &commands)?;
-    contention()
+    for _ in 0..PARTS {
+        for (probes, commands, parts) in &mut sides {
+            parts.push(part(probes, commands, empty()?.as_raw_fd())?);
+        }
+    }
+    let mut of_fewest = None;
+    for (paths, (_, _, parts)) in PATHS.into_iter().zip(&sides) {
+        let costs = both(parts);
+        let (_, cost, _) = middle(&costs).context("nothing was measured")?;
+        let ratio = cost / *of_fewest.get_or_insert(cost);
+        println!(
+            "with {paths} paths, {IN_FLIGHT} in flight {}, {ratio:.2} of {}'s",
+            spread(&costs),
+            PATHS[0]
+        );
+    }
+    Ok(())
 }
 
 /// Commands in flight at once, over all paths in turn.
@@ -107,37 +149,48 @@ fn counted(probes: &mut Probes, commands: &mut Commands) -> Result<()> {
     Ok(())
 }
 
-/// The parts of a command's cost are not printed.
-const SAY_NOT: &str = "-";
-
 /// The cost of a dispatch and a completion, less an empty program's, in each part of the time, in ns; prints its parts,
 /// with `how` behind their names.
 fn probes_cost(probes: &mut Probes, commands: &mut Commands, how: &str) -> Result<Vec<f64>> {
     let empty = empty()?;
-    let rounds = (RUNS / commands.addresses.len()).max(PARTS);
-    for _ in 0..(rounds / 20).max(1) {
-        commands.round(probes, empty.as_raw_fd())?;
-    }
-    let programs = [probes.start, probes.done, empty.as_raw_fd()];
-    let mut parts = Vec::new();
-    for _ in 0..PARTS {
-        let [start, done, none] = programs.map(run_time);
-        let before = [start?, done?, none?];
-        for _ in 0..rounds / PARTS {
-            commands.round(probes, empty.as_raw_fd())?;
-        }
-        let [start, done, none] = [0, 1, 2].map(|at| per_run(programs[at], before[at]));
-        parts.push([start?, done?, none?]);
-    }
+    warm_up(probes, commands)?;
+    let parts = (0..PARTS)
+        .map(|_| part(probes, commands, empty.as_raw_fd()))
+        .collect::<Result<Vec<_>>>()?;
     let of = |of: fn(&[f64; 3]) -> f64| parts.iter().map(of).collect::<Vec<f64>>();
-    if how != SAY_NOT {
-        println!("empty program{how} {}", spread(&of(|[_, _, none]| *none)));
-        let dispatch = of(|[start, _, none]| start - none);
-        println!("dispatch less empty{how} {}", spread(&dispatch));
-        let completion = of(|[_, done, none]| done - none);
-        println!("completion less empty{how} {}", spread(&completion));
+    println!("empty program{how} {}", spread(&of(|[_, _, none]| *none)));
+    let dispatch = of(|[start, _, none]| start - none);
+    println!("dispatch less empty{how} {}", spread(&dispatch));
+    let completion = of(|[_, done, none]| done - none);
+    println!("completion less empty{how} {}", spread(&completion));
+    Ok(both(&parts))
+}
+
+fn rounds(commands: &Commands) -> usize {
+    (RUNS / commands.addresses.len()).max(PARTS)
+}
+
+fn warm_up(probes: &mut Probes, commands: &mut Commands) -> Result<()> {
+    let empty = empty()?;
+    (0..rounds(commands).div_ceil(20)).try_for_each(|_| commands.round(probes, empty.as_raw_fd()))
+}
+
+/// What a dispatch, a completion and an empty program took in one part of the time, in ns.
+fn part(probes: &mut Probes, commands: &mut Commands, empty: i32) -> Result<[f64; 3]> {
+    let programs = [probes.start, probes.done, empty];
+    let [start, done, none] = programs.map(run_time);
+    let before = [start?, done?, none?];
+    for _ in 0..rounds(commands) / PARTS {
+        commands.round(probes, empty)?;
     }
-    Ok(of(|[start, done, none]| start + done - 2.0 * none))
+    let [start, done, none] = [0, 1, 2].map(|at| per_run(programs[at], before[at]));
+    Ok([start?, done?, none?])
+}
+
+/// Dispatch and completion of each part, less an empty program for each.
+fn both(parts: &[[f64; 3]]) -> Vec<f64> {
+    let of_part = |[start, done, none]: &[f64; 3]| start + done - 2.0 * none;
+    parts.iter().map(of_part).collect()
 }
 
 fn per_run(program: i32, before: (u64, u64)) -> Result<f64> {
@@ -148,15 +201,18 @@ fn per_run(program: i32, before: (u64, u64)) -> Result<f64> {
 
 /// The median of the parts, and how far they were apart: another guest of the machine shows there.
 pub fn spread(parts: &[f64]) -> String {
+    match middle(parts) {
+        Some((best, median, worst)) => format!("{median:.1} ns ({best:.1} to {worst:.1})"),
+        None => "not measured".to_owned(),
+    }
+}
+
+/// The least, the median and the most.
+fn middle(parts: &[f64]) -> Option<(f64, f64, f64)> {
     let mut parts = parts.to_vec();
     parts.sort_by(f64::total_cmp);
-    match parts[..] {
-        [best, .., worst] => {
-            let median = parts[parts.len() / 2];
-            format!("{median:.1} ns ({best:.1} to {worst:.1})")
-        }
-        _ => "not measured".to_owned(),
-    }
+    let median = *parts.get(parts.len() / 2)?;
+    Some((*parts.first()?, median, *parts.last()?))
 }
 
 /// The paths that the engine has been told of.

@@ -86,8 +86,9 @@ const DISK: usize = 3328;
 /// A `scsi_device` with its `pgpath` behind it.
 const DEVICE_BYTES: usize = 2048 + 64;
 const PGPATH: usize = 2048;
-/// dm's data, request and `scsi_cmnd` of one command.
-const COMMAND_BYTES: usize = 1024;
+/// dm's data, request and `scsi_cmnd` of one command. Whole cache lines, as blk-mq allocates requests
+/// (`blk_mq_alloc_rqs`), and not a power of two, of which only some of a cache's sets would be used.
+const COMMAND_BYTES: usize = 960;
 const REQUEST: usize = 256;
 
 /// Devices and commands in memory of the kernel's, which is written as the block layer writes them:
