@@ -46,7 +46,7 @@ pub(super) struct Unannounced {
 }
 
 /// So many of them are left out in a row, at most.
-const MOST_LEFT_OUT: u32 = 11;
+const MOST_LEFT_OUT: u32 = 5;
 
 impl Unannounced {
     /// There was I/O.
@@ -166,9 +166,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_io_every_twelfth_look_is_made() {
+    fn without_io_every_sixth_look_is_made() {
         let mut looks = Unannounced::default();
-        let made = (0..24).filter(|_| looks.is_due()).count();
+        let made = (0..12).filter(|_| looks.is_due()).count();
         assert_eq!(made, 2);
         looks.io();
         assert!(looks.is_due() && !looks.is_due());
