@@ -14,8 +14,10 @@ pub const OCTAVES: usize = 64;
 pub const CELLS: usize = 32;
 /// CPUs of equal number modulo this count in the same cells.
 pub const MOST_LANES: u32 = 8;
+/// Longest latency that is counted, in ns: 18 minutes. What takes longer has a record, and may be no latency at all.
+pub const LONGEST_COUNTED_NS: u64 = 1 << 40;
 /// A command of every path, class, state and lane has a record of its own at least so often, if there is any.
-pub const SAMPLE_EACH_NS: u64 = 50_000_000;
+pub const SAMPLE_EACH_NS: u64 = 100_000_000;
 
 /// What becomes of commands that complete.
 pub mod telling {
@@ -44,7 +46,7 @@ pub struct Cell {
     pub errors: u64,
     /// Commands that are no block I/O.
     pub passthrough: u64,
-    /// A command that takes so long has a record of its own; the collector raises it.
+    /// A command that takes so long has a record of its own; the collector raises it, to [`LONGEST_COUNTED_NS`] at most.
     pub slow_from_ns: u64,
     /// When the last command that had a record only as a sample completed.
     pub sampled_ns: u64,
@@ -157,6 +159,8 @@ const fn unusual_shift(latency_ns: u64) -> u32 {
 #[inline(always)]
 pub const fn octave_and_bucket(latency_ns: u64) -> (usize, usize) {
     let shift = shift(latency_ns);
+    // SAFETY: 63 - 7 is the most.
+    unsafe { core::hint::assert_unchecked(shift < 64) };
     let scaled = latency_ns >> shift;
     let octave = shift as usize + (scaled >> 7) as usize;
     (octave & (OCTAVES - 1), scaled as usize & (BUCKETS - 1))

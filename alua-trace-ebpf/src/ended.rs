@@ -5,7 +5,9 @@ use core::{arch::asm, mem::MaybeUninit, ptr};
 use alua_trace_ebpf::MAX_WINDOW;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
-use crate::kernel::{Reader, count_failed_read, layout};
+use crate::kernel::{
+    Reader, constant, count_failed_read, layout, load_byte, load_word, offset_mark,
+};
 
 /// A `scsi_cmnd` that has ended, by the way its members are read. What cannot be read is 0.
 pub trait Ended {
@@ -13,42 +15,53 @@ pub trait Ended {
     /// it made the layout. All zeroes are a valid `T`.
     fn member<T: Copy>(&self, offset: u32) -> T;
 
+    /// The word at the offset that `MARK` stands for.
+    #[inline(always)]
+    fn word<const MARK: i32>(&self) -> u32 {
+        self.member(constant::<MARK>() as u32)
+    }
+
+    /// The byte there.
+    #[inline(always)]
+    fn byte<const MARK: i32>(&self) -> u8 {
+        self.member(constant::<MARK>() as u32)
+    }
+
     /// Reads the command at `cmd`, before its members are asked for.
     #[inline(always)]
     fn read(&mut self, _cmd: u64) {}
 
     /// `scsi_cmnd.cmnd`, where it is an array.
     #[inline(always)]
-    fn cmnd(&self, offset: u32) -> Cdb {
-        self.member(offset)
+    fn cmnd(&self) -> Cdb {
+        self.member(layout!(window_cdb))
     }
 
     /// `scsi_cmnd.result`.
     #[inline(always)]
     fn result(&self) -> u32 {
-        self.member(layout!(window_result))
+        self.word::<{ offset_mark!(window_result) }>()
     }
 
     /// `scsi_cmnd.sdb.length`.
     #[inline(always)]
     fn bytes(&self) -> u32 {
-        self.member(layout!(window_sdb_length))
+        self.word::<{ offset_mark!(window_sdb_length) }>()
     }
 
     /// `scsi_cmnd.retries`.
     #[inline(always)]
     fn retries(&self) -> u32 {
-        self.member(layout!(window_retries))
+        self.word::<{ offset_mark!(window_retries) }>()
     }
 
     /// The first 12 bytes of the CDB.
     #[inline(always)]
     fn cdb(&self) -> [u8; 12] {
-        let at = layout!(window_cdb);
         let cdb = if layout!(cmnd_cdb_is_pointer) != 0 {
-            Cdb::behind(self.member(at))
+            Cdb::behind(self.member(layout!(window_cdb)))
         } else {
-            self.cmnd(at)
+            self.cmnd()
         };
         cdb.bytes()
     }
@@ -56,13 +69,12 @@ pub trait Ended {
     /// The CDB's operation code.
     #[inline(always)]
     fn operation(&self) -> u8 {
-        let at = layout!(window_cdb);
         if layout!(cmnd_cdb_is_pointer) == 0 {
-            return self.member(at);
+            return self.byte::<{ offset_mark!(window_cdb) }>();
         }
         let mut kernel = Reader::new();
         // SAFETY: 0 is an operation code.
-        let operation = unsafe { kernel.get(self.member(at), 0) };
+        let operation = unsafe { kernel.get(self.member(layout!(window_cdb)), 0) };
         kernel.finish();
         operation
     }
@@ -167,9 +179,28 @@ impl Ended for Typed {
     }
 
     #[inline(always)]
-    fn cmnd(&self, offset: u32) -> Cdb {
-        // A load is at most a word.
-        Cdb([0, 4, 8].map(|at| self.member(offset.wrapping_add(at))))
+    fn word<const MARK: i32>(&self) -> u32 {
+        // SAFETY: as in `member`.
+        unsafe { load_word::<MARK, 0>(self.0) }
+    }
+
+    #[inline(always)]
+    fn byte<const MARK: i32>(&self) -> u8 {
+        // SAFETY: as in `member`.
+        unsafe { load_byte::<MARK>(self.0) }
+    }
+
+    #[inline(always)]
+    fn cmnd(&self) -> Cdb {
+        const CDB: i32 = offset_mark!(window_cdb);
+        // SAFETY: as in `member`. A load is at most a word.
+        unsafe {
+            Cdb([
+                load_word::<CDB, 0>(self.0),
+                load_word::<CDB, 4>(self.0),
+                load_word::<CDB, 8>(self.0),
+            ])
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //! that there are, whoever finds them, so that nothing is lost by it.
 
 use alua_trace_ebpf::{
-    CLASSES, Cell, CommandSlot, NO_ROUTE, Octave, SAMPLE_EACH_NS, cell_index, command_flag,
-    octave_and_bucket,
+    CLASSES, Cell, CommandSlot, LONGEST_COUNTED_NS, NO_ROUTE, Octave, SAMPLE_EACH_NS, cell_index,
+    command_flag, octave_and_bucket,
 };
 
 use crate::{
@@ -15,8 +15,6 @@ use crate::{
     maps::{CELL_IDS, CELLS, GIVEN, OCTAVES},
 };
 
-/// Longest latency that is counted, in ns: 18 minutes. What takes longer is worth a record.
-const LONGEST_NS: u64 = 1 << 40;
 /// Flags of commands that are worth a record.
 const RARE: u8 = command_flag::PASSTHROUGH | command_flag::WAITED | command_flag::LATE;
 /// Indices of [`state_index`].
@@ -58,16 +56,16 @@ impl Sample {
     #[inline(always)]
     fn is_ordinary(&self) -> bool {
         let state = usize::from(self.state);
-        self.result | self.retries | u32::from(self.flags & RARE) == 0
+        let rare = u64::from(self.flags & RARE);
+        u64::from(self.result) | u64::from(self.retries) | rare == 0
             && (state == OPTIMIZED || state == UNKNOWN)
-            && self.latency_ns < LONGEST_NS
     }
 }
 
 /// A cell of this CPU's lane.
 #[derive(Clone, Copy)]
 pub struct Place {
-    id: u16,
+    id: u64,
     cell: *mut Cell,
 }
 
@@ -79,24 +77,23 @@ impl Place {
         if lanes == 0 {
             return None;
         }
-        let lane = cpu & lanes.wrapping_sub(1);
         let row = u64::from(sample.path)
             .wrapping_mul(lanes)
-            .wrapping_add(lane);
+            .wrapping_add(cpu & machine!(last_lane));
         let ids = CELL_IDS.of(row, machine!(last_row));
         let index = cell_index(sample.class, usize::from(sample.state));
         // SAFETY: within the element.
-        let mut id = unsafe { (&raw const (*ids)[index]).read_volatile() };
+        let mut id = u64::from(unsafe { (&raw const (*ids)[index]).read_volatile() });
         if id == 0 {
             let kind = u64::from(sample.path) | u64::from(sample.class) << 16;
-            id = make_cell(kind | u64::from(sample.state) << 24) as u16;
+            id = make_cell(kind | u64::from(sample.state) << 24);
             if id == 0 {
                 return None;
             }
             // SAFETY: as above; written whole.
-            unsafe { (&raw mut (*ids)[index]).write_volatile(id) };
+            unsafe { (&raw mut (*ids)[index]).write_volatile(id as u16) };
         }
-        let cell = cell_of(u64::from(id));
+        let cell = cell_of(id);
         Some(Self { id, cell })
     }
 
@@ -121,27 +118,31 @@ impl Place {
         true
     }
 
-    /// Counts a command; false where there is no room for another octave.
+    /// Counts a command; false where there is no room for another octave. Of an ordinary one
+    /// ([`Sample::is_ordinary`]) it is known that it is no error and no passthrough.
     #[inline(always)]
-    pub fn count(&self, sample: &Sample) -> bool {
+    pub fn count(&self, sample: &Sample, is_ordinary: bool) -> bool {
         let (octave, bucket) = octave_and_bucket(sample.latency_ns);
         // SAFETY: `cell` points into the array, and each index is within its own.
         unsafe {
             let known = &raw mut (*self.cell).octaves[octave];
-            let mut id = known.read_volatile();
+            let mut id = u64::from(known.read_volatile());
             if id == 0 {
-                id = make_octave(u64::from(self.id), octave as u64) as u16;
+                id = make_octave(self.id, octave as u64);
                 if id == 0 {
                     return false;
                 }
-                known.write_volatile(id);
+                known.write_volatile(id as u16);
             }
-            let counts = octave_of(u64::from(id));
+            let counts = octave_of(id);
             raise_bucket(&raw mut (*counts).counts[bucket]);
             raise(&raw mut (*self.cell).bytes, u64::from(sample.bytes));
             raise(&raw mut (*self.cell).sum_ns, sample.latency_ns);
             if sample.unmapped {
                 raise(&raw mut (*self.cell).unmapped, 1);
+            }
+            if is_ordinary {
+                return true;
             }
             if sample.result != 0 {
                 raise(&raw mut (*self.cell).errors, 1);
@@ -157,8 +158,8 @@ impl Place {
 /// Counts a command that found no room for its record; false where there is none here either.
 #[inline(never)]
 pub fn count_unlogged(cpu: u64, sample: &Sample) -> bool {
-    sample.latency_ns < LONGEST_NS
-        && Place::find(cpu, sample).is_some_and(|place| place.count(sample))
+    sample.latency_ns < LONGEST_COUNTED_NS
+        && Place::find(cpu, sample).is_some_and(|place| place.count(sample, false))
 }
 
 #[inline(always)]

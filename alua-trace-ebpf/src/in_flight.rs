@@ -1,7 +1,9 @@
 //! Commands in flight: a direct-indexed slot array checked by pointer, and a hash map for those
 //! whose slot another command holds. A hash map alone would cost more than all the rest.
 
-use alua_trace_ebpf::{CommandSlot, InFlightSlot, command_flag};
+use core::ptr::NonNull;
+
+use alua_trace_ebpf::{CommandSlot, Followed, InFlightSlot, command_flag};
 
 use crate::{
     kernel::{add, fence, machine, replace},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Where a command is kept, as far as there is a slot for it.
-pub struct Kept(Option<*mut CommandSlot>);
+pub struct Kept(Option<NonNull<CommandSlot>>);
 
 /// Makes room for a command that is being dispatched. Before its path is looked up: a compare and swap waits for every load
 /// before it, and what is loaded for a path comes from far away where there are many.
@@ -28,7 +30,7 @@ pub fn claim(cmd: u64) -> Kept {
     } else if current != 0 || !unsafe { take_slot(slot, cmd) } {
         return Kept(None);
     }
-    Kept(Some(held))
+    Kept(NonNull::new(held))
 }
 
 /// Keeps a dispatched command; counts it as untracked when there is no room.
@@ -36,8 +38,8 @@ pub fn claim(cmd: u64) -> Kept {
 pub fn keep(place: Kept, command: &CommandSlot) {
     match place.0 {
         // SAFETY: `slot` points into the array, and this command owns it.
-        Some(slot) => unsafe { fill(slot, command) },
-        None => overflow(command),
+        Some(slot) => unsafe { fill(slot.as_ptr(), command) },
+        None => overflow(command.cmd, command.dispatch_ns, command.followed.0),
     }
 }
 
@@ -135,14 +137,20 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
     Some(command)
 }
 
+/// Not inlined: rarely run. By value: what a function is given a pointer to lies on the stack whether it is called or not.
 #[inline(never)]
-fn overflow(command: &CommandSlot) {
-    if let Some(old) = IN_FLIGHT_OVERFLOW.get_ptr(command.cmd) {
+fn overflow(cmd: u64, dispatch_ns: u64, followed: u64) {
+    let command = CommandSlot {
+        cmd,
+        dispatch_ns,
+        followed: Followed(followed),
+    };
+    if let Some(old) = IN_FLIGHT_OVERFLOW.get_ptr(cmd) {
         // SAFETY: an element of the map; only this command's hooks change it.
         count_superseded(unsafe { &*old });
     }
     count_globally(|counts| counts.overflowed += 1);
-    if IN_FLIGHT_OVERFLOW.insert(command.cmd, command, 0).is_err() {
+    if IN_FLIGHT_OVERFLOW.insert(cmd, command, 0).is_err() {
         path::count(command.followed.path(), |counts| counts.untracked += 1);
     }
 }

@@ -21,6 +21,15 @@ macro_rules! marked {
 }
 pub(crate) use marked;
 
+/// The mark of a field of [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
+macro_rules! offset_mark {
+    ($field:ident) => {{
+        alua_trace_ebpf::LAYOUT_MARK
+            + core::mem::offset_of!(alua_trace_ebpf::ScsiLayout, $field) as i32
+    }};
+}
+pub(crate) use offset_mark;
+
 /// One field of the running kernel's [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! layout {
     ($field:ident) => {
@@ -49,6 +58,52 @@ pub fn constant<const MARK: i32>() -> u64 {
         core::hint::assert_unchecked(number <= i32::MAX as u64);
     }
     number
+}
+
+/// The word `AT` bytes behind the offset that `MARK` stands for, from `place`: the collector puts the offset into the load
+/// itself, and nothing in the place of the mark.
+///
+/// # Safety
+/// The verifier finds a word there.
+#[inline(always)]
+pub unsafe fn load_word<const MARK: i32, const AT: i32>(place: *const u8) -> u32 {
+    let word: u64;
+    // SAFETY: as promised by the caller. The mark is gone before the program is loaded: its register may be `place`'s.
+    unsafe {
+        asm!(
+            "{word} = {mark}",
+            "{word} = *(u32 *)({place} + {at})",
+            word = lateout(reg) word,
+            place = in(reg) place,
+            mark = const MARK,
+            at = const AT,
+            options(readonly, nostack, preserves_flags),
+        );
+        core::hint::assert_unchecked(word <= u32::MAX as u64);
+    }
+    word as u32
+}
+
+/// The byte at the offset that `MARK` stands for, as [`load_word`].
+///
+/// # Safety
+/// The verifier finds a byte there.
+#[inline(always)]
+pub unsafe fn load_byte<const MARK: i32>(place: *const u8) -> u8 {
+    let byte: u64;
+    // SAFETY: as in `load_word`.
+    unsafe {
+        asm!(
+            "{byte} = {mark}",
+            "{byte} = *(u8 *)({place} + 0)",
+            byte = lateout(reg) byte,
+            place = in(reg) place,
+            mark = const MARK,
+            options(readonly, nostack, preserves_flags),
+        );
+        core::hint::assert_unchecked(byte <= u8::MAX as u64);
+    }
+    byte as u8
 }
 
 /// The kernel's memory at `address`, to be loaded from without a helper: what cannot be read is 0. Where

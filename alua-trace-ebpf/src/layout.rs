@@ -87,8 +87,8 @@ pub struct Machine {
     pub last_octave: u32,
     /// 1 where counts of paths are in the array: old kernels give an element 4 MiB at most, which many CPUs exceed.
     pub counts_in_array: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Number of the last lane: one less than `lanes`, or 0.
+    pub last_lane: u32,
     /// Number of the last set of [`super::Shortcut`]s that there is room for: one less than a power of two.
     pub last_shortcut: u32,
     /// Number of the kernel's type that programs may take any address for (`bpf_rdonly_cast`, Linux 6.2), and that has

@@ -15,8 +15,8 @@ mod log;
 mod slots;
 
 pub use cells::{
-    BUCKETS, CELLS, CLASSES, Cell, CellIds, Given, MOST_LANES, OCTAVES, Octave, SAMPLE_EACH_NS,
-    bucket_ns, cell_index, octave_and_bucket, telling,
+    BUCKETS, CELLS, CLASSES, Cell, CellIds, Given, LONGEST_COUNTED_NS, MOST_LANES, OCTAVES, Octave,
+    SAMPLE_EACH_NS, bucket_ns, cell_index, octave_and_bucket, telling,
 };
 pub use counts::{GlobalCounts, OwnLines, PathCounts, state_index};
 pub use events::{DmRecord, MANAGEMENT_DATA, ManagementRecord, RtpgRecord, dm_event};
@@ -238,13 +238,16 @@ impl Seen {
 
     #[inline(always)]
     const fn packed(source: u8, state: u8) -> Self {
-        Self(state as u32 | (source as u32) << 8 | (state_index(state) as u32) << 24)
+        let live = (state == access_state::LIVE) as u32;
+        let index = state_index(state) as u32;
+        Self(state as u32 | (source as u32) << 8 | index << 24 | live << 31)
     }
 
-    /// Whether it changes at any moment, and has to be read for each command: the state is [`access_state::LIVE`].
+    /// Whether it changes at any moment, and has to be read for each command: the state is [`access_state::LIVE`]. The
+    /// highest bit has it: a comparison with 0.
     #[inline(always)]
     pub const fn is_live(self) -> bool {
-        self.0 as u8 == access_state::LIVE
+        self.0 >> 31 != 0
     }
 }
 
@@ -315,19 +318,25 @@ impl Followed {
     /// [`state_index`] of the state.
     #[inline(always)]
     pub const fn state_index(self) -> u8 {
-        (self.0 >> 56) as u8
+        (self.0 >> 56) as u8 & 7
     }
 
     /// With one more [`command_flag`].
     #[inline(always)]
     pub const fn with(self, flag: u8) -> Self {
-        Self(self.0 | (flag as u64) << 48)
+        self.with_all(flag as u64)
     }
 
-    /// Whether a [`command_flag`] is set.
+    /// With more [`command_flag`]s, of a byte.
     #[inline(always)]
-    pub const fn has(self, flag: u8) -> bool {
-        self.flags() & flag != 0
+    pub const fn with_all(self, flags: u64) -> Self {
+        Self(self.0 | flags << 48)
+    }
+
+    /// Whether one of these [`command_flag`]s is set.
+    #[inline(always)]
+    pub const fn has(self, flags: u8) -> bool {
+        self.0 & (flags as u64) << 48 != 0
     }
 }
 
@@ -395,6 +404,9 @@ mod tests {
         assert_eq!(halves, bytes_of(elsewhere));
         let seen = Seen::new(state_source::RTPG_SEEN, access_state::STANDBY);
         assert_eq!(Followed::with_seen(7, 8, seen).seen(), seen);
+        assert!(!seen.is_live() && !Seen::UNKNOWN.is_live());
+        let live = Seen::new(state_source::RTPG_SEEN, access_state::LIVE);
+        assert!(live.is_live() && Followed::with_seen(7, 8, live).seen().is_live());
         let late = followed.with(command_flag::LATE);
         assert!(late.has(command_flag::LATE) && late.has(command_flag::BIO_BASED));
         assert!(!late.has(command_flag::SENSE));

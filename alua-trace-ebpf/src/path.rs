@@ -32,8 +32,7 @@ fn counts_of(path: u16) -> Option<*mut PathCounts> {
         return None;
     }
     let first = (cpu() & machine!(last_cpu)).wrapping_mul(last.wrapping_add(1));
-    // Masked for the verifier.
-    let index = first.wrapping_add(path & last);
+    let index = first.wrapping_add(path);
     let counts = if machine!(counts_in_array) != 0 {
         PATH_COUNTS_ARRAY.get_ptr_mut(index as u32)?
     } else {

@@ -52,32 +52,39 @@ pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
 fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64) -> Option<()> {
     let tail = Tail::read(cmd)?;
     let place = in_flight::claim(cmd);
-    let noticed = NOTICED.get();
     let path = path::find(ctx, control, tail.sdev);
-    let (mpath_io, mut flags) = mpath_io(control, cmd, &tail);
-    let followed = if mpath_io == 0 {
-        path.with_route(NO_ROUTE)
-    } else if path.route() != NO_ROUTE && control.routes_known_ns > noticed.resumed_ns {
-        path
-    } else {
-        path.with_route(route(ctx, control, path, (tail.sdev, mpath_io)))
-    };
-    if mpath_io == 0 && is_passthrough(request_of(cmd)) {
-        flags |= command_flag::PASSTHROUGH;
-    }
-    if now < noticed.watch_waits_until_ns {
-        flags |= command_flag::WAITED;
-    }
-    count_dispatch(path, flags, now);
-    let command = CommandSlot {
+    let mut command = CommandSlot {
         cmd,
         dispatch_ns: now,
-        followed: followed.with(flags),
+        followed: path,
     };
-    in_flight::keep(place, &command);
-    if flags & command_flag::PASSTHROUGH != 0 {
-        management::dispatched(cmd, u64::from(path.path()), now);
+    if now < NOTICED.get().watch_waits_until_ns {
+        command.followed = path.with(command_flag::WAITED);
     }
+    // Most commands: what comes from a map through dm's requests is block I/O.
+    if is_of_dm_request(control, &tail) && has_known_route(control, path) {
+        count_block_io(path, now);
+        in_flight::keep(place, &command);
+        return Some(());
+    }
+    let (mpath_io, flags) = mpath_io(control, cmd, &tail);
+    let route = if mpath_io == 0 {
+        NO_ROUTE
+    } else if has_known_route(control, path) {
+        path.route()
+    } else {
+        route(ctx, control, path, (tail.sdev, mpath_io))
+    };
+    command.followed = command.followed.with_route(route).with_all(flags);
+    if mpath_io == 0 && is_passthrough(request_of(cmd)) {
+        command.followed = command.followed.with(command_flag::PASSTHROUGH);
+        path::count(path.path(), |counts| counts.passthrough += 1);
+        in_flight::keep(place, &command);
+        management::dispatched(cmd, u64::from(path.path()), now);
+        return Some(());
+    }
+    count_block_io(path, now);
+    in_flight::keep(place, &command);
     Some(())
 }
 
@@ -145,16 +152,11 @@ fn request_of(cmd: u64) -> u64 {
 }
 
 #[inline(always)]
-fn count_dispatch(path: Followed, flags: u8, now: u64) {
-    let state = usize::from(path.state_index()) & 7;
-    let block_io = flags & command_flag::PASSTHROUGH == 0;
-    let offence = block_io && state != OPTIMIZED && state != UNKNOWN;
+fn count_block_io(path: Followed, now: u64) {
+    let state = usize::from(path.state_index());
+    let offence = state != OPTIMIZED && state != UNKNOWN;
     path::count(path.path(), |counts| {
-        if block_io {
-            counts.dispatched_by_state[state] += 1;
-        } else {
-            counts.passthrough += 1;
-        }
+        counts.dispatched_by_state[state] += 1;
         if offence {
             if now.wrapping_sub(counts.non_optimized_last_ns) > NON_OPTIMIZED_QUIET_NS {
                 counts.non_optimized_first_ns = now;
@@ -167,10 +169,24 @@ fn count_dispatch(path: Followed, flags: u8, now: u64) {
     }
 }
 
+/// Whether the route of the path's last command is that of each: the path has one, and no map has got a new table since.
+#[inline(always)]
+fn has_known_route(control: &Control, path: Followed) -> bool {
+    // SAFETY: a word of it. Volatile, so that the compiler does not load it before the rest is known to hold.
+    let resumed_ns = || unsafe { (&raw const (*NOTICED.as_ptr()).resumed_ns).read_volatile() };
+    path.route() != NO_ROUTE && control.routes_known_ns > resumed_ns()
+}
+
+/// Whether a request is dm's clone of another one (`dm_mq_queue_rq`, `map_request`): its end tells.
+#[inline(always)]
+fn is_of_dm_request(control: &Control, tail: &Tail) -> bool {
+    control.end_clone_request != 0 && tail.end_io == control.end_clone_request
+}
+
 /// Where a request has the `dm_mpath_io` it was routed by, or 0, and the flags that say how it was found.
 #[inline(always)]
-fn mpath_io(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
-    if control.end_clone_request != 0 && tail.end_io == control.end_clone_request {
+fn mpath_io(control: &Control, cmd: u64, tail: &Tail) -> (u64, u64) {
+    if is_of_dm_request(control, tail) {
         return (
             dm_multipath::mpath_io_of_request(control, tail.end_io_data),
             0,
@@ -179,7 +195,7 @@ fn mpath_io(control: &Control, cmd: u64, tail: &Tail) -> (u64, u8) {
     if control.bio_based != 0 {
         let mpath_io = dm_multipath::mpath_io_of_bio(control, request_of(cmd));
         if mpath_io != 0 {
-            return (mpath_io, command_flag::BIO_BASED);
+            return (mpath_io, u64::from(command_flag::BIO_BASED));
         }
     }
     (0, 0)
@@ -224,26 +240,34 @@ fn completed(cmd: u64, now: u64, mut ended: impl Ended) {
         count_unmatched();
         return;
     };
-    if command.followed.has(command_flag::LATE) {
-        // SAFETY: a field of the element.
-        count_interrupted(command.followed.path(), u64::MAX, |it| unsafe {
-            &raw mut (*it).timed_out
-        });
-    }
-    match Log::claim() {
+    let told = match Log::claim() {
         Some(log) => {
             ended.read(cmd);
             let told = tell(&log, &command, now, &ended);
             log.release();
-            if !told {
-                untold(&command, now, false);
-            }
+            told
         }
-        None => untold(&command, now, true),
+        None => tell_interrupted(cmd, command.dispatch_ns, command.followed.0, now),
+    };
+    if !told {
+        // SAFETY: a field of the element.
+        count_interrupted(command.followed.path(), 1, |it| unsafe {
+            &raw mut (*it).ring_full
+        });
     }
-    if command.followed.has(command_flag::PASSTHROUGH) {
-        let path = u64::from(command.followed.path());
-        management::completed(cmd, path, command.dispatch_ns, now);
+    // One test for most commands.
+    if command
+        .followed
+        .has(command_flag::LATE | command_flag::PASSTHROUGH)
+    {
+        let path = command.followed.path();
+        if command.followed.has(command_flag::LATE) {
+            // SAFETY: a field of the element.
+            count_interrupted(path, u64::MAX, |it| unsafe { &raw mut (*it).timed_out });
+        }
+        if command.followed.has(command_flag::PASSTHROUGH) {
+            management::completed(cmd, u64::from(path), command.dispatch_ns, now);
+        }
     }
 }
 
@@ -255,7 +279,7 @@ fn tell(log: &Log, command: &CommandSlot, now: u64, ended: &impl Ended) -> bool 
         let sample = Sample::new(command, now, ended);
         if let Some(place) = Place::find(log.cpu, &sample)
             && (telling == telling::BOTH || !place.wants_record(&sample, now))
-            && place.count(&sample)
+            && place.count(&sample, telling != telling::BOTH)
             && telling != telling::BOTH
         {
             return true;
@@ -270,21 +294,23 @@ fn tell(log: &Log, command: &CommandSlot, now: u64, ended: &impl Ended) -> bool 
     telling == telling::BOTH || count_unlogged(log.cpu, &Sample::new(command, now, ended))
 }
 
-/// A command that there is no room for. Where it interrupted the telling of another one, the ring buffer has some.
-/// Not inlined: rarely run.
+/// Tells of a command whose end interrupted the telling of another one, by the ring buffer: whether there was room. Not inlined:
+/// rarely run. By value, as what it would be given a pointer to would lie on the stack for every command.
 #[inline(never)]
-fn untold(command: &CommandSlot, now: u64, interrupted: bool) {
-    if interrupted && let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) {
-        // SAFETY: the entry is a record's memory; every field is written.
-        let record = unsafe { &mut *entry.as_mut_ptr() };
-        describe(record, command, now, &Each(command.cmd));
-        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-        return;
-    }
-    // SAFETY: a field of the element.
-    count_interrupted(command.followed.path(), 1, |it| unsafe {
-        &raw mut (*it).ring_full
-    });
+fn tell_interrupted(cmd: u64, dispatch_ns: u64, followed: u64, now: u64) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<CommandRecord>(0) else {
+        return false;
+    };
+    let command = CommandSlot {
+        cmd,
+        dispatch_ns,
+        followed: Followed(followed),
+    };
+    // SAFETY: the entry is a record's memory; every field is written.
+    let record = unsafe { &mut *entry.as_mut_ptr() };
+    describe(record, &command, now, &Each(cmd));
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    true
 }
 
 /// The end of a command that is not followed.

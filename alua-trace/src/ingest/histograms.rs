@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
-use alua_trace_ebpf::{BUCKETS, Cell, Given, OCTAVES, Octave, bucket_ns};
+use alua_trace_ebpf::{BUCKETS, Cell, Given, LONGEST_COUNTED_NS, OCTAVES, Octave, bucket_ns};
 
 use super::mapped::{Growing, Mapped};
 use crate::stats::Counted;
@@ -205,7 +205,7 @@ impl Histograms {
             unsafe {
                 let cell = cell.as_ptr();
                 let from_ns = slow_from((*cell).path, (*cell).class, (*cell).state);
-                (&raw mut (*cell).slow_from_ns).write_volatile(from_ns);
+                (&raw mut (*cell).slow_from_ns).write_volatile(from_ns.min(LONGEST_COUNTED_NS));
             }
         }
     }

@@ -278,6 +278,7 @@ pub fn maps(
     // The probes number all of them in circles.
     let rows = paths * machine.lanes.max(1);
     let machine = Machine {
+        last_lane: machine.lanes.saturating_sub(1),
         last_row: rows - 1,
         last_path: paths - 1,
         last_cell: counted.cells - 1,

@@ -15,6 +15,11 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ALUA_TRACE_PROBES")
 const ATOMIC: u8 = 0xdb;
 /// Opcode of `r = number`.
 const MOVE_NUMBER: u8 = 0xb7;
+/// Classes of opcodes, and that of loads through a register (`BPF_LDX`).
+const CLASS: u8 = 0x07;
+const LOAD: u8 = 0x01;
+/// The register that an instruction sets.
+const REGISTER: u8 = 0x0f;
 /// `goto +0`.
 const NO_OPERATION: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 /// `r0 = r1`.
@@ -49,7 +54,9 @@ pub fn object(layout: &ScsiLayout, machine: &Machine, cast: Option<Cast>) -> Res
         let (start, length) = section.file_range().unwrap_or_default();
         let range = usize::try_from(start)?..usize::try_from(start + length)?;
         let code = bytes.get_mut(range).context("a section past the end")?;
-        for instruction in code.as_chunks_mut::<INSTRUCTION>().0 {
+        let code = code.as_chunks_mut::<INSTRUCTION>().0;
+        put_into_loads(code, &numbers)?;
+        for instruction in code {
             // The second half of a longer one has opcode 0.
             if instruction[0] == ATOMIC && instruction[4..] != [0; 4] && machine.has_fetch == 0 {
                 *instruction = NO_OPERATION;
@@ -68,6 +75,26 @@ pub fn object(layout: &ScsiLayout, machine: &Machine, cast: Option<Cast>) -> Res
         }
     }
     Ok(bytes)
+}
+
+/// Puts offsets into the loads that follow their marks and load to the same register, and nothing in the place of the marks:
+/// a number that nobody will read is one of those.
+fn put_into_loads(code: &mut [[u8; INSTRUCTION]], numbers: &Numbers<'_>) -> Result<()> {
+    for at in 1..code.len() {
+        let [mark, load] = [code[at - 1], code[at]];
+        let is_load = load[0] & CLASS == LOAD && load[1] & REGISTER == mark[1] & REGISTER;
+        if mark[0] == MOVE_NUMBER
+            && is_load
+            && let Some(number) = numbers.of(&mark)
+        {
+            let behind = i64::from(i16::from_le_bytes([load[2], load[3]]));
+            let offset = i16::try_from(behind + i64::from(number))
+                .with_context(|| format!("the kernel's types have an offset of {number}"))?;
+            code[at - 1] = NO_OPERATION;
+            code[at][2..4].copy_from_slice(&offset.to_le_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// The numbers that marks stand for, in the order of their fields.
@@ -169,10 +196,6 @@ mod tests {
                 LAYOUT_MARK + offset_of!(ScsiLayout, request_size) as i32,
                 272,
             ),
-            (
-                LAYOUT_MARK + offset_of!(ScsiLayout, window_result) as i32,
-                40,
-            ),
             (MACHINE_MARK + offset_of!(Machine, log_records) as i32, 4096),
             (MACHINE_MARK + offset_of!(Machine, cast_type) as i32, 77),
         ] {
@@ -193,6 +216,50 @@ mod tests {
                 .iter()
                 .any(|it| it[..2] == [0x85, 0x20] || is_mark(it))
         );
+    }
+
+    #[test]
+    fn loads_have_their_offset_and_nothing_stands_where_the_mark_stood() {
+        let mark = (LAYOUT_MARK + offset_of!(ScsiLayout, window_cdb) as i32).to_le_bytes();
+        let [m0, m1, m2, m3] = mark;
+        let mark_to = |register: u8| [MOVE_NUMBER, register, 0, 0, m0, m1, m2, m3];
+        // r2 = *(u32 *)(r7 + 4); r3 = *(u32 *)(r2 + 0)
+        let load = [0x61, 0x72, 4, 0, 0, 0, 0, 0];
+        let other = [0x61, 0x23, 0, 0, 0, 0, 0, 0];
+        let mut code = [mark_to(2), load, mark_to(2), other];
+        let layout = ScsiLayout {
+            window_cdb: 0x114,
+            ..layout()
+        };
+        let machine = Machine::default();
+        let numbers = Numbers {
+            layout: words(&layout),
+            machine: words(&machine),
+        };
+        put_into_loads(&mut code, &numbers).unwrap();
+        let loaded = [0x61, 0x72, 0x18, 0x01, 0, 0, 0, 0];
+        assert_eq!(code, [NO_OPERATION, loaded, mark_to(2), other]);
+        // The probes have such loads, of members that no other operand stands for.
+        let in_loads = |layout: &ScsiLayout| {
+            let code = code_of(layout);
+            let offsets = code.iter().filter(|it| it[0] & CLASS == LOAD);
+            offsets.filter(|it| it[2..4] == [0x55, 0x02]).count()
+        };
+        let result = ScsiLayout {
+            window_result: 0x255,
+            ..ScsiLayout::default()
+        };
+        assert_eq!(in_loads(&ScsiLayout::default()), 0);
+        assert!(in_loads(&result) > 0);
+        let far = ScsiLayout {
+            window_result: 1 << 15,
+            ..result
+        };
+        assert!(object(&far, &machine, None).is_err());
+    }
+
+    fn code_of(layout: &ScsiLayout) -> Vec<[u8; INSTRUCTION]> {
+        code(&object(layout, &Machine::default(), None).unwrap())
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
         has_fetch: u32::from(has_fetch),
         weakly_ordered: u32::from(!cfg!(target_arch = "x86_64")),
         lanes: if has_fetch { lanes } else { 0 },
+        last_lane: 0,
         lanes_are_shared: u32::from(lanes < cpus),
         last_cpu: cpus.next_power_of_two() - 1,
         last_row: 0,
@@ -48,7 +49,6 @@ pub fn machine(ring_bytes: Option<u32>) -> Result<Machine> {
         last_cell: 0,
         last_octave: 0,
         counts_in_array: 0,
-        reserved: 0,
         last_shortcut: 0,
         cast_type: 0,
     };
