@@ -187,7 +187,7 @@ impl Ended for Typed {
     #[inline(always)]
     fn byte<const MARK: i32>(&self) -> u8 {
         // SAFETY: as in `member`.
-        unsafe { load_byte::<MARK>(self.0) }
+        unsafe { load_byte::<MARK, 0>(self.0) }
     }
 
     #[inline(always)]

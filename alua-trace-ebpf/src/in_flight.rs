@@ -45,8 +45,9 @@ pub fn keep(place: Kept, command: &CommandSlot) {
 
 /// Writes what is kept of a command that already owns the slot; its `cmd` stands there.
 ///
-/// Volatile, so that the compiler neither splits nor moves the stores. Nothing more is needed: only
-/// this command's own end reads them, which the block layer orders after its dispatch.
+/// Volatile, so that the compiler neither splits nor moves the stores. Nothing more is needed: only this command's own end
+/// relies on them, which the block layer orders after its dispatch. The time is written last: as long as it is 0, the
+/// collector does not take what stands there for this command's.
 ///
 /// # Safety
 /// `slot` points into the array, and `command` owns it.
@@ -54,8 +55,8 @@ pub fn keep(place: Kept, command: &CommandSlot) {
 unsafe fn fill(slot: *mut CommandSlot, command: &CommandSlot) {
     // SAFETY: as promised by the caller.
     unsafe {
-        (&raw mut (*slot).dispatch_ns).write_volatile(command.dispatch_ns);
         (&raw mut (*slot).followed).write_volatile(command.followed);
+        (&raw mut (*slot).dispatch_ns).write_volatile(command.dispatch_ns);
     }
 }
 
@@ -126,7 +127,10 @@ pub fn take(cmd: u64, end: End) -> Option<CommandSlot> {
             // The copy above is complete: the next owner may have the slot.
             fence();
             // SAFETY: as above.
-            unsafe { (&raw mut (*slot).cmd).write_volatile(0) };
+            unsafe {
+                (&raw mut (*slot).dispatch_ns).write_volatile(0);
+                (&raw mut (*slot).cmd).write_volatile(0);
+            }
         }
         End::MarkTimedOut => {
             let late = command.followed.with(command_flag::LATE);

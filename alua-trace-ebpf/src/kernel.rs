@@ -11,16 +11,6 @@ use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 use crate::maps::count_globally_interrupted;
 
-/// What the collector puts in the place of the mark of a field.
-macro_rules! marked {
-    ($mark:ident, $of:ident, $field:ident) => {
-        $crate::kernel::constant::<
-            { alua_trace_ebpf::$mark + core::mem::offset_of!(alua_trace_ebpf::$of, $field) as i32 },
-        >()
-    };
-}
-pub(crate) use marked;
-
 /// The mark of a field of [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! offset_mark {
     ($field:ident) => {{
@@ -33,7 +23,7 @@ pub(crate) use offset_mark;
 /// One field of the running kernel's [`ScsiLayout`](alua_trace_ebpf::ScsiLayout).
 macro_rules! layout {
     ($field:ident) => {
-        $crate::kernel::marked!(LAYOUT_MARK, ScsiLayout, $field) as u32
+        $crate::kernel::constant::<{ $crate::kernel::offset_mark!($field) }>() as u32
     };
 }
 pub(crate) use layout;
@@ -42,7 +32,12 @@ pub(crate) use layout;
 /// what the compiler makes the fewest instructions of.
 macro_rules! machine {
     ($field:ident) => {
-        $crate::kernel::marked!(MACHINE_MARK, Machine, $field)
+        $crate::kernel::constant::<
+            {
+                alua_trace_ebpf::MACHINE_MARK
+                    + core::mem::offset_of!(alua_trace_ebpf::Machine, $field) as i32
+            },
+        >()
     };
 }
 pub(crate) use machine;
@@ -60,51 +55,38 @@ pub fn constant<const MARK: i32>() -> u64 {
     number
 }
 
-/// The word `AT` bytes behind the offset that `MARK` stands for, from `place`: the collector puts the offset into the load
-/// itself, and nothing in the place of the mark.
-///
-/// # Safety
-/// The verifier finds a word there.
-#[inline(always)]
-pub unsafe fn load_word<const MARK: i32, const AT: i32>(place: *const u8) -> u32 {
-    let word: u64;
-    // SAFETY: as promised by the caller. The mark is gone before the program is loaded: its register may be `place`'s.
-    unsafe {
-        asm!(
-            "{word} = {mark}",
-            "{word} = *(u32 *)({place} + {at})",
-            word = lateout(reg) word,
-            place = in(reg) place,
-            mark = const MARK,
-            at = const AT,
-            options(readonly, nostack, preserves_flags),
-        );
-        core::hint::assert_unchecked(word <= u32::MAX as u64);
-    }
-    word as u32
+/// A load of what lies `AT` bytes behind the offset that `MARK` stands for, from `place`: the collector puts the offset into
+/// the load itself, and nothing in the place of the mark (`kernel::code`).
+macro_rules! load {
+    ($name:ident, $number:ident, $type:literal) => {
+        /// A number at a marked offset from `place`, and `AT` bytes more.
+        ///
+        /// # Safety
+        /// The verifier finds one there.
+        #[inline(always)]
+        pub unsafe fn $name<const MARK: i32, const AT: i32>(place: *const u8) -> $number {
+            let number: u64;
+            // SAFETY: as promised by the caller. The mark is gone before the program is loaded: its register may be
+            // `place`'s.
+            unsafe {
+                asm!(
+                    "{number} = {mark}",
+                    concat!("{number} = *(", $type, " *)({place} + {at})"),
+                    number = lateout(reg) number,
+                    place = in(reg) place,
+                    mark = const MARK,
+                    at = const AT,
+                    options(readonly, nostack, preserves_flags),
+                );
+                core::hint::assert_unchecked(number <= $number::MAX as u64);
+            }
+            number as $number
+        }
+    };
 }
 
-/// The byte at the offset that `MARK` stands for, as [`load_word`].
-///
-/// # Safety
-/// The verifier finds a byte there.
-#[inline(always)]
-pub unsafe fn load_byte<const MARK: i32>(place: *const u8) -> u8 {
-    let byte: u64;
-    // SAFETY: as in `load_word`.
-    unsafe {
-        asm!(
-            "{byte} = {mark}",
-            "{byte} = *(u8 *)({place} + 0)",
-            byte = lateout(reg) byte,
-            place = in(reg) place,
-            mark = const MARK,
-            options(readonly, nostack, preserves_flags),
-        );
-        core::hint::assert_unchecked(byte <= u8::MAX as u64);
-    }
-    byte as u8
-}
+load!(load_word, u32, "u32");
+load!(load_byte, u8, "u8");
 
 /// The kernel's memory at `address`, to be loaded from without a helper: what cannot be read is 0. Where
 /// [`Machine::cast_type`](alua_trace_ebpf::Machine) is not 0, for the first [`CAST_BYTES`](alua_trace_ebpf::CAST_BYTES).

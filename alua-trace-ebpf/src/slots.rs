@@ -10,7 +10,7 @@ use crate::{Followed, NO_CONTROLLER, NO_ROUTE, Seen, access_state, handler, stat
 pub struct CommandSlot {
     /// Address of the `scsi_cmnd`, or 0 for a free slot.
     pub cmd: u64,
-    /// As [`crate::CommandRecord::dispatch_ns`].
+    /// As [`crate::CommandRecord::dispatch_ns`]; 0 while the path of a command that has the slot is being looked up.
     pub dispatch_ns: u64,
     /// As [`crate::CommandRecord::followed`].
     pub followed: Followed,

@@ -283,13 +283,19 @@ impl Tables {
             // SAFETY: integers of the mapping; what is being written meanwhile may be of two commands, as in a copy.
             let held =
                 slots.map(|slot| unsafe { (&raw const (*slot.as_ptr()).command).read_volatile() });
-            commands.extend(held.filter(|command| command.cmd != 0));
+            commands.extend(held.filter(is_kept));
         }
         for slot in self.overflow.iter() {
             commands.push(slot.context("failed to read the overflow map")?.1.0);
         }
         Ok(commands)
     }
+}
+
+/// Whether a slot has a command. One whose path is still being looked up has no time yet, and the rest is of the command
+/// before it.
+fn is_kept(slot: &CommandSlot) -> bool {
+    slot.cmd != 0 && slot.dispatch_ns != 0
 }
 
 /// An array of wire records.
@@ -342,5 +348,21 @@ fn add_global(a: &GlobalCounts, b: &GlobalCounts) -> GlobalCounts {
         paths: a.paths + b.paths,
         routes: a.routes + b.routes,
         not_optimized: a.not_optimized + b.not_optimized,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_only_claimed_has_no_command() {
+        let slot = |cmd, dispatch_ns| CommandSlot {
+            cmd,
+            dispatch_ns,
+            ..CommandSlot::default()
+        };
+        assert!(is_kept(&slot(1, 5)));
+        assert!(!is_kept(&slot(1, 0)) && !is_kept(&slot(0, 5)));
     }
 }
