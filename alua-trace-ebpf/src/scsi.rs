@@ -44,14 +44,15 @@ const UNKNOWN: usize = 7;
 pub fn scsi_dispatch_cmd_start(ctx: RawTracePointContext) -> i32 {
     // SAFETY: takes no arguments and cannot fail.
     let now = unsafe { bpf_ktime_get_ns() };
-    dispatched(&ctx, CONTROL.get(), ctx.arg::<u64>(0), now);
+    dispatched(&ctx, ctx.arg::<u64>(0), now);
     0
 }
 
 #[inline(always)]
-fn dispatched(ctx: &RawTracePointContext, control: &Control, cmd: u64, now: u64) -> Option<()> {
+fn dispatched(ctx: &RawTracePointContext, cmd: u64, now: u64) -> Option<()> {
     let tail = Tail::read(cmd)?;
     let place = in_flight::claim(cmd);
+    let control = CONTROL.get();
     let path = path::find(ctx, control, tail.sdev);
     let mut command = CommandSlot {
         cmd,
