@@ -24,7 +24,11 @@ pub(super) const RUN_LONG: &str = "\
 Trace until Ctrl-C, for a time, or while a command runs.
 
 On a terminal a live view shows every path; otherwise plain lines do. A summary follows at the
-end: latencies per path and access state, flags, and the account of every command.";
+end: latencies per path and access state, flags, and the account of every command.
+
+Keys of the live view: up, down, PgUp, PgDn, Home and End scroll; < and > choose the column to
+sort by, r turns the order, Esc sorts no more. What is typed is the view's: COMMAND reads nothing
+from the terminal, except with --plain.";
 
 pub(super) const RUN_AFTER: &str = "\
 Examples:

@@ -1,6 +1,5 @@
 //! Draws the live view. A pure function of [`Screen`]: no clock, no terminal, no keys.
 
-use std::cmp::Reverse;
 use std::fmt::Write;
 
 use ratatui::Frame;
@@ -10,6 +9,7 @@ use ratatui::style::{Color, Modifier, Style};
 use super::cells::Canvas;
 use super::columns::{Column, Place, places};
 use super::screen::Screen;
+use super::table::{self, Entry, Sorting, Visible};
 use crate::format;
 use crate::model::{AccessState, Flag, Row, Severity, Transfer};
 use crate::report::histogram::push_bar;
@@ -19,6 +19,8 @@ use crate::safe;
 const PLAIN: Style = Style::new();
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+/// The title of the column that the table is sorted by.
+const SORTED: Style = Style::new().add_modifier(Modifier::BOLD.union(Modifier::UNDERLINED));
 const WARNING: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
 
 /// From this height on there is a foot.
@@ -46,9 +48,27 @@ pub fn draw(screen: &Screen, frame: &mut Frame<'_>) {
         transfer_list(&mut canvas, screen, y + flags, transfers);
     }
     if foot > 0 {
-        canvas.left((0, height - 1), width, DIM, |o| {
-            o.push_str("Ctrl-C ends with the summary")
-        });
+        canvas.left((0, height - 1), width, DIM, |out| push_foot(out, screen));
+    }
+}
+
+fn push_foot(out: &mut String, screen: &Screen) {
+    out.push_str("Ctrl-C ends with the summary");
+    if !screen.has_keys {
+        return;
+    }
+    out.push_str("  ↑ ↓ PgUp PgDn scroll  < > sort");
+    if let Some(Sorting {
+        column,
+        is_ascending,
+    }) = screen.sorting
+    {
+        let order = if is_ascending {
+            "ascending"
+        } else {
+            "descending"
+        };
+        let _ = write!(out, ": {}, {order}  r turns  Esc unsorts", column.title());
     }
 }
 
@@ -69,9 +89,7 @@ pub(super) fn needed_lines(screen: &Screen, height: u16) -> u16 {
 
 /// Lines the table wants: titles, a line a map and a line a path.
 fn table_lines(screen: &Screen) -> u16 {
-    let rows = screen.rows();
-    let groups = rows.chunk_by(|a, b| a.path.map == b.path.map).count();
-    u16::try_from(1 + rows.len() + groups).unwrap_or(u16::MAX)
+    u16::try_from(1 + table::lines(screen.rows())).unwrap_or(u16::MAX)
 }
 
 /// Lines the flags want: a title, and one each.
@@ -147,67 +165,59 @@ fn header(canvas: &mut Canvas<'_>, screen: &Screen) {
 
 /// Draws from line `y` up to `end`, and returns the line after the last one.
 fn table(canvas: &mut Canvas<'_>, screen: &Screen, mut y: u16, end: u16) -> u16 {
-    let width = canvas.area.width;
-    if screen.rows().is_empty() {
+    let rows = screen.rows();
+    if rows.is_empty() {
         let text = match screen.interval {
             Some(_) => "no paths",
             None => "waiting for the first interval",
         };
-        canvas.left((0, y), if y < end { width } else { 0 }, DIM, |out| {
-            out.push_str(text)
-        });
+        let width = if y < end { canvas.area.width } else { 0 };
+        canvas.left((0, y), width, DIM, |out| out.push_str(text));
         return (y + 1).min(end);
     }
-    let network = screen.rows().iter().any(|row| row.network.is_some());
-    let places = places(width, path_width(screen.rows()), network);
-    if end.saturating_sub(y) >= 3 {
-        titles(canvas, &places, y);
+    let places = screen_places(screen, canvas.area.width);
+    if has_titles(end.saturating_sub(y)) {
+        titles(canvas, &places, screen.sorting, y);
         y += 1;
     }
     let room = usize::from(end.saturating_sub(y));
-    let rows = screen.rows();
-    let mut groups: Vec<&[Row]> = rows.chunk_by(|a, b| a.path.map == b.path.map).collect();
-    let all_fit = rows.len() + groups.len() <= room;
-    if !all_fit {
-        groups.sort_by_cached_key(|group| Reverse(badness(group)));
-    }
-    let mut shown = 0;
-    for group in groups {
-        let total = group.iter().map(|row| row.iops).sum::<f64>();
-        let mut titled = false;
-        for row in group.iter().filter(|row| all_fit || is_busy(row)) {
-            let lines = if titled { 1 } else { 2 };
-            // The last line says how many are missing.
-            if usize::from(end.saturating_sub(y)) < lines + usize::from(!all_fit) {
-                break;
-            }
-            if !titled {
-                map_line(canvas, row, total, y);
-                (y, titled) = (y + 1, true);
-            }
-            path_line(canvas, &places, row, total > 0.0, y);
-            (y, shown) = (y + 1, shown + 1);
+    let visible = table::visible(rows, screen.sorting, screen.first, room);
+    for entry in &visible.entries {
+        match *entry {
+            Entry::Map { of, iops } => map_line(canvas, of, iops, y),
+            Entry::Path { row, is_map_busy } => path_line(canvas, &places, row, is_map_busy, y),
         }
+        y += 1;
     }
-    if shown < rows.len() && y < end {
-        more(canvas, rows.len() - shown, y);
+    if visible.above + visible.below > 0 && y < end {
+        more(canvas, &visible, y);
         y += 1;
     }
     y
 }
 
-/// How much a map deserves to be seen where not all of them fit: first those with I/O on paths that are not
-/// active/optimized, then by their largest p99, or the largest latency where there are too few for one.
-fn badness(of_map: &[Row]) -> (bool, u64) {
-    let busy = || of_map.iter().filter(|row| is_busy(row));
-    let is_astray = |row: &Row| {
-        !matches!(
-            row.path.state,
-            AccessState::Optimized | AccessState::Unknown
-        )
-    };
-    let slowest_ns = busy().filter_map(|row| row.p99_ns.or(row.max_ns)).max();
-    (busy().any(is_astray), slowest_ns.unwrap_or(0))
+/// Where the columns are on a screen so wide.
+fn screen_places(screen: &Screen, width: u16) -> Vec<Place> {
+    let rows = screen.rows();
+    let network = rows.iter().any(|row| row.network.is_some());
+    places(width, path_width(rows), network)
+}
+
+/// Whether a table of so many lines has one for titles.
+const fn has_titles(lines: u16) -> bool {
+    lines >= 3
+}
+
+/// What keys need to know of a screen of this size: the columns, and how many lines of the table it shows.
+pub(super) fn layout(screen: &Screen, width: u16, height: u16) -> (Vec<Column>, usize) {
+    let foot = u16::from(height >= WITH_FOOT);
+    let body = height.saturating_sub(1 + foot);
+    let (flags, transfers) = event_lines(screen, body);
+    let lines = body.saturating_sub(flags + transfers);
+    let room = lines.saturating_sub(u16::from(has_titles(lines)));
+    let places = screen_places(screen, width);
+    let columns = places.iter().map(|place| place.column).collect();
+    (columns, usize::from(room))
 }
 
 /// Room that the widest path wants: two blanks, H:C:T:L, a blank, the device.
@@ -227,23 +237,25 @@ fn path_width(rows: &[Row]) -> u16 {
         .unwrap_or(u16::MAX)
 }
 
-/// Paths without I/O are left out first when not all fit.
-fn is_busy(row: &Row) -> bool {
-    row.iops > 0.0 || row.in_flight > 0
-}
-
-fn more(canvas: &mut Canvas<'_>, count: usize, y: u16) {
+fn more(canvas: &mut Canvas<'_>, visible: &Visible<'_>, y: u16) {
     canvas.left((0, y), canvas.area.width, DIM, |out| {
-        let _ = write!(out, "+{} more paths", count);
+        let _ = match (visible.above, visible.below) {
+            (0, below) => write!(out, "+{below} more paths"),
+            (above, below) => write!(out, "+{above} more paths above, {below} below"),
+        };
     });
 }
 
-fn titles(canvas: &mut Canvas<'_>, places: &[Place], y: u16) {
+fn titles(canvas: &mut Canvas<'_>, places: &[Place], sorting: Option<Sorting>, y: u16) {
     for Place { column, x, width } in places {
         let push = |out: &mut String| out.push_str(column.title());
+        let style = match sorting {
+            Some(sorting) if sorting.column == *column => SORTED,
+            _ => DIM,
+        };
         match column.is_left() {
-            true => _ = canvas.left((*x, y), *width, DIM, push),
-            false => canvas.right((*x, y), *width, DIM, push),
+            true => _ = canvas.left((*x, y), *width, style, push),
+            false => canvas.right((*x, y), *width, style, push),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use super::columns::Column;
+use super::keys::Key;
+use super::table::{self, Sorting};
 use crate::model::{
     Flag, FlagEvent, FlagKind, Interval, Losses, Row, Start, Transfer, TransferChange,
     TransferEvent,
@@ -26,6 +29,15 @@ pub struct Screen {
     pub(super) transfers: Vec<Transfer>,
     /// Transfers so far, forgotten ones too.
     pub(super) transferred: usize,
+    /// The user can type keys.
+    pub(super) has_keys: bool,
+    pub(super) sorting: Option<Sorting>,
+    /// The first line of the table that is shown.
+    pub(super) first: usize,
+    /// The columns on the terminal, as it is now.
+    columns: Vec<Column>,
+    /// Lines of the table that it has room for.
+    room: usize,
 }
 
 impl Screen {
@@ -41,7 +53,72 @@ impl Screen {
             flags: Vec::new(),
             transfers: Vec::new(),
             transferred: 0,
+            has_keys: false,
+            sorting: None,
+            first: 0,
+            columns: Vec::new(),
+            room: 0,
         }
+    }
+
+    /// The same with the keys told at its foot.
+    #[must_use]
+    pub fn with_keys(self, has_keys: bool) -> Self {
+        Self { has_keys, ..self }
+    }
+
+    /// Does what a key is for, as of the last picture.
+    pub fn key(&mut self, key: Key) {
+        let page = self.room.saturating_sub(2).max(1);
+        self.first = match key {
+            Key::Up => self.first.saturating_sub(1),
+            Key::Down => self.first + 1,
+            Key::PageUp => self.first.saturating_sub(page),
+            Key::PageDown => self.first + page,
+            Key::First => 0,
+            Key::Last => self.last_first(),
+            Key::SortLeft | Key::SortRight | Key::Turn | Key::Reset => {
+                self.sorting = self.sorting_after(key);
+                0
+            }
+            Key::Resized => self.first,
+        };
+    }
+
+    fn sorting_after(&self, key: Key) -> Option<Sorting> {
+        let can_sort = |column: &&Column| **column != Column::Bar;
+        let columns: Vec<Column> = self.columns.iter().filter(can_sort).copied().collect();
+        let at = |column| columns.iter().position(|it| *it == column);
+        let by = |index: usize| {
+            let column = *columns.get(index)?;
+            Some(Sorting {
+                column,
+                is_ascending: column == Column::Path,
+            })
+        };
+        match (self.sorting, key) {
+            (Some(sorting), Key::Turn) => Some(Sorting {
+                is_ascending: !sorting.is_ascending,
+                ..sorting
+            }),
+            (Some(sorting), Key::SortLeft) => by(at(sorting.column)?.saturating_sub(1)),
+            (Some(sorting), Key::SortRight) => {
+                let last = columns.len().saturating_sub(1);
+                by((at(sorting.column)? + 1).min(last))
+            }
+            (None, Key::SortLeft | Key::SortRight) => by(at(Column::Iops).unwrap_or(0)),
+            _ => None,
+        }
+    }
+
+    /// Fits what is shown of the table to the terminal.
+    pub(super) fn fit(&mut self, columns: Vec<Column>, room: usize) {
+        (self.columns, self.room) = (columns, room);
+        self.first = self.first.min(self.last_first());
+    }
+
+    fn last_first(&self) -> usize {
+        table::last_first(table::lines(self.rows()), self.room)
     }
 
     /// Takes the numbers of a new interval.

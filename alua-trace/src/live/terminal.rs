@@ -1,7 +1,7 @@
 //! The terminal while the live view has it, and giving it back whatever happens.
 //!
-//! No raw mode: Ctrl-C must stay a signal. Only echo is turned off, because a key typed by chance
-//! would scroll the view, and suspending, because a stopped collector loses records.
+//! No raw mode: Ctrl-C must stay a signal. Turned off are echo, which would scroll the view, waiting for whole
+//! lines, since keys are read one by one, and suspending, because a stopped collector loses records.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, Once, PoisonError};
@@ -13,7 +13,7 @@ use ratatui::{TerminalOptions, Viewport};
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
 use super::Screen;
-use super::draw::{draw, needed_lines};
+use super::draw::{draw, layout, needed_lines};
 
 /// `_POSIX_VDISABLE` of Linux: no key.
 const NO_KEY: u8 = 0;
@@ -63,8 +63,10 @@ impl Terminal {
     }
 
     /// Shows `screen`; only what has changed is written, in one go.
-    pub fn draw(&mut self, screen: &Screen) -> io::Result<()> {
+    pub fn draw(&mut self, screen: &mut Screen) -> io::Result<()> {
         let (width, height) = terminal::size()?;
+        let (columns, room) = layout(screen, width, height);
+        screen.fit(columns, room);
         let area = Rect::new(0, 0, width, needed_lines(screen, height));
         if area != self.area {
             // Not ratatui's `resize`: it asks the terminal for the cursor position and waits for
@@ -93,14 +95,14 @@ impl Drop for Terminal {
     }
 }
 
-/// Turns echo and suspending off, and returns the modes before.
+/// Turns echo, lines and suspending off, and returns the modes before.
 fn quiet() -> Option<Termios> {
     let stdout = io::stdout();
     let before = termios::tcgetattr(&stdout).ok()?;
     let mut modes = before.clone();
     modes
         .local_modes
-        .remove(LocalModes::ECHO | LocalModes::ECHONL);
+        .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON);
     modes.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
     termios::tcsetattr(&stdout, OptionalActions::Now, &modes).ok()?;
     Some(before)

@@ -5,8 +5,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::Screen;
-use super::draw::{draw, needed_lines};
+use super::draw::{draw, layout, needed_lines};
+use super::{Key, Screen};
 use crate::model::{
     AccessState, FlagChange, FlagEvent, FlagKind, Interval, TransferChange, TransferEvent,
 };
@@ -201,12 +201,121 @@ fn five_hundred_paths_say_how_many_are_missing() {
     let found = |text: &str| busy.iter().filter(|line| line.contains(text)).count();
     assert_eq!(
         (found("10:0:0:1"), found("502:0:0:1"), found("mpath124")),
-        (1, 1, 1),
+        (1, 1, 2),
         "{busy:#?}"
     );
-    assert_eq!(busy[6], "+498 more paths");
+    // Those without I/O come after the others.
+    let busy_first = ["mpath001", "mpath124", "mpath001"];
+    assert_eq!([2, 4, 6].map(|line: usize| &busy[line][..8]), busy_first);
+    assert_eq!(busy[28], "+481 more paths");
     let full = text(&screen(Some(samples::interval(500))), 100, 30);
     assert_eq!(full[28], "+475 more paths", "{full:#?}");
+}
+
+/// A screen of `height` lines, 100 wide, with so many maps of four paths, all busy.
+fn keyed(maps: u16, height: u16) -> impl FnMut(&[Key]) -> Vec<String> {
+    let mut interval = samples::interval(4 * maps);
+    for (index, row) in interval.rows.iter_mut().enumerate() {
+        let path = std::sync::Arc::make_mut(&mut row.path);
+        path.map = Some(format!("mpath{:03}", index / 4));
+        row.p99_ns = Some(100_000 - index as u64);
+        row.max_ns = (index != 5).then_some(1_000_000 + index as u64);
+        row.iops = f64::from(u32::try_from(index * 7 % 40).unwrap() + 1);
+    }
+    let mut screen = screen(Some(interval)).with_keys(true);
+    move |keys| {
+        for key in keys {
+            let (columns, room) = layout(&screen, 100, height);
+            screen.fit(columns, room);
+            screen.key(*key);
+        }
+        let (columns, room) = layout(&screen, 100, height);
+        screen.fit(columns, room);
+        text(&screen, 100, height)
+    }
+}
+
+fn paths_of(lines: &[String]) -> Vec<String> {
+    let paths = lines.iter().filter(|line| line.contains(":0:0:1"));
+    paths
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_path_is_seen_once_page_by_page() {
+    let mut press = keyed(30, 20);
+    let (mut seen, mut page) = (Vec::new(), press(&[]));
+    loop {
+        assert!(page[2].starts_with("mpath"), "{page:#?}");
+        for path in paths_of(&page) {
+            if !seen.contains(&path) {
+                seen.push(path);
+            }
+        }
+        let next = press(&[Key::PageDown]);
+        if next == page {
+            break;
+        }
+        page = next;
+    }
+    assert_eq!(seen.len(), 120);
+    let more = "+108 more paths above, 0 below".to_owned();
+    assert!(page.contains(&more), "{page:#?}");
+    assert_eq!(
+        press(&[Key::First]),
+        press(&[Key::Last, Key::Down, Key::PageUp, Key::First])
+    );
+    // What is overshot need not be scrolled back.
+    let end = press(&[Key::Last]);
+    assert_eq!(end, press(&[Key::Down, Key::Down, Key::PageDown]));
+    assert_ne!(end, press(&[Key::Up]));
+    let foot = "Ctrl-C ends with the summary  ↑ ↓ PgUp PgDn scroll  < > sort";
+    assert_eq!(end[19], foot);
+}
+
+#[test]
+fn the_map_of_the_first_path_stands_above_it() {
+    let mut press = keyed(30, 20);
+    let (top, down) = (press(&[]), press(&[Key::Down, Key::Down, Key::Down]));
+    assert_eq!(down[2], top[2]);
+    assert_eq!(paths_of(&down)[0], paths_of(&top)[2]);
+    assert!(down[18].starts_with("+2 more paths above, "), "{down:#?}");
+}
+
+#[test]
+fn the_table_is_sorted_by_the_column_that_is_chosen() {
+    let mut press = keyed(2, 30);
+    let usual = press(&[]);
+    let by_iops = press(&[Key::SortRight]);
+    // Of 46 and 78 I/Os per second in their maps.
+    let largest_first = [8, 7, 10, 9, 6, 5, 4, 3].map(|host| format!("{host}:0:0:1"));
+    assert_eq!(paths_of(&by_iops), largest_first);
+    assert!(
+        by_iops[29].ends_with("sort: IOPS, descending  r turns  Esc unsorts"),
+        "{}",
+        by_iops[29]
+    );
+    let turned = press(&[Key::Turn]);
+    assert_eq!(paths_of(&turned)[..2], ["3:0:0:1", "4:0:0:1"]);
+    assert!(turned[29].contains("IOPS, ascending"));
+    // MiB/s, in flight, p50, p99, p99.9, max: one that is not known comes last.
+    let by_max = press(&[Key::SortRight; 6]);
+    assert!(
+        by_max[29].contains("sort: max, descending"),
+        "{}",
+        by_max[29]
+    );
+    assert_eq!(
+        paths_of(&by_max)[..4],
+        ["10:0:0:1", "9:0:0:1", "7:0:0:1", "8:0:0:1"]
+    );
+    assert_eq!(press(&[Key::Reset]), usual);
+    // The first column, the other way round.
+    press(&[Key::SortLeft]);
+    let by_path = press(&[Key::SortLeft; 9]);
+    assert_eq!(by_path[..28], usual[..28]);
+    assert_eq!(paths_of(&press(&[Key::Turn]))[0], "10:0:0:1");
 }
 
 #[test]

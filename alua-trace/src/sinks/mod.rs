@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::sync::oneshot;
 
+use crate::live::Key;
+
 pub mod json;
 pub mod queue;
 pub mod view;
@@ -54,4 +56,6 @@ pub enum Order {
     LeaveLive(oneshot::Sender<()>),
     /// A text for people, from the tool itself.
     Say(String),
+    /// What the user typed.
+    Key(Key),
 }

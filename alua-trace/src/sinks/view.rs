@@ -116,6 +116,13 @@ impl Sink<Line> for View {
             }
             Order::Say(text) if matches!(self.way, Way::Plain(_)) => print(&text),
             Order::Say(_) => Ok(()),
+            Order::Key(key) => {
+                if let Way::Live { screen, stale, .. } = &mut self.way {
+                    screen.key(key);
+                    *stale = true;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     env,
     ffi::OsString,
     fs::File,
-    io::{Read, Seek, Write},
+    io::{IsTerminal, Read, Seek, Write},
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -80,6 +80,7 @@ impl Load {
                     .context("failed to make room for COMMAND's output")?,
             );
             command
+                .stdin(stdin_of_load())
                 .stdout(Stdio::from(file.try_clone()?))
                 .stderr(Stdio::from(file.try_clone()?));
             kept = Some(file);
@@ -96,6 +97,15 @@ impl Load {
             kept,
             copied,
         })
+    }
+}
+
+/// What is typed is the live view's.
+fn stdin_of_load() -> Stdio {
+    if std::io::stdin().is_terminal() {
+        Stdio::null()
+    } else {
+        Stdio::inherit()
     }
 }
 

@@ -10,7 +10,7 @@ use super::signals::EndSignals;
 use crate::{
     cli::{JsonTarget, RunConfig, Show},
     format,
-    live::{self, Screen, Terminal},
+    live::{self, Keys, Screen, Terminal},
     model::{Line, Start, Summary},
     safe,
     sinks::{
@@ -30,6 +30,8 @@ pub(super) struct Outputs {
     /// Standard output, unless JSON has it.
     view: Option<Output<Line>>,
     is_live: bool,
+    /// Read while the live view has the terminal.
+    keys: Option<Keys>,
     started_at_ns: u64,
 }
 
@@ -50,13 +52,14 @@ impl Outputs {
     pub fn open(config: &RunConfig, start: &Start, maps: &[String]) -> Result<Self> {
         let json = config.json.as_ref().map(JsonOutput::open).transpose()?;
         let started_at_ns = start.started_at_ns;
-        let mut is_live = false;
+        let (mut is_live, mut keys) = (false, None);
         let has_stdout = json.as_ref().is_some_and(|json| json.is_stdout);
         let view = if has_stdout || config.show == Show::Nothing {
             None
         } else if config.show == Show::Live && live::usable() {
             is_live = true;
-            let screen = Screen::new(start, maps);
+            keys = Keys::new();
+            let screen = Screen::new(start, maps).with_keys(keys.is_some());
             let terminal = Terminal::enter().context("cannot use the terminal")?;
             let view = View::live(screen, terminal, started_at_ns);
             Some(Output::start("live view", || Ok(view))?)
@@ -71,6 +74,7 @@ impl Outputs {
             json,
             view,
             is_live,
+            keys,
             started_at_ns,
         };
         outputs.say(vec![Line::Start(start.clone())]);
@@ -80,6 +84,16 @@ impl Outputs {
     /// The live view has the terminal.
     pub fn is_live(&self) -> bool {
         self.is_live
+    }
+
+    /// Gives the view what the user types, for ever.
+    pub async fn obey_keys(&mut self) {
+        let (Some(keys), Some(view)) = (&mut self.keys, &self.view) else {
+            return std::future::pending().await;
+        };
+        loop {
+            view.order(Order::Key(keys.next().await));
+        }
     }
 
     /// Whether there is nobody to tell: a reader has gone, or standard output cannot be written.
@@ -131,6 +145,7 @@ impl Outputs {
     /// Ends the live view: the terminal is the user's again. A further signal ends the wait for a
     /// terminal that is stopped.
     pub async fn leave_live(&mut self, signals: &mut EndSignals) {
+        self.keys = None;
         if std::mem::take(&mut self.is_live)
             && let Some(view) = &self.view
         {

@@ -280,6 +280,7 @@ impl<'config> Session<'config> {
                     self.scanner.ask(monotonic_ns(), false);
                 },
                 () = announcement(&mut uevents) => self.announced = true,
+                () = self.outputs.obey_keys() => {}
             }
         }
         Ok(End::Asked)

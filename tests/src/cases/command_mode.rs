@@ -188,6 +188,8 @@ fn terminal(lab: &mut Lab) -> Result<Outcome> {
     with_hostile_map(|| {
         let by_key = on_terminal(&[], |program| {
             wait_for_live_view(program)?;
+            program.press(b">")?;
+            program.wait_until_shown("descending", LIMIT)?;
             program.press(b"\x03")
         })?;
         given_back(&by_key, 0).context("Ctrl-C")?;

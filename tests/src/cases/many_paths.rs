@@ -1,6 +1,7 @@
 //! As many paths as a large host has, from the kernel's own `scsi_debug`: tables are reloaded and devices
 //! replaced under load, and no command is without its path and its map.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,10 +10,11 @@ use super::{Case, Clock, Group, Kernels, Outcome};
 use crate::lab::load::{Load, UNTIL_STOPPED_MS, Until};
 use crate::lab::multipath::{self, Map};
 use crate::lab::schema::Class;
-use crate::lab::tracer::TraceOptions;
+use crate::lab::tracer::{self, TOOL, TraceOptions};
 use crate::lab::{Lab, disk};
 use crate::sys;
 use crate::sys::process::run;
+use crate::sys::terminal::OnTerminal;
 use crate::sys::usage;
 
 pub(super) const GROUP: Group = Group {
@@ -21,10 +23,16 @@ pub(super) const GROUP: Group = Group {
     kernels: Kernels::OnRequest,
     clock: Clock::Host,
     array: false,
-    cases: &[Case {
-        name: "reloads-and-rescans",
-        run: reloads_and_rescans,
-    }],
+    cases: &[
+        Case {
+            name: "live-table",
+            run: live_table,
+        },
+        Case {
+            name: "reloads-and-rescans",
+            run: reloads_and_rescans,
+        },
+    ],
 };
 
 /// The same paths when nothing happens: guest time is instructions, so that what the tool takes of a processor is what it
@@ -131,6 +139,39 @@ const SCAN_LIMIT: Duration = Duration::from_secs(300);
 /// What may come to the tool's memory after the first rounds: histograms of paths that had no command
 /// until then.
 const GROWTH_KIB: u64 = 4096;
+
+/// Under load the table scrolls to its last path and back, and sorts.
+fn live_table(_: &mut Lab) -> Result<Outcome> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let hosts = Hosts::new(HOSTS, LUNS)?;
+    let outcome = (|| {
+        let load = Load {
+            depth: 8,
+            ..Load::random_reads(&striped(&hosts.maps()?)?.node(), UNTIL_STOPPED_MS)
+        }
+        .start()?;
+        let mut tool = Command::new(TOOL);
+        tool.args(["run", "--interval", "1s"]).args(tracer::btf());
+        let mut program = OnTerminal::start(&mut tool)?;
+        program.wait_until_shown("more paths", LIMIT)?;
+        program.press(b"\x1b[F")?;
+        program.wait_until_shown("above,", LIMIT)?;
+        program.press(b"g>")?;
+        program.wait_until_shown("descending", LIMIT)?;
+        program.press(b"r")?;
+        program.wait_until_shown("ascending", LIMIT)?;
+        program.press(b"\x03")?;
+        let ended = program.finish(LIMIT)?;
+        load.stop()?;
+        ensure!(
+            ended.status.success() && ended.modes[0] == ended.modes[1],
+            "{ended:?}"
+        );
+        Ok(Outcome::Passed)
+    })();
+    hosts.remove()?;
+    outcome
+}
 
 fn reloads_and_rescans(lab: &mut Lab) -> Result<Outcome> {
     let hosts = Hosts::new(HOSTS, LUNS)?;
