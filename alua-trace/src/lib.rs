@@ -25,6 +25,7 @@ pub mod iscsi;
 pub mod json;
 pub mod kernel;
 pub mod live;
+pub mod metrics;
 pub mod model;
 pub mod multipath_conf;
 pub mod out;

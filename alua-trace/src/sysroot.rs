@@ -264,9 +264,18 @@ pub fn function_probe() -> io::Result<FunctionProbe> {
 
 /// The most memory that this process has had resident, in bytes (`/proc/PID/status`, `VmHWM`).
 pub fn own_peak_memory() -> io::Result<u64> {
+    own_status_bytes("VmHWM:")
+}
+
+/// The memory that this process has resident now, in bytes (`VmRSS`).
+pub fn own_memory() -> io::Result<u64> {
+    own_status_bytes("VmRSS:")
+}
+
+fn own_status_bytes(key: &str) -> io::Result<u64> {
     let text = read_text(Path::new("/proc/self/status"))?;
-    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    let kib = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
     kib.map(|kib: u64| kib.saturating_mul(1024))
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

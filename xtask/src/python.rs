@@ -53,6 +53,13 @@ impl Python {
         Ok(Self { packages })
     }
 
+    /// Without any packages.
+    pub(crate) fn plain() -> Self {
+        Self {
+            packages: std::path::PathBuf::new(),
+        }
+    }
+
     /// A file of a package.
     pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
         self.packages.join(name)

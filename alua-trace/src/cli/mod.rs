@@ -22,6 +22,7 @@ pub use trace::{
     Span, Telling, ThresholdName,
 };
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,6 +141,15 @@ pub enum JsonTarget {
     Stdout,
     /// A file, which is replaced.
     File(PathBuf),
+}
+
+/// Where metrics can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address that only this host reaches: nothing is encrypted.
+    Loopback(SocketAddr),
+    /// A Unix socket, whose directory says who may ask.
+    Unix(PathBuf),
 }
 
 /// A host to examine.

@@ -41,6 +41,7 @@ fn defaults() {
         interval: Duration::from_secs(1),
         maps: Vec::new(),
         json: None,
+        metrics: None,
         commands: false,
         ring_bytes: None,
         telling: Telling::Each,

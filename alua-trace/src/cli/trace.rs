@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Gates, JsonTarget, gate::TraceGateArgs, values};
+use super::{Gates, JsonTarget, Listen, gate::TraceGateArgs, values};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -127,6 +127,9 @@ struct TraceArgs {
     /// Also write every single command as JSON
     #[arg(long, requires = "json")]
     commands: bool,
+    /// Give metrics to Prometheus at this address of this host's own, such as 127.0.0.1:9909, or at unix:PATH
+    #[arg(long, value_name = "ADDR", value_parser = values::listen)]
+    metrics: Option<Listen>,
     /// Size of each CPU's ring buffer: a power of two from 4K on, with K or M [default: 512K on most hosts]
     #[arg(long, value_name = "N", value_parser = values::ring_bytes)]
     ring_bytes: Option<u32>,
@@ -209,6 +212,7 @@ impl From<GainArgs> for GainConfig {
                 maps: args.maps.clone(),
                 json: None,
                 commands: false,
+                metrics: None,
                 ring_bytes: None,
                 telling: Telling::Each,
                 cost: false,
@@ -325,6 +329,8 @@ pub struct RunConfig {
     pub json: Option<JsonTarget>,
     /// Every command goes to JSON.
     pub commands: bool,
+    /// Where metrics can be had, if anywhere.
+    pub metrics: Option<Listen>,
     /// Bytes of each CPU's log: a power of two of at least 4096, perhaps below the page size.
     pub ring_bytes: Option<u32>,
     /// What becomes of commands that complete.
@@ -404,6 +410,7 @@ impl RunConfig {
             maps: args.maps,
             json: args.json,
             commands: args.commands,
+            metrics: args.metrics,
             ring_bytes: args.ring_bytes,
             telling: match (args.aggregate, args.check_aggregate) {
                 (true, _) => Telling::Counted,

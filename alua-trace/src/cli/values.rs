@@ -1,12 +1,14 @@
 //! Reads the values of arguments: times, sizes, names and targets.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::{DecodeInput, JsonTarget, Rotate, ThresholdName};
+use super::{DecodeInput, JsonTarget, Listen, Rotate, ThresholdName};
 
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
@@ -190,6 +192,26 @@ pub(super) fn json_target() -> impl TypedValueParser<Value = JsonTarget> {
         empty if empty.is_empty() => Err("must not be empty"),
         file => Ok(JsonTarget::File(file.into())),
     })
+}
+
+/// An address of this host's own, `127.0.0.1:9909`, or a socket, `unix:/run/alua-trace/metrics.sock`.
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return match path.is_absolute() {
+            true => Ok(Listen::Unix(path)),
+            false => Err("the path of a socket begins with /".to_owned()),
+        };
+    }
+    let address: SocketAddr = text.parse().map_err(|_| {
+        "must be an address and a port, such as 127.0.0.1:9909, or unix:PATH".to_owned()
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "others can reach this address, and nothing is encrypted: use one such as 127.0.0.1, or unix:PATH".to_owned(),
+        );
+    }
+    Ok(Listen::Loopback(address))
 }
 
 /// As [`json_target`], to read from.

@@ -36,9 +36,11 @@ impl Engine {
 
 fn row(entry: &Entry, interval_ns: u64) -> Row {
     let (path, in_flight) = (Arc::clone(&entry.label), entry.in_flight());
+    let counts = entry.account(in_flight);
     if !entry.stats.saw_any() {
         return Row {
             in_flight,
+            counts,
             ..Row::idle(path)
         };
     }
@@ -57,6 +59,7 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
         share: 0.0,
         cells: entry.stats.interval_cells(),
         network: None,
+        counts,
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::AccessState;
 
 /// What a flag says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlagKind {
     /// I/O was dispatched over a path that is not active/optimized.

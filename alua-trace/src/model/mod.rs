@@ -179,6 +179,9 @@ pub struct Row {
     /// Of the interval, and of a path over iSCSI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// Exact counts since the start, for metrics; JSON has them in the summary.
+    #[serde(skip)]
+    pub counts: Counts,
 }
 
 impl Row {
@@ -198,6 +201,7 @@ impl Row {
             share: 0.0,
             cells: Vec::new(),
             network: None,
+            counts: Counts::default(),
         }
     }
 }

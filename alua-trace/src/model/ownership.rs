@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::format;
 
 /// Who or what made a logical unit move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// A SET TARGET PORT GROUPS or MODE SELECT of this host: by a handler, or by a process.

@@ -302,6 +302,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         share: 1.0 / f64::from(count),
         cells: Vec::new(),
         network: None,
+        counts: Counts::default(),
     });
     Interval {
         ended_at_ns: STARTED_AT_NS + 12 * SECOND,

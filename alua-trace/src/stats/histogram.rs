@@ -61,6 +61,12 @@ fn high_ns(index: usize) -> u64 {
     low_ns(index).saturating_add(width_ns(index) - 1)
 }
 
+/// The largest latency in the bin that `latency_ns` is in, in ns.
+#[must_use]
+pub fn bin_end_ns(latency_ns: u64) -> u64 {
+    high_ns(index(latency_ns))
+}
+
 fn width_ns(index: usize) -> u64 {
     1 << (index / BUCKETS).saturating_sub(1).min(63)
 }

@@ -12,7 +12,7 @@ mod histogram;
 pub mod quantile;
 
 pub use counted::Counted;
-pub use histogram::{LatencyHistogram, empty};
+pub use histogram::{LatencyHistogram, bin_end_ns, empty};
 
 /// A sum of counts: those of a recording may be anything.
 #[must_use]

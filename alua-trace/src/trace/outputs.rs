@@ -8,9 +8,10 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::signals::EndSignals;
 use crate::{
-    cli::{JsonTarget, RunConfig, Show},
+    cli::{JsonTarget, Listen, RunConfig, Show},
     format,
     live::{self, Keys, Screen, Terminal},
+    metrics::{Shared, server::Server},
     model::{Line, Start, Summary},
     safe,
     sinks::{
@@ -32,7 +33,13 @@ pub(super) struct Outputs {
     is_live: bool,
     /// Read while the live view has the terminal.
     keys: Option<Keys>,
+    metrics: Option<MetricsOutput>,
     started_at_ns: u64,
+}
+
+struct MetricsOutput {
+    output: Output<Line>,
+    _server: Server,
 }
 
 struct JsonOutput {
@@ -51,6 +58,8 @@ impl Outputs {
     /// A file that cannot be made, a terminal that cannot be used.
     pub fn open(config: &RunConfig, start: &Start, maps: &[String]) -> Result<Self> {
         let json = config.json.as_ref().map(JsonOutput::open).transpose()?;
+        let metrics = config.metrics.as_ref();
+        let metrics = metrics.map(MetricsOutput::open).transpose()?;
         let started_at_ns = start.started_at_ns;
         let (mut is_live, mut keys) = (false, None);
         let has_stdout = json.as_ref().is_some_and(|json| json.is_stdout);
@@ -75,6 +84,7 @@ impl Outputs {
             view,
             is_live,
             keys,
+            metrics,
             started_at_ns,
         };
         outputs.say(vec![Line::Start(start.clone())]);
@@ -112,6 +122,12 @@ impl Outputs {
                 .iter()
                 .filter(|line| !matches!(line, Line::Command(_)));
             view.items(of_people.cloned());
+        }
+        if let Some(metrics) = &mut self.metrics {
+            let counted = lines
+                .iter()
+                .filter(|line| !matches!(line, Line::Command(_)));
+            metrics.output.items(counted.cloned());
         }
         if let Some(json) = &mut self.json {
             json.output.items(lines);
@@ -182,6 +198,18 @@ impl Outputs {
         let json = self.json.as_ref().filter(|json| json.is_stdout);
         let output = self.view.as_ref().or(json.map(|json| &json.output));
         output.is_some_and(|output| output.failure().is_some())
+    }
+}
+
+impl MetricsOutput {
+    fn open(listen: &Listen) -> Result<Self> {
+        let shared = Shared::default();
+        let server = Server::start(listen, shared.clone())?;
+        eprintln!("alua-trace: metrics at {}", server.at);
+        Ok(Self {
+            output: Output::start("metrics", || Ok(shared))?,
+            _server: server,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod evidence;
 pub(crate) mod fuzz;
 pub(crate) mod lab;
+pub(crate) mod metrics;
 pub(crate) mod run;
 pub(crate) mod soak;
 pub(crate) mod statistics;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::arch::Arch;
 use crate::cli::TestArgs;
-use crate::commands::{evidence, soak, statistics};
+use crate::commands::{evidence, metrics, soak, statistics};
 use crate::kernels;
 use crate::lab::{Job, Lab};
 use crate::paths::Paths;
@@ -23,6 +23,7 @@ use crate::userland::Set;
 
 /// The filters that name what is made of recordings, and the statistics by scipy.
 const EVIDENCE: &str = "evidence";
+const METRICS: &str = "metrics";
 const STATISTICS: &str = "statistics";
 
 /// What `guest --list` prints.
@@ -79,6 +80,9 @@ pub(crate) fn test(paths: &Paths, args: &TestArgs) -> Result<bool> {
         }
         if is_wanted(EVIDENCE) {
             evidence::run(paths, &mut totals);
+        }
+        if is_wanted(METRICS) {
+            metrics::run(paths, &mut totals);
         }
     }
     if !args.unit {

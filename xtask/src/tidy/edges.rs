@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Modules from the bottom up, with what each may use. All of it stands above it in this table, so
 /// that there is no circle.
-const ROOMS: [(&str, &[&str]); 37] = [
+const ROOMS: [(&str, &[&str]); 38] = [
     ("clock", &[]),
     ("sysroot", &[]),
     ("scsi", &[]),
@@ -33,6 +33,12 @@ const ROOMS: [(&str, &[&str]); 37] = [
     ("report", &["format", "model", "multipath_conf", "safe"]),
     ("live", &["format", "model", "report", "safe"]),
     ("sinks", &["json", "live", "model", "report"]),
+    (
+        "metrics",
+        &[
+            "cli", "clock", "model", "report", "safe", "sinks", "stats", "sysroot",
+        ],
+    ),
     (
         "import",
         &[
@@ -124,7 +130,7 @@ const ROOMS: [(&str, &[&str]); 37] = [
         "trace",
         &[
             "cli", "clock", "engine", "format", "gates", "ingest", "iscsi", "kernel", "live",
-            "model", "record", "safe", "setup", "sinks", "stats", "sysroot", "topology",
+            "metrics", "model", "record", "safe", "setup", "sinks", "stats", "sysroot", "topology",
         ],
     ),
     (
