@@ -94,7 +94,7 @@ impl IdleRows {
         let begin = out.len();
         let without = Line::Interval(Arc::new(Interval {
             rows: Vec::new(),
-            losses: interval.losses,
+            holds: Vec::new(),
             ..*interval
         }));
         push(&without, out)?;

@@ -5,6 +5,7 @@
 //! [`stats`] → sinks (`live`, `report`). [`topology`] labels everything. See
 //! `docs/architecture.md`.
 
+pub mod alerts;
 pub mod cli;
 pub mod clock;
 pub mod comparison;
@@ -42,3 +43,4 @@ pub mod stats;
 pub mod sysroot;
 pub mod topology;
 pub mod trace;
+pub mod watch;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use alua_trace::{
     cli::{Action, Cli},
     comparison, decode, doctor, experiment, export, gain, import, page, paths, replay, safe, trace,
+    watch,
 };
 use clap::Parser;
 
@@ -14,6 +15,7 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     let result = match Cli::parse().into_action() {
         Action::Run(config) => trace::run(&config),
+        Action::Watch(config) => watch::run(&config),
         Action::Replay(config) => replay::run(&config),
         Action::Compare(config) => comparison::run(&config),
         Action::Gain(config) => gain::run(&config),

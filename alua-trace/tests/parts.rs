@@ -228,6 +228,7 @@ mod tests {
         let window = Way::Window {
             last_ns: 10 * S,
             bytes: 64 << 20,
+            keep: None,
         };
         let file = make(dir.path(), window, Holds::Commands);
         assert_eq!(files(dir.path()), std::slice::from_ref(&file));
@@ -258,12 +259,26 @@ mod tests {
         assert!(kinds.contains(&FlagKind::OwnershipTransfer), "{kinds:?}");
     }
 
+    /// Its directory is gone: that is no failure of all that comes, as it is of a whole recording.
+    #[test]
+    fn a_window_that_cannot_be_written_is_given_up_and_the_trace_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let window = Way::Window {
+            last_ns: 10 * S,
+            bytes: 64 << 20,
+            keep: Some(1),
+        };
+        make(&dir.path().join("gone"), window, Holds::Commands);
+        assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+    }
+
     #[test]
     fn a_window_takes_no_more_memory_than_it_may() {
         let dir = tempfile::tempdir().unwrap();
         let window = Way::Window {
             last_ns: 3600 * S,
             bytes: 100 << 10,
+            keep: None,
         };
         let file = make(dir.path(), window, Holds::Commands);
         let heard = all(&file);

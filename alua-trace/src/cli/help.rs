@@ -97,6 +97,29 @@ Exit status:
 
 The format is described in docs/recording.md.";
 
+pub(super) const WATCH: &str =
+    "Trace for months: metrics, alerts, and recordings of what led to them";
+
+pub(super) const WATCH_LONG: &str = "\
+Trace for months, as a service: commands are counted in the kernel, metrics are given to Prometheus, alerts are told to the
+journal, to programs, web hooks and files, and the last minutes before something happens are recorded.
+
+SIGHUP has the alerts and actions of the configuration read again; SIGTERM ends it.";
+
+pub(super) const WATCH_AFTER: &str = "\
+Examples:
+  See whether a configuration can be used:
+      alua-trace watch --config watch.toml --check
+
+  As a service:
+      systemctl enable --now alua-trace
+
+Exit status:
+  0        ended by a signal
+  2        the configuration cannot be used, or the host cannot be traced
+
+The configuration is described in docs/watch.md.";
+
 pub(super) const REPLAY: &str = "Show what was recorded, as the trace showed it";
 
 pub(super) const REPLAY_LONG: &str = "\

@@ -44,6 +44,8 @@ enum Verb {
     #[command(about = help::RECORD, long_about = help::RECORD_LONG)]
     #[command(after_long_help = help::RECORD_AFTER)]
     Record(trace::RecordArgs),
+    #[command(about = help::WATCH, long_about = help::WATCH_LONG, after_long_help = help::WATCH_AFTER)]
+    Watch(WatchArgs),
     #[command(about = help::REPLAY, long_about = help::REPLAY_LONG)]
     #[command(after_long_help = help::REPLAY_AFTER)]
     Replay(trace::ReplayArgs),
@@ -74,6 +76,16 @@ enum Verb {
     #[command(about = help::IMPORT, long_about = help::IMPORT_LONG)]
     #[command(after_long_help = help::IMPORT_AFTER)]
     Import(inventory::ImportArgs),
+}
+
+#[derive(Debug, Args)]
+struct WatchArgs {
+    /// The configuration [default: /etc/alua-trace/watch.toml, or what is usual where there is none]
+    #[arg(long = "config", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Say whether the configuration can be used, and what its alerts are; trace nothing
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +122,8 @@ struct DecodeArgs {
 pub enum Action {
     /// Trace.
     Run(RunConfig),
+    /// Trace for months.
+    Watch(WatchConfig),
     /// Show what was recorded.
     Replay(ReplayConfig),
     /// Make a report of what was recorded.
@@ -150,6 +164,15 @@ pub enum Listen {
     Loopback(SocketAddr),
     /// A Unix socket, whose directory says who may ask.
     Unix(PathBuf),
+}
+
+/// A host to watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchConfig {
+    /// The configuration, if not the usual one.
+    pub file: Option<PathBuf>,
+    /// Only say whether it can be used.
+    pub check: bool,
 }
 
 /// A host to examine.
@@ -193,12 +216,53 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     values::duration(text)
 }
 
+/// A time between reports, 100 ms to 1 h.
+///
+/// # Errors
+/// It is none, with what it must be.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    values::interval(text)
+}
+
+/// A size such as `64M`, in bytes.
+///
+/// # Errors
+/// It is none, with what it must be.
+pub fn size(text: &str) -> Result<u64, String> {
+    values::size(text)
+}
+
+/// An address or a socket where metrics can be had.
+///
+/// # Errors
+/// It is none, or others can reach it.
+pub fn listen(text: &str) -> Result<Listen, String> {
+    values::listen(text)
+}
+
+/// Numbers of processors, such as `0,2-3`.
+///
+/// # Errors
+/// They are none, with what they must be.
+pub fn cpus(text: &str) -> Result<Vec<usize>, String> {
+    values::cpus(text).map(|it| it.0)
+}
+
+/// An expression over what a trace has found.
+///
+/// # Errors
+/// It is none, with a mark where.
+pub fn gate(text: &str) -> Result<Gate, String> {
+    gate::of_trace(text)
+}
+
 impl Cli {
     /// What the arguments mean.
     pub fn into_action(self) -> Action {
         match self.verb {
             Verb::Run(args) => Action::Run(args.into()),
             Verb::Record(args) => Action::Run(args.into()),
+            Verb::Watch(WatchArgs { file, check }) => Action::Watch(WatchConfig { file, check }),
             Verb::Replay(args) => Action::Replay(args.into()),
             Verb::Report(args) => Action::Report(args.into()),
             Verb::Compare(args) => Action::Compare(args.into()),

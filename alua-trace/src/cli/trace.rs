@@ -47,8 +47,8 @@ struct WayArgs {
     /// Go on in another file, FILE.0001 and so on, after so much (500M, 2G) or so long (1h)
     #[arg(long, value_name = "SIZE|TIME", value_parser = values::rotate)]
     rotate: Option<Rotate>,
-    /// Of these files keep only the last N
-    #[arg(long, value_name = "N", requires = "rotate", value_parser = values::count)]
+    /// Of the files of --rotate or --last keep only the last N
+    #[arg(long, value_name = "N", value_parser = values::count)]
     keep: Option<usize>,
     /// Keep no commands: intervals with their histograms, transfers, flags and the slowest commands
     #[arg(long)]
@@ -90,6 +90,8 @@ pub enum RecordWay {
         time: Duration,
         /// Bytes it may take in memory.
         memory: u64,
+        /// How many whole files stay; all when `None`.
+        keep: Option<usize>,
     },
 }
 
@@ -103,6 +105,7 @@ impl WayArgs {
             (None, Some(time)) => RecordWay::Last {
                 time,
                 memory: self.last_memory,
+                keep: self.keep,
             },
             (None, None) => RecordWay::Whole,
         }

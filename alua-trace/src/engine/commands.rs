@@ -98,6 +98,11 @@ impl Engine {
         });
         // Millions of commands a second say the same as the one before on their path.
         let news = entry.saw(followed, record.dispatch_ns);
+        entry.retried += u64::from(record.retries > 0);
+        if passthrough && opcode::is_rtpg(&record.cdb) {
+            let rtpgs = entry.rtpgs.get_or_insert_default();
+            rtpgs.ended(latency_ns, record.result);
+        }
         if !passthrough {
             entry.watched.completed(record);
             self.stuck.unsettle();

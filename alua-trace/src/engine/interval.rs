@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Engine, paths::Entry};
-use crate::model::{Interval, Line, Row};
+use crate::model::{Interval, Line, Row, SoFar};
 
 impl Engine {
     /// The interval that ends now; begins the next.
@@ -30,17 +30,23 @@ impl Engine {
             interval_ns,
             rows,
             losses: self.losses(),
+            holds: self.holds(),
         })));
     }
 }
 
 fn row(entry: &Entry, interval_ns: u64) -> Row {
     let (path, in_flight) = (Arc::clone(&entry.label), entry.in_flight());
-    let counts = entry.account(in_flight);
+    let so_far = SoFar {
+        counts: entry.account(in_flight),
+        retried: entry.retried,
+        dm_active: entry.label.map.as_ref().map(|_| entry.dm_active),
+        rtpg: entry.rtpgs.as_ref().map(|rtpgs| rtpgs.so_far()),
+    };
     if !entry.stats.saw_any() {
         return Row {
             in_flight,
-            counts,
+            so_far,
             ..Row::idle(path)
         };
     }
@@ -59,7 +65,7 @@ fn row(entry: &Entry, interval_ns: u64) -> Row {
         share: 0.0,
         cells: entry.stats.interval_cells(),
         network: None,
-        counts,
+        so_far,
     }
 }
 

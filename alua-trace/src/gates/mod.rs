@@ -60,11 +60,19 @@ fn number(value: f64) -> String {
 /// What becomes of the gates of a trace that ends like this.
 #[must_use]
 pub fn outcomes(gates: &Gates, summary: &Summary) -> Vec<Outcome> {
-    let outcomes = gates.gates.iter().map(|gate| match gate.quantity {
-        Quantity::Trace(name) => Outcome::of(gate, value(name, &gate.labels, summary)),
-        Quantity::Regression(_) => Outcome::of(gate, None),
-    });
-    outcomes.collect()
+    let outcomes = gates.gates.iter();
+    outcomes
+        .map(|gate| Outcome::of(gate, value_of(gate, summary)))
+        .collect()
+}
+
+/// What a trace says of a gate's quantity; `None` where it does not carry it.
+#[must_use]
+pub fn value_of(gate: &Gate, summary: &Summary) -> Option<f64> {
+    match gate.quantity {
+        Quantity::Trace(name) => value(name, &gate.labels, summary),
+        Quantity::Regression(_) => None,
+    }
 }
 
 /// Says which have failed, writes JUnit's file, and gives the exit status: 0 where none has.

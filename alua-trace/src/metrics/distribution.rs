@@ -50,7 +50,19 @@ pub struct Native {
 impl Distribution {
     /// Adds what an interval saw.
     pub fn add(&mut self, cell: &Cell) {
-        for (end_ns, commands) in &cell.buckets {
+        self.add_buckets(&cell.buckets, u128::from(cell.sum_ns));
+    }
+
+    /// Of bins by their inclusive upper bounds in ns, and the sum of all that is in them.
+    #[must_use]
+    pub fn of(buckets: &[(u64, u64)], sum_ns: u128) -> Self {
+        let mut distribution = Self::default();
+        distribution.add_buckets(buckets, sum_ns);
+        distribution
+    }
+
+    fn add_buckets(&mut self, buckets: &[(u64, u64)], sum_ns: u128) {
+        for (end_ns, commands) in buckets {
             let bound = ENDS_NS.partition_point(|bound_ns| bound_ns < end_ns);
             if let Some(classic) = self.classic.get_mut(bound) {
                 *classic = classic.saturating_add(*commands);
@@ -59,7 +71,7 @@ impl Distribution {
             *native = native.saturating_add(*commands);
             self.count = self.count.saturating_add(*commands);
         }
-        self.sum_ns = self.sum_ns.saturating_add(u128::from(cell.sum_ns));
+        self.sum_ns = self.sum_ns.saturating_add(sum_ns);
     }
 
     /// Upper bounds in seconds, the last of which is infinity, and how many commands are in each bucket and in none

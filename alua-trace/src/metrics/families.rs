@@ -16,7 +16,7 @@ use super::{
     Metrics, OfCell, OfPath, Shared,
     distribution::{Distribution, SCHEMA},
 };
-use crate::model::{AccessState, Class, Counts, FlagKind, Losses, Path};
+use crate::model::{AccessState, Class, Counts, FlagKind, Losses, Path, Rtpg};
 use crate::report::words;
 use crate::stats::STATES;
 use crate::{clock, safe, sysroot};
@@ -31,7 +31,9 @@ impl Collector for Shared {
         out.trace(&metrics)?;
         let paths = named(&metrics);
         out.paths(&paths)?;
+        out.rtpgs(&paths)?;
         out.commands(&paths)?;
+        out.holds(&metrics)?;
         out.events(&metrics)
     }
 }
@@ -184,7 +186,7 @@ impl Out<'_, '_> {
             "Commands that did not complete: refused by the driver (failed) or the device handler (rejected), timed out, or not followed",
         );
         let ends = paths.iter().flat_map(|it| {
-            ends(&it.of.counts)
+            ends(&it.of.so_far.counts)
                 .into_iter()
                 .map(|(end, count)| (it.labels_with(("end", end)), count))
         });
@@ -192,8 +194,23 @@ impl Out<'_, '_> {
         let about = ("dispatched", "Commands handed to the low-level driver");
         let dispatched = paths
             .iter()
-            .map(|it| (it.labels(), it.of.counts.dispatched));
+            .map(|it| (it.labels(), it.of.so_far.counts.dispatched));
         self.counters(about, None, dispatched)?;
+        let about = (
+            "retried",
+            "Commands that SCSI had retried before they were dispatched",
+        );
+        let retried = paths.iter().map(|it| (it.labels(), it.of.so_far.retried));
+        self.counters(about, None, retried)?;
+        let about = (
+            "path_active",
+            "Whether dm-multipath sends I/O to a path (1) or has failed it (0)",
+        );
+        let active = present().filter_map(|it| {
+            let is_active = it.of.so_far.dm_active?;
+            Some((it.labels(), f64::from(u8::from(is_active))))
+        });
+        self.gauges(about, None, active)?;
         let about = (
             "network_rtt",
             "Smoothed round-trip time of a path's TCP connection",
@@ -208,6 +225,64 @@ impl Out<'_, '_> {
             .iter()
             .filter_map(|it| Some((it.labels(), it.of.retransmits?)));
         self.counters(about, None, sent_again)
+    }
+
+    /// How the array answers REPORT TARGET PORT GROUPS.
+    fn rtpgs(&mut self, paths: &[Named<'_>]) -> fmt::Result {
+        let rtpgs = || {
+            let rtpg = |it| Some((it, Named::rtpg(it)?));
+            paths.iter().filter_map(rtpg)
+        };
+        let about = (
+            "rtpg_errors",
+            "REPORT TARGET PORT GROUPS that ended with a result other than 0",
+        );
+        let failed = rtpgs().map(|(it, rtpg)| (it.labels(), rtpg.failed));
+        self.counters(about, None, failed)?;
+        let about = (
+            "rtpg_latency",
+            "Time that REPORT TARGET PORT GROUPS took, whoever sent it",
+        );
+        let latencies = rtpgs().map(|(it, rtpg)| {
+            let latency = Distribution::of(&rtpg.buckets, u128::from(rtpg.sum_ns));
+            (it.labels(), latency)
+        });
+        self.histograms(about, latencies)
+    }
+
+    /// I/O that waited in dm, by map.
+    fn holds(&mut self, metrics: &Metrics) -> fmt::Result {
+        let about = (
+            "held",
+            "Time that I/O waited in dm before its dispatch, of what waited for 1 ms or longer",
+        );
+        let names: Vec<String> = metrics.holds.iter().map(|it| safe_label(&it.map)).collect();
+        let holds = metrics.holds.iter().zip(&names).map(|(hold, name)| {
+            let sum_ns = (hold.mean_ns * hold.commands as f64) as u128;
+            (
+                [("device", &**name)],
+                Distribution::of(&hold.buckets, sum_ns),
+            )
+        });
+        self.histograms(about, holds)
+    }
+
+    fn histograms<'a, const N: usize>(
+        &mut self,
+        about: (&str, &str),
+        samples: impl Iterator<Item = (Labels<'a, N>, Distribution)>,
+    ) -> fmt::Result {
+        self.family(
+            about,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+            |metric| {
+                for (labels, latency) in samples {
+                    histogram(&mut metric.encode_family(&labels)?, &latency)?;
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Commands by path, class and access state at dispatch.
@@ -283,6 +358,10 @@ impl Out<'_, '_> {
 }
 
 impl Named<'_> {
+    fn rtpg(&self) -> Option<&Rtpg> {
+        self.of.so_far.rtpg.as_ref()
+    }
+
     fn labels(&self) -> Labels<'_, 2> {
         [("device", &self.device), ("path", &self.path)]
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::model::{
-    AccessState, Cause, Class, CountingChange, Counts, FlagChange, FlagKind, Interval, Line,
-    Losses, Path, PathChange, Start, Transfer, TransferChange,
+    AccessState, Cause, Class, CountingChange, FlagChange, FlagKind, Hold, Interval, Line, Losses,
+    Path, PathChange, SoFar, Start, Transfer, TransferChange,
 };
 use crate::sinks::Sink;
 use distribution::Distribution;
@@ -33,6 +33,8 @@ pub struct Metrics {
     /// By [`Path::id`].
     paths: BTreeMap<u16, OfPath>,
     losses: Losses,
+    /// By map.
+    holds: Vec<Hold>,
     transfers: BTreeMap<TransferKey, u64>,
     /// Flags so far.
     raised: BTreeMap<FlagKey, u64>,
@@ -55,7 +57,7 @@ struct OfPath {
     /// When it vanished.
     gone_at_ns: Option<u64>,
     in_flight: u64,
-    counts: Counts,
+    so_far: SoFar,
     cells: BTreeMap<(Class, AccessState), OfCell>,
     retransmits: Option<u64>,
     rtt_us: Option<u32>,
@@ -107,8 +109,9 @@ impl Metrics {
             }
             Line::Summary(summary) => {
                 self.losses = summary.losses;
+                self.holds.clone_from(&summary.holds);
                 for path in &summary.paths {
-                    self.path(&Arc::new(path.path.clone())).counts = path.counts;
+                    self.path(&Arc::new(path.path.clone())).so_far.counts = path.counts;
                 }
             }
             Line::Transfer(_) | Line::Command(_) | Line::LeftOut(_) => {}
@@ -122,9 +125,10 @@ impl Metrics {
 
     fn interval(&mut self, interval: &Interval) {
         (self.at_ns, self.losses) = (interval.ended_at_ns, interval.losses);
+        self.holds.clone_from(&interval.holds);
         for row in &interval.rows {
             let path = self.path(&row.path);
-            (path.in_flight, path.counts) = (row.in_flight, row.counts);
+            (path.in_flight, path.so_far) = (row.in_flight, row.so_far.clone());
             for cell in &row.cells {
                 let of_cell = path.cells.entry((cell.class, cell.state)).or_default();
                 of_cell.latency.add(cell);
@@ -149,7 +153,7 @@ impl Metrics {
             label: Arc::clone(label),
             gone_at_ns: None,
             in_flight: 0,
-            counts: Counts::default(),
+            so_far: SoFar::default(),
             cells: BTreeMap::new(),
             retransmits: None,
             rtt_us: None,

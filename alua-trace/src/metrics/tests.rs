@@ -39,8 +39,8 @@ fn interval(paths: u16) -> Interval {
     let mut interval = samples::interval(paths);
     for row in &mut interval.rows {
         row.cells = vec![reads()];
-        row.counts.dispatched = 7;
-        row.counts.rejected = 2;
+        row.so_far.counts.dispatched = 7;
+        row.so_far.counts.rejected = 2;
     }
     interval
 }
@@ -147,6 +147,37 @@ fn what_intervals_saw_adds_up() {
 }
 
 #[test]
+fn retries_rtpgs_holds_and_dms_word_are_told() {
+    let mut all = interval(1);
+    all.rows[0].so_far = SoFar {
+        retried: 4,
+        dm_active: Some(false),
+        rtpg: Some(crate::model::Rtpg {
+            failed: 1,
+            sum_ns: 3_000_000,
+            buckets: vec![(1_003_519, 1), (2_007_039, 1)],
+        }),
+        ..SoFar::default()
+    };
+    all.holds = samples::summary().holds;
+    let held = all.holds[0].commands;
+    let answer = scrape(&shared(&[Line::Interval(all.into())]));
+    let path = r#"device="mpatha",path="sdb""#;
+    answer.has(&format!("alua_trace_retried_total{{{path}}} 4"));
+    answer.has(&format!("alua_trace_path_active{{{path}}} 0.0"));
+    answer.has(&format!("alua_trace_rtpg_errors_total{{{path}}} 1"));
+    answer.has(&format!(
+        "alua_trace_rtpg_latency_seconds_count{{{path}}} 2"
+    ));
+    answer.has(&format!(
+        "alua_trace_rtpg_latency_seconds_sum{{{path}}} 0.003"
+    ));
+    answer.has(&format!(
+        r#"alua_trace_held_seconds_count{{device="mpatha"}} {held}"#
+    ));
+}
+
+#[test]
 fn flags_are_active_until_they_end_and_transfers_count_once() {
     let flag = |change| {
         Line::Flag(FlagEvent {
@@ -221,7 +252,7 @@ fn of_two_paths_with_the_same_names_the_one_that_is_there_is_told() {
     let mut both = interval(2);
     let first = both.rows[0].path.device.clone();
     Arc::make_mut(&mut both.rows[1].path).device = first;
-    both.rows[1].counts.dispatched = 99;
+    both.rows[1].so_far.counts.dispatched = 99;
     let gone = PathEvent {
         seen_at_ns: both.ended_at_ns,
         change: PathChange::Vanished,

@@ -148,6 +148,9 @@ pub struct Interval {
     pub rows: Vec<Row>,
     /// Losses since the start.
     pub losses: Losses,
+    /// I/O that has waited in dm since the start, by map: for metrics.
+    #[serde(skip)]
+    pub holds: Vec<Hold>,
 }
 
 /// One path in one interval.
@@ -179,9 +182,33 @@ pub struct Row {
     /// Of the interval, and of a path over iSCSI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
-    /// Exact counts since the start, for metrics; JSON has them in the summary.
+    /// Since the start, for metrics; JSON has it in the summary, or not at all.
     #[serde(skip)]
+    pub so_far: SoFar,
+}
+
+/// What there is of a path since the start of the trace.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SoFar {
+    /// Exact counts.
     pub counts: Counts,
+    /// Commands that SCSI had retried before they were dispatched.
+    pub retried: u64,
+    /// Whether dm sends I/O there; `None` for a path without a map.
+    pub dm_active: Option<bool>,
+    /// REPORT TARGET PORT GROUPS that have ended, whoever sent them.
+    pub rtpg: Option<Rtpg>,
+}
+
+/// REPORT TARGET PORT GROUPS of a path (SPC-4 6.37).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rtpg {
+    /// Of those, ended with a result other than 0.
+    pub failed: u64,
+    /// Sum of their latencies.
+    pub sum_ns: u64,
+    /// Non-empty buckets: inclusive upper bound and count.
+    pub buckets: Vec<(u64, u64)>,
 }
 
 impl Row {
@@ -201,7 +228,7 @@ impl Row {
             share: 0.0,
             cells: Vec::new(),
             network: None,
-            counts: Counts::default(),
+            so_far: SoFar::default(),
         }
     }
 }

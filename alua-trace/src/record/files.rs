@@ -40,11 +40,21 @@ pub enum Way {
         last_ns: u64,
         /// What the window may take in memory; it is shorter where that is not enough.
         bytes: usize,
+        /// How many whole files stay; all when `None`.
+        keep: Option<usize>,
     },
 }
 
-/// Names of files that have been made, for who tells the user.
-pub(super) type Made = Arc<Mutex<Vec<PathBuf>>>;
+/// What has become of files, for who tells the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// This one has been made.
+    Made(PathBuf),
+    /// What led to something could not be written, or not to its end; the next is tried again.
+    GivenUp(String),
+}
+
+pub(super) type Told = Arc<Mutex<Vec<News>>>;
 
 /// How long a file goes on after what it was made for, in ns of the trace.
 const AFTER_NS: u64 = 10_000_000_000;
@@ -54,7 +64,7 @@ pub(super) struct Files {
     base: PathBuf,
     pub(super) way: Way,
     pub(super) meta: Meta,
-    made: Made,
+    told: Told,
     /// Files that are whole, the oldest first.
     older: VecDeque<PathBuf>,
     number: u32,
@@ -75,7 +85,7 @@ pub(super) struct Open {
 
 impl Files {
     /// Makes the first file; none where a window is kept.
-    pub(super) fn begin(base: &Path, way: Way, mut meta: Meta, made: Made) -> io::Result<Self> {
+    pub(super) fn begin(base: &Path, way: Way, mut meta: Meta, told: Told) -> io::Result<Self> {
         if way != Way::Whole {
             let of = meta.boot_id.as_deref().unwrap_or("-");
             let of = format!("{of}-{}", crate::clock::monotonic_ns());
@@ -85,7 +95,7 @@ impl Files {
             base: base.to_owned(),
             way,
             meta,
-            made,
+            told,
             older: VecDeque::new(),
             number: 0,
             open: None,
@@ -123,11 +133,22 @@ impl Files {
         }
         let meta = self.meta.clone();
         self.json(Kind::Meta, &meta)?;
-        self.made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(path);
+        self.tell(News::Made(path));
         Ok(())
+    }
+
+    fn tell(&self, news: News) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(news);
+    }
+
+    /// What is being written cannot be: it ends here, and what comes is not lost with it.
+    pub(super) fn give_up(&mut self, error: &io::Error) {
+        self.cut();
+        if let Some(open) = self.open.take() {
+            self.older.push_back(open.path);
+        }
+        self.tell(News::GivenUp(error.to_string()));
     }
 
     /// `fio.atr` alone, or of several `fio.0001.atr`; of windows the first is `fio.atr`.
@@ -235,14 +256,13 @@ impl Files {
         if let Some(open) = self.open.take() {
             self.older.push_back(open.path);
         }
-        let Way::Parts {
-            keep: Some(keep), ..
-        } = self.way
-        else {
-            return Ok(());
+        let most = match self.way {
+            // The one that comes next is one of them.
+            Way::Parts { keep, .. } => keep.map(|keep| keep.max(1) - 1),
+            Way::Window { keep, .. } => keep.map(|keep| keep.max(1)),
+            Way::Whole => None,
         };
-        // The one that comes next is one of them.
-        while self.older.len() >= keep.max(1) && ending.goes_on {
+        while most.is_some_and(|most| self.older.len() > most) && ending.goes_on {
             if let Some(oldest) = self.older.pop_front() {
                 fs::remove_file(oldest)?;
             }

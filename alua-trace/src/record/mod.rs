@@ -23,6 +23,7 @@ mod rare;
 pub mod reader;
 pub mod recorder;
 mod rows;
+mod snapshots;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ mod writing;
 pub use error::{Malformed, RecordingError};
 pub use frame::VERSION;
 pub use inputs::Decoder;
+pub use snapshots::Snapshots;
 
 /// Version of the records' layout ([`alua_trace_ebpf`]), for those that are recorded as the probes made
 /// them.

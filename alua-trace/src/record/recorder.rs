@@ -3,18 +3,18 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alua_trace_ebpf::{CommandRecord, record_kind};
 use tokio::sync::oneshot;
 
-pub use super::files::Way;
+pub use super::files::{News, Way};
 use super::{
     Holds, Meta, Printed,
     chunk::Chunk,
-    files::{Files, Made},
+    files::{Files, Told},
     kept::Kept,
     writing::Writing,
 };
@@ -45,7 +45,7 @@ pub struct Recorder {
     lost: u64,
     spare: Spare,
     holds: Holds,
-    made: Made,
+    told: Told,
 }
 
 /// Chunks that the thread has written, to be filled again: they are in memory already.
@@ -60,14 +60,14 @@ impl Recorder {
     pub fn create(path: &Path, way: Way, meta: Meta) -> io::Result<Self> {
         let holds = meta.holds;
         // One is filled while the other is written.
-        let (spare, made) = (Spare::new(Mutex::new(vec![Chunk::new()])), Made::default());
-        let files = Files::begin(path, way, meta, Arc::clone(&made))?;
+        let (spare, told) = (Spare::new(Mutex::new(vec![Chunk::new()])), Told::default());
+        let files = Files::begin(path, way, meta, Arc::clone(&told))?;
         let of_thread = Arc::clone(&spare);
         let output = Output::start("recording", move || Writing::begin(files, of_thread));
         Ok(Self {
             output: output.map_err(io::Error::other)?,
             holds,
-            made,
+            told,
             chunk: Chunk::new(),
             topology: None,
             handed_over_ns: 0,
@@ -100,9 +100,9 @@ impl Recorder {
         self.output.items([Recorded::Trigger]);
     }
 
-    /// Files that have been made since the last call.
-    pub fn new_files(&self) -> Vec<PathBuf> {
-        std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What has become of files since the last call.
+    pub fn news(&self) -> Vec<News> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the trace is made under.

@@ -39,7 +39,7 @@ pub(super) struct Writing {
 impl Writing {
     pub(super) fn begin(files: Files, spare: Spare) -> io::Result<Self> {
         let window = match files.way {
-            Way::Window { last_ns, bytes } => Some(Window::new(last_ns, bytes)),
+            Way::Window { last_ns, bytes, .. } => Some(Window::new(last_ns, bytes)),
             _ => None,
         };
         Ok(Self {
@@ -177,10 +177,8 @@ impl Writing {
         self.files.go_on_from(self.last_ns);
         Ok(())
     }
-}
 
-impl Sink<Recorded> for Writing {
-    fn take(&mut self, item: &Recorded) -> io::Result<()> {
+    fn write(&mut self, item: &Recorded) -> io::Result<()> {
         match item {
             Recorded::Start(start) => self.start(start),
             Recorded::Setup(setup) => self.setup(setup),
@@ -191,6 +189,19 @@ impl Sink<Recorded> for Writing {
             Recorded::Chunk(chunk) => self.chunk(chunk),
             Recorded::Lines(lines) => self.lines(lines),
             Recorded::Trigger => self.trigger(),
+        }
+    }
+}
+
+impl Sink<Recorded> for Writing {
+    fn take(&mut self, item: &Recorded) -> io::Result<()> {
+        match self.write(item) {
+            // A disk that is full now need not be when the next thing happens.
+            Err(error) if self.window.is_some() => {
+                self.files.give_up(&error);
+                Ok(())
+            }
+            written => written,
         }
     }
 

@@ -302,7 +302,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         share: 1.0 / f64::from(count),
         cells: Vec::new(),
         network: None,
-        counts: Counts::default(),
+        so_far: SoFar::default(),
     });
     Interval {
         ended_at_ns: STARTED_AT_NS + 12 * SECOND,
@@ -310,6 +310,7 @@ pub(crate) fn interval(count: u16) -> Interval {
         interval_ns: SECOND,
         rows: rows.collect(),
         losses: Losses::default(),
+        holds: Vec::new(),
     }
 }
 

@@ -24,6 +24,12 @@ pub const VARIABLE_LENGTH: u8 = 0x7f;
 /// Service action of RTPG below [`MAINTENANCE_IN`], of STPG below [`MAINTENANCE_OUT`].
 pub const TARGET_PORT_GROUPS: u8 = 0x0a;
 
+/// Whether a CDB is REPORT TARGET PORT GROUPS (SPC-4 6.37).
+#[must_use]
+pub fn is_rtpg(cdb: &[u8]) -> bool {
+    matches!(cdb, [MAINTENANCE_IN, action, ..] if action & 0x1f == TARGET_PORT_GROUPS)
+}
+
 /// Whether a command reads or writes the medium: see [`alua_trace_ebpf::CLASSES`].
 #[inline]
 pub const fn class(opcode: u8) -> Class {

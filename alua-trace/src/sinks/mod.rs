@@ -50,6 +50,32 @@ pub trait Sink<T>: Send + 'static {
     }
 }
 
+impl<T: 'static> Sink<T> for Box<dyn Sink<T>> {
+    fn take(&mut self, item: &T) -> io::Result<()> {
+        (**self).take(item)
+    }
+
+    fn done(&mut self, items: Vec<T>) {
+        (**self).done(items);
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        (**self).idle()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        (**self).end()
+    }
+
+    fn cut(&mut self) {
+        (**self).cut();
+    }
+
+    fn obey(&mut self, order: Order) -> io::Result<()> {
+        (**self).obey(order)
+    }
+}
+
 /// Something for an output to do among its items.
 pub enum Order {
     /// The terminal is the user's again; tells when it is.

@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 use crate::{
     cli::RunConfig,
     kernel::facts::KernelFacts,
+    model::Line,
+    record::Snapshots,
+    sinks::Sink,
     sysroot::Sysroot,
     topology::{self, DmControl},
 };
@@ -33,12 +36,31 @@ mod waiting;
 
 pub use signals::EndSignals;
 
+/// What else takes part in a trace.
+#[derive(Default)]
+pub struct Extras {
+    /// Other outputs, by their names.
+    pub outputs: Vec<(&'static str, Box<dyn Sink<Line>>)>,
+    /// Who asks for what has led to this to be written.
+    pub snapshots: Snapshots,
+    /// What SIGHUP is for, if not for the end.
+    pub on_hang_up: Option<Box<dyn FnMut() + Send>>,
+}
+
 /// Runs a trace; gives the exit status.
+///
+/// # Errors
+/// As [`run_with`].
+pub fn run(config: &RunConfig) -> Result<u8> {
+    run_with(config, Extras::default())
+}
+
+/// The same, with others taking part in it.
 ///
 /// # Errors
 /// Everything that keeps a trace from being made, with what to do about it. Checked before
 /// anything is attached, as far as it can be.
-pub fn run(config: &RunConfig) -> Result<u8> {
+pub fn run_with(config: &RunConfig, extras: Extras) -> Result<u8> {
     privileges::check()?;
     let root = Sysroot::default();
     let release = root.kernel_release().unwrap_or_default();
@@ -68,7 +90,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
         .build()
         .context("failed to start the runtime")?;
     runtime.block_on(async {
-        let session = Session::start(config, root, facts, &topology, &maps)?;
+        let session = Session::start(config, root, facts, (&topology, &maps), extras)?;
         session.run(load).await
     })
 }

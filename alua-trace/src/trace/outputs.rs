@@ -15,7 +15,7 @@ use crate::{
     model::{Line, Start, Summary},
     safe,
     sinks::{
-        Order,
+        Order, Sink,
         json::{Json, Target},
         queue::Output,
         view::{self, View},
@@ -33,13 +33,10 @@ pub(super) struct Outputs {
     is_live: bool,
     /// Read while the live view has the terminal.
     keys: Option<Keys>,
-    metrics: Option<MetricsOutput>,
+    /// By their names, and what is theirs as long as they are.
+    others: Vec<(&'static str, Output<Line>)>,
+    _server: Option<Server>,
     started_at_ns: u64,
-}
-
-struct MetricsOutput {
-    output: Output<Line>,
-    _server: Server,
 }
 
 struct JsonOutput {
@@ -56,10 +53,21 @@ impl Outputs {
     ///
     /// # Errors
     /// A file that cannot be made, a terminal that cannot be used.
-    pub fn open(config: &RunConfig, start: &Start, maps: &[String]) -> Result<Self> {
+    pub fn open(
+        config: &RunConfig,
+        start: &Start,
+        maps: &[String],
+        others: Vec<(&'static str, Box<dyn Sink<Line>>)>,
+    ) -> Result<Self> {
+        let open = |(name, sink)| Ok((name, Output::start(name, || Ok(sink))?));
+        let mut others: Vec<_> = others.into_iter().map(open).collect::<Result<_>>()?;
         let json = config.json.as_ref().map(JsonOutput::open).transpose()?;
-        let metrics = config.metrics.as_ref();
-        let metrics = metrics.map(MetricsOutput::open).transpose()?;
+        let mut server = None;
+        if let Some(listen) = &config.metrics {
+            let shared = Shared::default();
+            server = Some(serve(listen, &shared)?);
+            others.push(("metrics", Output::start("metrics", || Ok(shared))?));
+        }
         let started_at_ns = start.started_at_ns;
         let (mut is_live, mut keys) = (false, None);
         let has_stdout = json.as_ref().is_some_and(|json| json.is_stdout);
@@ -84,7 +92,8 @@ impl Outputs {
             view,
             is_live,
             keys,
-            metrics,
+            others,
+            _server: server,
             started_at_ns,
         };
         outputs.say(vec![Line::Start(start.clone())]);
@@ -123,11 +132,11 @@ impl Outputs {
                 .filter(|line| !matches!(line, Line::Command(_)));
             view.items(of_people.cloned());
         }
-        if let Some(metrics) = &mut self.metrics {
-            let counted = lines
+        for (_, other) in &mut self.others {
+            let few = lines
                 .iter()
                 .filter(|line| !matches!(line, Line::Command(_)));
-            metrics.output.items(counted.cloned());
+            other.items(few.cloned());
         }
         if let Some(json) = &mut self.json {
             json.output.items(lines);
@@ -187,6 +196,10 @@ impl Outputs {
                 None => lost.extend(unread),
             }
         }
+        for (name, other) in &mut self.others {
+            other.items([Line::Summary(end.clone())]);
+            lost.extend(close(other, name, signals).await);
+        }
         if self.stdout_failed() {
             // What is left to say it on.
             eprint!("{}", view::text(&end, self.started_at_ns));
@@ -201,16 +214,10 @@ impl Outputs {
     }
 }
 
-impl MetricsOutput {
-    fn open(listen: &Listen) -> Result<Self> {
-        let shared = Shared::default();
-        let server = Server::start(listen, shared.clone())?;
-        eprintln!("alua-trace: metrics at {}", server.at);
-        Ok(Self {
-            output: Output::start("metrics", || Ok(shared))?,
-            _server: server,
-        })
-    }
+fn serve(listen: &Listen, metrics: &Shared) -> Result<Server> {
+    let server = Server::start(listen, metrics.clone())?;
+    eprintln!("alua-trace: metrics at {}", server.at);
+    Ok(server)
 }
 
 impl JsonOutput {

@@ -9,8 +9,8 @@ use crate::{
     cli::{RecordTo, RecordWay, Rotate},
     format,
     record::{
-        Holds, Meta,
-        recorder::{Recorder, Way},
+        Holds, Meta, Snapshots,
+        recorder::{News, Recorder, Way},
     },
     safe,
     sysroot::Sysroot,
@@ -80,17 +80,26 @@ impl Recording {
         self.window
     }
 
-    /// What is said of files that have been made since the last call; nothing of one that the user named.
-    pub fn news(&mut self) -> Vec<String> {
-        let files = self.recorder.new_files();
-        let names = files.iter().map(|file| safe::name(&file.to_string_lossy()));
-        let names: Vec<String> = names.collect();
-        self.made.extend(names.iter().cloned());
-        if !self.window {
-            return Vec::new();
+    /// What is said of files since the last call; nothing of one that the user named.
+    pub fn news(&mut self, snapshots: &Snapshots) -> Vec<String> {
+        let mut said = Vec::new();
+        for news in self.recorder.news() {
+            match news {
+                News::GivenUp(why) => said.push(format!(
+                    "what led to this cannot be written beside {}: {why}; make room, the next is tried again",
+                    self.name
+                )),
+                News::Made(file) => {
+                    let name = safe::name(&file.to_string_lossy());
+                    if self.window {
+                        said.push(format!("what led to this is written to {name}"));
+                        snapshots.made_file(file);
+                    }
+                    self.made.push(name);
+                }
+            }
         }
-        let say = |name: &String| format!("what led to this is written to {name}");
-        names.iter().map(say).collect()
+        said
     }
 
     /// That it cannot be written any more: once.
@@ -108,7 +117,7 @@ impl Recording {
                 return Some(format!("{name} was not written to its end"));
             }
         }
-        self.news();
+        self.news(&Snapshots::default());
         if self.window && self.recorder.failure().is_none() {
             match self.made.as_slice() {
                 [] => eprintln!("alua-trace: no flag was raised, so that nothing is written"),
@@ -147,9 +156,10 @@ fn way(way: RecordWay) -> Way {
             },
             keep,
         },
-        RecordWay::Last { time, memory } => Way::Window {
+        RecordWay::Last { time, memory, keep } => Way::Window {
             last_ns: ns(time),
             bytes: usize::try_from(memory).unwrap_or(usize::MAX),
+            keep,
         },
     }
 }

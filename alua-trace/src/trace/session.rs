@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::{
+    Extras,
     attached::{Attached, is_bio_based, refuse_without_required},
     beginning::{start_line, wanted},
     counting::Counting,
@@ -42,6 +43,7 @@ use crate::{
         recycling::Recycling,
     },
     model::CountingChange,
+    record::Snapshots,
     sysroot::Sysroot,
     topology::Topology,
 };
@@ -105,6 +107,7 @@ pub(super) struct Session<'config> {
     pub(super) cpu_at_start_ns: u64,
     /// Has the kernel measure the probes, if the user asked for that.
     _measuring: Option<OwnedFd>,
+    snapshots: Snapshots,
     /// Modules that were unloaded under the trace.
     pub(super) unloaded: Vec<&'static str>,
 }
@@ -115,8 +118,8 @@ impl<'config> Session<'config> {
         config: &'config RunConfig,
         root: Sysroot,
         facts: KernelFacts,
-        topology: &Topology,
-        maps: &[String],
+        (topology, maps): (&Topology, &[String]),
+        extras: Extras,
     ) -> Result<Self> {
         let target = facts.target();
         if target.is_err() {
@@ -151,13 +154,17 @@ impl<'config> Session<'config> {
         attached.settled_from(started_at_ns);
         feed.take(started_at_ns, Input::Begin);
         // Before the live view: whoever ends the trace gets the terminal back.
-        let signals = EndSignals::new()?;
+        let signals = EndSignals::new()?.on_hang_up(extras.on_hang_up);
         let start = start_line(&root, &attached, &feed, started_at_ns);
         feed.start(&start);
         if counting.is_on() {
             feed.take(started_at_ns, Input::Counting(CountingChange::Asked));
         }
-        let outputs = Outputs::open(config, &start, maps)?;
+        let outputs = Outputs::open(config, &start, maps, extras.outputs)?;
+        let snapshots = extras.snapshots;
+        if feed.recording.as_ref().is_some_and(Recording::is_window) {
+            snapshots.keep();
+        }
         // What the probes may rely on, and the set-up, come with it.
         scanner.ask(started_at_ns, true);
         Ok(Self {
@@ -183,6 +190,7 @@ impl<'config> Session<'config> {
             filling: Filling::default(),
             cpu_at_start_ns: cpu_ns(),
             _measuring: measuring,
+            snapshots,
             unloaded: Vec::new(),
         })
     }
@@ -266,6 +274,11 @@ impl<'config> Session<'config> {
                         recording.trigger();
                     }
                 }
+                () = self.snapshots.asked() => {
+                    if let Some(recording) = &mut self.feed.recording {
+                        recording.trigger();
+                    }
+                }
                 _ = poll.tick() => {
                     self.poll()?;
                     let at_most = if self.counting.is_on() { POLL_COUNTED } else { POLL };
@@ -313,7 +326,7 @@ impl<'config> Session<'config> {
             if let Some(what) = recording.new_failure() {
                 self.outputs.say_failure(now_ns, &what);
             }
-            for what in recording.news() {
+            for what in recording.news(&self.snapshots) {
                 self.outputs.say_text(now_ns, &what);
             }
         }

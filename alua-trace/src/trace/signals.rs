@@ -9,6 +9,7 @@ pub struct EndSignals {
     interrupt: Signals,
     terminate: Signals,
     hang_up: Signals,
+    on_hang_up: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl EndSignals {
@@ -22,15 +23,27 @@ impl EndSignals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
+            on_hang_up: None,
         })
+    }
+
+    /// SIGHUP is for something else, and told no more.
+    #[must_use]
+    pub fn on_hang_up(self, on_hang_up: Option<Box<dyn FnMut() + Send>>) -> Self {
+        Self { on_hang_up, ..self }
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.hang_up.recv() => Signal::HUP,
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Signal::INT,
+                _ = self.terminate.recv() => return Signal::TERM,
+                _ = self.hang_up.recv() => match &mut self.on_hang_up {
+                    Some(on_hang_up) => on_hang_up(),
+                    None => return Signal::HUP,
+                },
+            }
         }
     }
 }

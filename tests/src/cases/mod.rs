@@ -30,6 +30,7 @@ mod timeline;
 mod transfers;
 mod transitions;
 mod waits;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -116,6 +117,7 @@ const GROUPS: &[&Group] = &[
     &transitions::GROUP,
     &cluster::GROUP,
     &waits::GROUP,
+    &watch::GROUP,
     &readers::GROUP,
     &experiments::GROUP,
     &experiments::LONG,

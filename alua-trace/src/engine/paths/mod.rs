@@ -14,11 +14,13 @@ use crate::{
 
 mod order;
 mod relabel;
+mod rtpgs;
 mod watched;
 
 use order::Order;
 pub(super) use relabel::model_state;
 use relabel::{event, unlabelled};
+use rtpgs::Rtpgs;
 pub(super) use watched::{LARGE_BYTES, Watched};
 
 /// Handlers that refuse I/O by state (`scsi_dh_alua`, `scsi_dh_rdac`).
@@ -57,6 +59,8 @@ pub(super) struct Entry {
     pub watched: Watched,
     pub stats: PathStats,
     pub slowest: Slowest,
+    pub retried: u64,
+    pub rtpgs: Option<Box<Rtpgs>>,
     /// Records whose completion came before their dispatch.
     pub implausible: u64,
     /// Of the ids the probes gave it: more than one when the device came and went.
@@ -279,6 +283,8 @@ impl Paths {
             watched: Watched::default(),
             stats: PathStats::default(),
             slowest: Slowest::default(),
+            retried: 0,
+            rtpgs: None,
             implausible: 0,
             kernel: Vec::new(),
             retired: PathCounts::default(),
