@@ -34,6 +34,8 @@ pub(crate) enum Verb {
     Doctor,
     /// Throw bytes and texts at every decoder and importer; needs nightly and a C++ compiler
     Fuzz(FuzzArgs),
+    /// Static binaries, Debian and RPM packages, what they are made of, and checksums: in target/dist
+    Dist(DistArgs),
     /// Formatting, lints, documentation and licences
     Ci,
 }
@@ -44,6 +46,17 @@ pub(crate) struct Fetching {
     /// Ask the mirror for newer packages and kernels instead of using those fetched before
     #[arg(long)]
     pub(crate) refresh: bool,
+}
+
+/// Options of `dist`.
+#[derive(Debug, Args)]
+pub(crate) struct DistArgs {
+    /// Only for this processor; may be given several times
+    #[arg(long)]
+    pub(crate) arch: Vec<Arch>,
+    /// Build it all a second time, from a clone in another directory, and compare
+    #[arg(long)]
+    pub(crate) twice: bool,
 }
 
 /// Options of `run`.

@@ -62,6 +62,7 @@ fn execute(cli: &Cli) -> Result<bool> {
         Verb::Bench(args) => commands::bench::bench(&paths, args),
         Verb::Doctor => commands::doctor::doctor(&paths),
         Verb::Fuzz(args) => commands::fuzz::fuzz(&paths, args),
+        Verb::Dist(args) => commands::dist::dist(&paths, args),
         Verb::Ci => commands::ci::ci(&paths),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod ci;
+pub(crate) mod dist;
 pub(crate) mod doctor;
 pub(crate) mod evidence;
 pub(crate) mod fuzz;
