@@ -51,7 +51,7 @@ use crate::{
 /// How often the logs are drained while they are nearly empty: a flag is raised at most this much after its cause.
 pub(super) const POLL: Duration = Duration::from_millis(50);
 /// The same while commands are counted: the logs have what is rare, and counts are read when an interval ends.
-const POLL_COUNTED: Duration = Duration::from_millis(125);
+const POLL_COUNTED: Duration = Duration::from_millis(200);
 /// How often topology and modules are looked at without an announcement, while there is I/O: the kernel announces devices,
 /// maps, failed paths and modules, and the probes announce states.
 const LOOK: Duration = Duration::from_secs(10);
