@@ -44,6 +44,7 @@ pub fn run(wanted: &WatchConfig) -> Result<u8> {
     if wanted.check {
         return check(&config);
     }
+    keep_capabilities_from_children();
     let root = Sysroot::default();
     let host = root.host_name().unwrap_or_default();
     let (next, snapshots) = (Next::default(), Snapshots::default());
@@ -68,6 +69,13 @@ pub fn run(wanted: &WatchConfig) -> Result<u8> {
         on_hang_up: Some(Box::new(move || reload(file.as_deref(), &next))),
     };
     trace::run_with(&run, extras)
+}
+
+/// What this process was given to trace with, as by a unit's `AmbientCapabilities`, is not for the programs that alerts
+/// start. Before there is another thread.
+fn keep_capabilities_from_children() {
+    // A kernel without ambient capabilities (before 4.3) gives none away.
+    let _ = rustix::thread::clear_ambient_capability_set();
 }
 
 /// Says what would be done, and what of it could not be.
