@@ -15,7 +15,7 @@ if [ \"$1\" = configure ] && [ -n \"$2\" ]; then systemctl try-restart alua-trac
 const BEFORE_REMOVAL: &str = "#!/bin/sh\nset -e\nif [ -d /run/systemd/system ] && [ \"$1\" = remove ]; then\n  \
 systemctl disable --now alua-trace.service || true\nfi\n";
 const AFTER_REMOVAL: &str = "#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi\n\
-if [ \"$1\" = purge ]; then rm -rf /var/lib/alua-trace; fi\n";
+if [ \"$1\" = purge ]; then rm -rf /var/lib/alua-trace /var/lib/private/alua-trace; fi\n";
 
 pub(crate) fn make(package: &Package, files: &[File]) -> Result<Vec<u8>> {
     let configuration: String = files

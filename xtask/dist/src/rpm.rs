@@ -10,7 +10,7 @@ const AFTER: &str = "if [ -d /run/systemd/system ]; then\n  systemctl daemon-rel
 if [ \"$1\" -gt 1 ]; then systemctl try-restart alua-trace.service || :; fi\nfi\n";
 const BEFORE_REMOVAL: &str = "if [ -d /run/systemd/system ] && [ \"$1\" = 0 ]; then systemctl disable --now alua-trace.service || :; fi\n";
 const AFTER_REMOVAL: &str = "if [ -d /run/systemd/system ]; then systemctl daemon-reload || :; fi\n\
-if [ \"$1\" = 0 ]; then rm -rf /var/lib/alua-trace; fi\n";
+if [ \"$1\" = 0 ]; then rm -rf /var/lib/alua-trace /var/lib/private/alua-trace; fi\n";
 
 pub(crate) fn make(package: &Package, files: &[File]) -> Result<Vec<u8>> {
     let config = BuildConfig::v4()
