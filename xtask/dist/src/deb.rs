@@ -121,9 +121,9 @@ impl Tar {
 /// A member of an ar archive (ar(5)): even lengths.
 fn member(out: &mut Vec<u8>, package: &Package, name: &str, bytes: &[u8]) -> Result<()> {
     let (time, size) = (package.time, bytes.len());
-    write!(
+    writeln!(
         out,
-        "{name:<16}{time:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+        "{name:<16}{time:<12}{:<6}{:<6}{:<8}{size:<10}`",
         0, 0, "100644"
     )?;
     out.extend_from_slice(bytes);
