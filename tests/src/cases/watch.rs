@@ -53,7 +53,8 @@ struct Message {
 
 fn config(alerts: &str) -> Result<()> {
     let btf = tracer::btf().nth(1);
-    let btf = btf.map(|dir| format!("btf = \"{dir}\"\n"));
+    // A kernel without BTF of its modules is one that cannot count, too (before Linux 5.12).
+    let btf = btf.map(|dir| format!("btf = \"{dir}\"\ncount = false\n"));
     let text = format!(
         "interval = \"500ms\"\nmetrics = \"unix:{SOCKET}\"\n{}[recording]\ndirectory = \"{RECORDINGS}\"\nlast = \"20s\"\n\
          [action.file]\nfile = \"{TOLD}\"\n{alerts}",
