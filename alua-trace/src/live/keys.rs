@@ -4,6 +4,10 @@ use std::{future::poll_fn, io::IsTerminal, pin::Pin};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind};
 use futures_core::Stream;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinHandle,
+};
 
 /// What the user wants of the live view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,29 +36,46 @@ pub enum Key {
     Resized,
 }
 
-/// The keys of the terminal, read while this lives.
+/// The keys of the terminal, read while this lives: by a task of its own, as to look whether there is one is a system call, which
+/// who waits for other things beside would make each time.
 #[derive(Debug)]
-pub struct Keys(EventStream);
+pub struct Keys {
+    typed: UnboundedReceiver<Key>,
+    reading: JoinHandle<()>,
+}
 
 impl Keys {
-    /// The keys, if standard input is the terminal.
+    /// The keys, if standard input is the terminal. Within a runtime.
     pub fn new() -> Option<Self> {
-        std::io::stdin()
-            .is_terminal()
-            .then(|| Self(EventStream::new()))
+        let (sender, typed) = unbounded_channel();
+        std::io::stdin().is_terminal().then(|| Self {
+            typed,
+            reading: tokio::spawn(read(sender)),
+        })
     }
 
     /// The next key that means something; for ever waiting when there are no more.
     pub async fn next(&mut self) -> Key {
-        loop {
-            match poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await {
-                Some(Ok(event)) => {
-                    if let Some(key) = meaning(&event) {
-                        return key;
-                    }
-                }
-                Some(Err(_)) | None => std::future::pending().await,
-            }
+        match self.typed.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn read(sender: UnboundedSender<Key>) {
+    let mut events = EventStream::new();
+    while let Some(Ok(event)) = poll_fn(|context| Pin::new(&mut events).poll_next(context)).await {
+        if let Some(key) = meaning(&event)
+            && sender.send(key).is_err()
+        {
+            return;
         }
     }
 }

@@ -359,7 +359,7 @@ impl Out<'_, '_> {
 
 impl Named<'_> {
     fn rtpg(&self) -> Option<&Rtpg> {
-        self.of.so_far.rtpg.as_ref()
+        self.of.so_far.rtpg.as_deref()
     }
 
     fn labels(&self) -> Labels<'_, 2> {

@@ -152,11 +152,11 @@ fn retries_rtpgs_holds_and_dms_word_are_told() {
     all.rows[0].so_far = SoFar {
         retried: 4,
         dm_active: Some(false),
-        rtpg: Some(crate::model::Rtpg {
+        rtpg: Some(Arc::new(crate::model::Rtpg {
             failed: 1,
             sum_ns: 3_000_000,
             buckets: vec![(1_003_519, 1), (2_007_039, 1)],
-        }),
+        })),
         ..SoFar::default()
     };
     all.holds = samples::summary().holds;

@@ -197,7 +197,7 @@ pub struct SoFar {
     /// Whether dm sends I/O there; `None` for a path without a map.
     pub dm_active: Option<bool>,
     /// REPORT TARGET PORT GROUPS that have ended, whoever sent them.
-    pub rtpg: Option<Rtpg>,
+    pub rtpg: Option<Arc<Rtpg>>,
 }
 
 /// REPORT TARGET PORT GROUPS of a path (SPC-4 6.37).
